@@ -1,0 +1,52 @@
+"""What every engine that runs the network has in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from superpoint_rknn.features.quantization import Quantization
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A tensor of the network; `quantization` is None where it holds real numbers."""
+
+    name: str
+    shape: tuple[int, ...]  # NCHW
+    dtype: np.dtype
+    quantization: Quantization | None = None
+
+
+class Runtime(Protocol):
+    """
+    One SuperPoint network, loaded on one engine.
+
+    Not thread-safe: one thread at a time may call it (the NPU's drivers demand one owner).
+    """
+
+    name: str  # of the engine, for people: 'onnxruntime 1.23.2', 'librknnrt 2.3.2 (RK3588)'
+    model: str  # name and content hash of the network, 'superpoint_400x640_u8@3f2a9c1d'
+    input: TensorSpec  # (1, 1, H, W)
+    logits: TensorSpec  # (1, 65, H/8, W/8)
+    descriptors: TensorSpec  # (1, 256, H/8, W/8); float32 where the engine gives no integers
+    input_table: np.ndarray | None  # (256,) bytes that the input goes through; None: the identity
+    stages_ms: dict[str, float]  # duration of each stage of the last inference [ms]
+
+    def infer(self, image: np.ndarray, descriptors: np.ndarray | None) -> np.ndarray:
+        """
+        Run the network on one image.
+
+        image: (H, W) uint8 grey, C-contiguous.
+        descriptors: (256, H/8, W/8) of `self.descriptors.dtype`, C-contiguous, receives the raw
+        descriptor map; None leaves that output unfetched.
+        Returns the detector's logits, (65, H/8, W/8) float32, valid until the next call.
+        Raises RuntimeError if the engine failed on this image; the runtime may be used again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the engine. Calls after this raise RuntimeError."""
+        ...
