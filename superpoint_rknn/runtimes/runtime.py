@@ -10,6 +10,14 @@ import numpy as np
 from superpoint_rknn.features.quantization import Quantization
 
 
+class EngineError(RuntimeError):
+    """The engine (library, driver, NPU) can't be used here; the message says what to do."""
+
+
+class ModelError(RuntimeError):
+    """The model file can't be used: missing, damaged, for another chip, or not a SuperPoint."""
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """A tensor of the network; `quantization` is None where it holds real numbers."""
