@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from superpoint_rknn.features.quantization import Quantization
+from superpoint_rknn.features.quantization import (
+    Quantization,
+    default_std,
+    input_table,
+    is_identity,
+)
+
+CELL = 8  # [px] side of the square that one element of the outputs describes
 
 
 class EngineError(RuntimeError):
@@ -58,3 +68,67 @@ class Runtime(Protocol):
     def close(self) -> None:
         """Release the engine. Calls after this raise RuntimeError."""
         ...
+
+
+def model_id(path: Path, content: bytes) -> str:
+    """Name of a network: its file's stem and the first 8 digits of its content's SHA-256."""
+    return f'{Path(path).stem}@{hashlib.sha256(content).hexdigest()[:8]}'
+
+
+def read_card(path: Path) -> dict:
+    """Model card (JSON) that stands beside a model under the same stem; empty if there is none."""
+    card = Path(path).with_suffix('.json')
+    if not card.is_file():
+        return {}
+    try:
+        content = json.loads(card.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ModelError(f'{card}: not a model card: {error}') from error
+    if not isinstance(content, dict):
+        raise ModelError(f'{card}: not a model card: a JSON object is expected')
+    return content
+
+
+def resolve_input_table(
+    path: Path, quantization: Quantization, mean: float | None, std: float | None
+) -> np.ndarray | None:
+    """
+    Table that an image's bytes go through before they are the network's input.
+
+    mean, std: normalisation (x - mean) / std of the network's real input; None takes it from the
+    model card, else mean 0 and the std that makes the input scale the identity.
+    Returns (256,) of the input's dtype, or None where the bytes are the input already.
+    Raises ModelError if no faithful table exists, with the reason.
+    """
+    stated = read_card(path).get('input', {})
+    try:
+        mean = float(stated.get('mean', 0.0) if mean is None else mean)
+        std = stated.get('std') if std is None else std
+        std = default_std(quantization) if std is None else float(std)
+        table = input_table(quantization, mean, std)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ModelError(f'{path}: input: {error}') from error
+    return None if is_identity(table) else table
+
+
+def check_tensors(image: TensorSpec, logits: TensorSpec, descriptors: TensorSpec) -> None:
+    """Raise ModelError with the reason if these tensors are not those of a SuperPoint network."""
+    for spec in (image, logits, descriptors):
+        if len(spec.shape) != 4 or spec.shape[0] != 1 or min(spec.shape) < 1:
+            raise ModelError(f'{spec.name}: shape {spec.shape}, expected 1xCxHxW')
+    _, channels, height, width = image.shape
+    if channels != 1:
+        raise ModelError(f'{image.name}: {channels} channels, expected one grey image')
+    if height % CELL or width % CELL:
+        raise ModelError(f'{image.name}: {height}x{width} is not divisible by {CELL}')
+    cells = (height // CELL, width // CELL)
+    if logits.shape[1:] != (CELL * CELL + 1, *cells):
+        raise ModelError(
+            f'{logits.name}: shape {logits.shape}, expected 1x65x{cells[0]}x{cells[1]} '
+            f'for an image of {height}x{width}'
+        )
+    if descriptors.shape[2:] != cells:
+        raise ModelError(
+            f'{descriptors.name}: shape {descriptors.shape}, expected 1xCx{cells[0]}x{cells[1]} '
+            f'for an image of {height}x{width}'
+        )
