@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -132,3 +135,65 @@ def check_tensors(image: TensorSpec, logits: TensorSpec, descriptors: TensorSpec
             f'{descriptors.name}: shape {descriptors.shape}, expected 1xCx{cells[0]}x{cells[1]} '
             f'for an image of {height}x{width}'
         )
+
+
+def shipped_models() -> Path:
+    """Folder of the networks that the package ships. Raises ModelError if it isn't there."""
+    prefixes = [*os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep), sys.prefix]
+    installed = [Path(p, 'share', 'superpoint_rknn', 'models') for p in prefixes if p]
+    checkout = Path(__file__).resolve().parents[2] / 'models'
+    for folder in (checkout, *installed):
+        if folder.is_dir():
+            return folder
+    raise ModelError(
+        'the models that superpoint_rknn ships were not found: name one by the parameter `model`, '
+        'or source the workspace that the package is installed in'
+    )
+
+
+def default_model(soc: str | None) -> Path:
+    """Shipped network for a chip ('rk3588', ...), else the one for CPUs."""
+    on_npu = shipped_models() / f'superpoint_400x640_{soc}.rknn'
+    return on_npu if soc and on_npu.is_file() else shipped_models() / 'superpoint_400x640_u8.onnx'
+
+
+def open_runtime(
+    model: str | Path,
+    runtime: str = 'auto',
+    *,
+    mean: float | None = None,
+    std: float | None = None,
+    pass_through: str = 'auto',
+) -> Runtime:
+    """
+    Load a network, .rknn or .onnx, on the engine for it.
+
+    runtime: 'auto', 'librknn', 'rknnlite' or 'onnx'.
+    mean, std: normalisation of the network's input; None: see `resolve_input_table`.
+    pass_through: 'auto', 'true' or 'false'.
+    Raises ModelError or EngineError with the reason; ValueError for an unknown engine.
+    """
+    path = Path(model)
+    if not path.is_file():
+        raise ModelError(f'{path}: no such file')
+    suffix = {'librknn': '.rknn', 'rknnlite': '.rknn', 'onnx': '.onnx'}.get(runtime, path.suffix)
+    if runtime not in ('auto', 'librknn', 'rknnlite', 'onnx'):
+        raise ValueError(f'runtime: {runtime!r}, expected auto, librknn, rknnlite or onnx')
+    if path.suffix not in ('.rknn', '.onnx') or path.suffix != suffix:
+        raise ModelError(f'{path}: {runtime} expects a model file with the suffix .rknn or .onnx')
+    options = {'mean': mean, 'std': std, 'pass_through': pass_through}
+    if path.suffix == '.onnx':
+        from superpoint_rknn.runtimes.onnx import OnnxRuntime
+
+        return OnnxRuntime(path, **options)
+    if runtime != 'rknnlite':
+        from superpoint_rknn.runtimes.librknn import LibrknnRuntime
+
+        try:
+            return LibrknnRuntime(path, **options)
+        except EngineError:
+            if runtime == 'librknn' or importlib.util.find_spec('rknnlite') is None:
+                raise
+    from superpoint_rknn.runtimes.rknnlite import RknnliteRuntime
+
+    return RknnliteRuntime(path, **options)

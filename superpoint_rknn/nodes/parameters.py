@@ -1,0 +1,216 @@
+"""The superpoint node's parameters: declared, checked, and turned into settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+
+from superpoint_rknn.extractor import Settings
+from superpoint_rknn.features.keypoints import DetectorSettings
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter as users see it."""
+
+    name: str
+    default: Any
+    description: str
+    limits: tuple[float, float] | None = None
+    choices: tuple[str, ...] = field(default=())
+    read_only: bool = False
+
+    @property
+    def descriptor(self) -> ParameterDescriptor:
+        descriptor = ParameterDescriptor(description=self.description, read_only=self.read_only)
+        if self.limits is not None and isinstance(self.default, float):
+            low, high = self.limits
+            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+        elif self.limits is not None:
+            low, high = self.limits
+            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
+        if self.choices:
+            descriptor.additional_constraints = 'one of ' + ', '.join(self.choices)
+        return descriptor
+
+
+PARAMETERS = (
+    Parameter(
+        'autostart', True, 'Configure and activate at start, without a manager.', read_only=True
+    ),
+    Parameter(
+        'model',
+        '',
+        'Path of the network, .rknn or .onnx. Empty: the shipped one for this chip, else the '
+        'shipped CPU network.',
+        read_only=True,
+    ),
+    Parameter(
+        'runtime',
+        'auto',
+        'Engine that runs the network. auto: by the kind of model.',
+        choices=('auto', 'librknn', 'rknnlite', 'onnx'),
+        read_only=True,
+    ),
+    Parameter(
+        'image_transport',
+        'raw',
+        'raw: sensor_msgs/Image on `image`; compressed: sensor_msgs/CompressedImage beside it.',
+        choices=('raw', 'compressed'),
+        read_only=True,
+    ),
+    Parameter(
+        'input.mean',
+        math.nan,
+        'Mean of the normalisation (x - mean) / std of the network. NaN: as in the model card.',
+        read_only=True,
+    ),
+    Parameter(
+        'input.std',
+        math.nan,
+        'Standard deviation of that normalisation. NaN: as in the model card, else the one that '
+        'makes the quantised input equal to the image bytes.',
+        read_only=True,
+    ),
+    Parameter(
+        'input.pass_through',
+        'auto',
+        'Hand the bytes to the NPU as they are, through a table where needed (auto, true), or '
+        'have the library normalise and quantise each image (false).',
+        choices=('auto', 'true', 'false'),
+        read_only=True,
+    ),
+    Parameter(
+        'resize',
+        'stretch',
+        'How a camera image of another size is fitted to the network.',
+        choices=('stretch', 'crop', 'letterbox'),
+    ),
+    Parameter('mask', '', "Image file of the camera image's size: no points where it is 0."),
+    Parameter('detector.threshold', 0.015, 'Least probability of a point.', limits=(0.0, 1.0)),
+    Parameter(
+        'detector.nms_radius',
+        4,
+        'No two points are nearer than this along both axes [px of the network image].',
+        limits=(0, 32),
+    ),
+    Parameter(
+        'detector.max_keypoints', 500, 'Most points per image, strongest first.', limits=(1, 10000)
+    ),
+    Parameter(
+        'detector.border',
+        4,
+        'No points nearer than this to the edge [px of the network image].',
+        limits=(0, 256),
+    ),
+    Parameter(
+        'detector.grid',
+        [1, 1],
+        'Rows and columns over which points are spread evenly; [1, 1]: by strength alone.',
+    ),
+    Parameter(
+        'detector.subpixel', False, 'Refine each point by a parabola through its neighbours.'
+    ),
+    Parameter(
+        'descriptors.rate',
+        5.0,
+        "How often descriptors are published [Hz]; 0: never, above the camera's rate: for every "
+        'image.',
+        limits=(0.0, 1000.0),
+    ),
+    Parameter('overlay.rate', 10.0, 'Most overlay images per second [Hz].', limits=(0.1, 1000.0)),
+)
+
+
+def declare_parameter(node: Node, name: str) -> Any:
+    """
+    Declare one of PARAMETERS, if it is not declared yet; returns its value.
+
+    Raises rclpy's ParameterException naming the parameter if the value given for it is refused.
+    """
+    if not node.has_parameter(name):
+        (parameter,) = (p for p in PARAMETERS if p.name == name)
+        node.declare_parameter(name, parameter.default, parameter.descriptor)
+    return node.get_parameter(name).value
+
+
+def declare_parameters(node: Node) -> dict[str, Any]:
+    """
+    Declare all of PARAMETERS; returns their values.
+
+    Raises ValueError, or rclpy's ParameterException, naming the parameter that is refused.
+    """
+    values = {p.name: declare_parameter(node, p.name) for p in PARAMETERS}
+    check_choices(values)
+    return values
+
+
+def check_choices(values: dict[str, Any]) -> None:
+    """Raise ValueError if a value is none of its parameter's choices."""
+    for parameter in PARAMETERS:
+        if parameter.choices and values[parameter.name] not in parameter.choices:
+            raise ValueError(
+                f'{parameter.name}: {values[parameter.name]!r}, expected '
+                f'{parameter.descriptor.additional_constraints}'
+            )
+
+
+def read_settings(values: dict[str, Any]) -> Settings:
+    """Settings that these parameter values state. Raises ValueError with the reason if bad."""
+    detector = {
+        name.removeprefix('detector.'): value
+        for name, value in values.items()
+        if name.startswith('detector.')
+    }
+    detector['grid'] = tuple(detector['grid'])
+    return Settings(
+        detector=DetectorSettings(**detector),
+        resize=values['resize'],
+        mask=read_mask(values['mask']) if values['mask'] else None,
+    )
+
+
+def read_mask(path: str) -> np.ndarray:
+    """Mask image, (height, width) uint8. Raises ValueError if the file is no image."""
+    try:
+        content = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise ValueError(f'mask: {path}: {error.strerror}') from error
+    mask = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
+    if mask is None:
+        raise ValueError(f'mask: {path} is not an image that OpenCV reads')
+    return mask
+
+
+def on_change(
+    node: Node, values: dict[str, Any], apply: Callable[[dict[str, Any], Settings], None]
+) -> None:
+    """Check every change against the other values, then have it applied, all or nothing."""
+
+    def check_and_apply(changes) -> SetParametersResult:
+        changed = {c.name: c.value for c in changes if c.name in values}
+        if not changed:
+            return SetParametersResult(successful=True)
+        proposed = values | changed
+        try:
+            check_choices(proposed)
+            settings = read_settings(proposed)
+        except (TypeError, ValueError) as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        values.update(changed)
+        apply(dict(values), settings)
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(check_and_apply)
