@@ -62,7 +62,9 @@ def cmake_install(build_dir: Path, prefix: Path) -> None:
         ['cmake', '--build', build_dir, '--parallel', jobs],
         ['cmake', '--install', build_dir],
     ):
-        subprocess.run(command, check=True, env=env)
+        if subprocess.run(command, env=env).returncode:
+            # No Exception: setuptools only warns of those in an editable install.
+            raise SystemExit(f'{NAME}: failed: {" ".join(map(str, command))}')
 
 
 class BuildWithCMake(build_py):

@@ -196,7 +196,7 @@ class Camera:
         if self._last_size not in (None, size):
             self.accounting.count('size_changes')
             self._log.warning(
-                f'{self.topic}: image size (height, width) changed from {self._last_size} to {size}'
+                f'{self.topic}: size (height, width) changed from {self._last_size} to {size}'
             )
         self._last_size = size
 
