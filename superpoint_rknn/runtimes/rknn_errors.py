@@ -1,0 +1,87 @@
+"""What the NPU library's error codes mean and what to do about each."""
+
+from __future__ import annotations
+
+TIMEOUT, PARAM_INVALID, MODEL_INVALID, OUTPUT_INVALID = -2, -5, -6, -9
+
+# code: (name, likely cause and remedy). The spelling of the names is the library's.
+ERRORS = {
+    -1: (
+        'RKNN_ERR_FAIL',
+        'the library or driver failed without saying why; see its messages on stderr '
+        '(RKNN_LOG_LEVEL=4) and the kernel log (dmesg)',
+    ),
+    TIMEOUT: (
+        'RKNN_ERR_TIMEOUT',
+        'the NPU did not finish in time; it may be busy with another program or hung: '
+        'see dmesg, then reboot or reload the driver',
+    ),
+    -3: (
+        'RKNN_ERR_DEVICE_UNAVAILABLE',
+        'no usable NPU device; load the NPU driver and give this user access to its device node',
+    ),
+    -4: (
+        'RKNN_ERR_MALLOC_FAIL',
+        'out of memory (system or CMA); stop other programs, enlarge CMA, or use a smaller '
+        'network',
+    ),
+    PARAM_INVALID: (
+        'RKNN_ERR_PARAM_INVALID',
+        'the library refused an argument; this library version may be too old: update it',
+    ),
+    MODEL_INVALID: (
+        'RKNN_ERR_MODEL_INVALID',
+        'the file is damaged, no .rknn, or made for another NPU generation or a newer library; '
+        'convert the model for this chip',
+    ),
+    -7: ('RKNN_ERR_CTX_INVALID', 'the context is not valid any more; open the model anew'),
+    -8: (
+        'RKNN_ERR_INPUT_INVALID',
+        'the library refused the input; set input.pass_through to false and compare',
+    ),
+    OUTPUT_INVALID: (
+        'RKNN_ERR_OUTPUT_INVALID',
+        'the library refused the outputs; the model may be no SuperPoint: run superpoint_rknn '
+        'doctor',
+    ),
+    -10: (
+        'RKNN_ERR_DEVICE_UNMATCH',
+        'library and NPU driver do not fit each other; update both to the same SDK release',
+    ),
+    -11: (
+        'RKNN_ERR_INCOMPATILE_PRE_COMPILE_MODEL',
+        'the model was pre-compiled for another driver version; pre-compile it again on this '
+        'board',
+    ),
+    -12: (
+        'RKNN_ERR_INCOMPATILE_OPTIMIZATION_LEVEL_VERSION',
+        'the model uses an optimisation level that this driver lacks; update the driver or '
+        'convert with a lower one',
+    ),
+    -13: (
+        'RKNN_ERR_TARGET_PLATFORM_UNMATCH',
+        'the model was made for another chip; convert it with this board as target_platform',
+    ),
+    -14: (
+        'RKNN_ERR_NON_PRE_COMPILED_MODEL_ON_MINI_DRIVER',
+        "this board's driver runs pre-compiled models only; pre-compile the model or install "
+        'the full driver',
+    ),
+}
+MODEL_ERRORS = {MODEL_INVALID, -11, -12, -13, -14}  # the file's fault, not the engine's
+
+
+class NpuError(RuntimeError):
+    """`call` of the NPU library failed with `code`."""
+
+    def __init__(self, call: str, code: int):
+        name, advice = ERRORS.get(code, ('unknown error', 'update library and driver'))
+        super().__init__(f'{call}: {name} ({code}): {advice}')
+        self.call = call
+        self.code = code
+
+
+def check(call: str, code: int) -> None:
+    """Raise NpuError unless `code`, the result of `call`, means success."""
+    if code != 0:
+        raise NpuError(call, code)
