@@ -1,0 +1,306 @@
+"""The managed node in a real graph, on the CPU runtime."""
+
+import cv2
+import numpy as np
+import pytest
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import DescribeParameters, SetParameters
+from sensor_msgs.msg import CompressedImage, Image
+
+from superpoint_rknn.extractor import Extractor
+from superpoint_rknn.runtimes.runtime import default_model, open_runtime
+
+
+@pytest.fixture(scope='module')
+def extractor():
+    runtime = open_runtime(default_model(None))
+    yield Extractor(runtime)
+    runtime.close()
+
+
+def plain_descriptors(raw, quantization, x, y):
+    """Dequantise the whole map, sample it bilinearly, normalise: one point after the other."""
+    real = (raw.astype(np.float64) - quantization.zero_point) * quantization.scale
+    _, rows, cols = real.shape
+    result = []
+    for px, py in zip(x.tolist(), y.tolist(), strict=True):
+        cx = min(max((px + 0.5) / 8 - 0.5, 0), cols - 1)
+        cy = min(max((py + 0.5) / 8 - 0.5, 0), rows - 1)
+        x0, y0 = min(int(cx), cols - 2), min(int(cy), rows - 2)
+        fx, fy = cx - x0, cy - y0
+        value = (
+            real[:, y0, x0] * (1 - fx) * (1 - fy)
+            + real[:, y0, x0 + 1] * fx * (1 - fy)
+            + real[:, y0 + 1, x0] * (1 - fx) * fy
+            + real[:, y0 + 1, x0 + 1] * fx * fy
+        )
+        result.append(value / np.linalg.norm(value))
+    return np.array(result)
+
+
+def test_an_image_becomes_the_features_that_the_library_finds(rig, photo, extractor):
+    rig.start(**{'descriptors.rate': 50.0})
+    image, keypoints = rig.send_and_wait(photo)
+    rig.graph.wait(lambda: rig.descriptors, 'descriptors')
+    raw = extractor.new_raw()
+    expected = extractor.detect(photo, raw).keypoints
+    assert len(expected) > 100
+    assert keypoints.header == image.header
+    assert (keypoints.height, keypoints.width) == photo.shape
+    assert np.array_equal(keypoints.x, expected.x)
+    assert np.array_equal(keypoints.y, expected.y)
+    assert np.array_equal(keypoints.score, expected.score)
+
+    descriptors = rig.descriptors[0]
+    assert descriptors.header == image.header
+    assert descriptors.keypoints == keypoints
+    assert descriptors.dim == 256
+    assert descriptors.model == extractor.runtime.model
+    reference = plain_descriptors(
+        raw, extractor.runtime.descriptors.quantization, expected.x, expected.y
+    )
+    data = np.array(descriptors.data).reshape(-1, 256)
+    np.testing.assert_allclose(data, reference, atol=1e-6)
+
+
+def test_images_of_another_size_give_points_in_their_own_pixels(rig, photo):
+    rig.start()
+    twice = cv2.resize(photo, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    _, small = rig.send_and_wait(photo)
+    _, large = rig.send_and_wait(twice)
+    assert (large.height, large.width) == (800, 1280)
+    points = np.column_stack([small.x, small.y])[:100]
+    doubled = (np.column_stack([large.x, large.y]) + 0.5) / 2 - 0.5
+    distances = np.linalg.norm(points[:, None] - doubled, axis=2).min(axis=1)
+    assert np.mean(distances < 1.5) > 0.9
+
+
+def test_bad_images_are_refused_counted_and_the_next_good_one_served(rig, photo):
+    process = rig.start()
+    rig.send(photo, encoding='nonsense')
+    rig.wait_counts(failed=1)
+    rig.send(photo, step=3)
+    rig.wait_counts(failed=2)
+    rig.send(photo, height=401)
+    rig.wait_counts(failed=3)
+    rig.send(photo, height=0)
+    rig.wait_counts(failed=4)
+    image, keypoints = rig.send_and_wait(photo)
+    assert keypoints.header == image.header
+    counts = rig.wait_counts(received=5, published=1, dropped=0, failed=4)
+    assert counts['model'].startswith('superpoint_400x640_u8@')
+    log = process.log.read_text()
+    assert '/image: image refused' in log
+    assert 'nonsense' in log
+
+
+def test_a_stamp_that_runs_back_is_warned_of_and_the_image_served(rig, photo):
+    process = rig.start()
+    rig.send_and_wait(photo)
+    message = rig.send(photo)
+    rig.graph.wait(lambda: len(rig.keypoints) == 2, 'keypoints')
+    message.header.stamp.sec = 1
+    rig.camera.publish(message)
+    rig.graph.wait(lambda: len(rig.keypoints) == 3, 'keypoints')
+    assert rig.keypoints[-1].header.stamp.sec == 1
+    rig.wait_counts(stamps_back=1)
+    assert 'header.stamp runs back from (2, 0) to (1, 0)' in process.log.read_text()
+
+
+def test_images_that_come_too_fast_are_dropped_and_counted(rig, photo):
+    process = rig.start()
+    for _ in range(30):
+        rig.send(photo)
+        rig.graph.executor.spin_once(timeout_sec=0.01)
+    rig.graph.wait(
+        lambda: rig.keypoints and rig.keypoints[-1].header.stamp.sec == 30, 'the last keypoints'
+    )
+    code, _ = rig.graph.interrupt(process)
+    assert code == 0
+    counts = {key: int(rig.counts()[key]) for key in ('received', 'published', 'dropped', 'lost')}
+    assert counts['published'] == len(rig.keypoints)
+    assert counts['dropped'] > 0
+    assert counts['received'] == counts['published'] + counts['dropped']
+    assert counts['received'] + counts['lost'] <= 30
+    stamps = [k.header.stamp.sec for k in rig.keypoints]
+    assert stamps == sorted(set(stamps))
+
+
+def test_descriptors_come_at_their_own_rate(rig, photo):
+    rig.start(**{'descriptors.rate': 2.0})
+    for _ in range(12):
+        rig.send_and_wait(photo)
+    rig.graph.wait(lambda: len(rig.descriptors) >= 2, 'descriptors')
+    assert len(rig.descriptors) < len(rig.keypoints)
+    published = {(k.header.stamp.sec, tuple(k.x)) for k in rig.keypoints}
+    for message in rig.descriptors:
+        assert (message.header.stamp.sec, tuple(message.keypoints.x)) in published
+
+
+def test_no_descriptors_at_rate_zero(rig, photo):
+    rig.start(**{'descriptors.rate': 0.0})
+    for _ in range(3):
+        rig.send_and_wait(photo)
+    rig.wait_counts(published=3, descriptors=0)
+    assert rig.descriptors == []
+
+
+def test_descriptors_do_not_wait_for_a_simulated_clock(rig, photo):
+    rig.start(use_sim_time='true')
+    rig.send_and_wait(photo)
+    rig.graph.wait(lambda: rig.descriptors, 'descriptors')
+
+
+def test_compressed_images(rig, photo, extractor):
+    rig.camera = rig.graph.node.create_publisher(CompressedImage, 'image/compressed', 1)
+    rig.start(image_transport='compressed')
+    png = cv2.imencode('.png', photo)[1].tobytes()
+    rig.camera.publish(CompressedImage(format='png', data=png))
+    rig.graph.wait(lambda: rig.keypoints, 'keypoints')
+    assert np.array_equal(rig.keypoints[0].x, extractor.detect(photo).keypoints.x)
+
+
+def test_the_overlay_shows_the_points_to_whoever_subscribes(rig, photo):
+    rig.start()
+    overlays = rig.graph.collect(Image, 'overlay')
+    rig.graph.wait(lambda: rig.graph.node.count_publishers('overlay'), 'the overlay topic')
+    _, keypoints = rig.send_and_wait(photo)
+    while not overlays:
+        rig.send_and_wait(photo)
+    overlay = np.array(overlays[0].data, np.uint8).reshape(400, 640, 3)
+    changed = np.any(overlay != photo[..., None], axis=2)
+    assert 1000 < changed.sum() < 0.5 * changed.size
+    x, y = int(keypoints.x[0]), int(keypoints.y[0])
+    assert changed[max(y - 4, 0) : y + 5, max(x - 4, 0) : x + 5].any()
+    assert overlays[0].encoding == 'bgr8'
+
+
+def set_parameter(rig, name, **value):
+    kind = {
+        'double_value': ParameterType.PARAMETER_DOUBLE,
+        'integer_value': ParameterType.PARAMETER_INTEGER,
+        'string_value': ParameterType.PARAMETER_STRING,
+    }[next(iter(value))]
+    parameter = Parameter(name=name, value=ParameterValue(type=kind, **value))
+    request = SetParameters.Request(parameters=[parameter])
+    return rig.graph.call(SetParameters, 'superpoint/set_parameters', request).results[0]
+
+
+def test_parameters_change_while_running_or_are_refused_with_the_reason(rig, photo):
+    rig.start()
+    _, before = rig.send_and_wait(photo)
+    assert set_parameter(rig, 'detector.max_keypoints', integer_value=7).successful
+    _, after = rig.send_and_wait(photo)
+    assert list(after.x) == list(before.x)[:7]
+
+    refused = set_parameter(rig, 'detector.threshold', double_value=1.5)
+    assert not refused.successful
+    assert 'detector.threshold' in refused.reason
+    refused = set_parameter(rig, 'resize', string_value='squeeze')
+    assert not refused.successful
+    assert "'squeeze', expected one of stretch, crop, letterbox" in refused.reason
+    refused = set_parameter(rig, 'mask', string_value='/nowhere.png')
+    assert not refused.successful
+    assert '/nowhere.png' in refused.reason
+    refused = set_parameter(rig, 'model', string_value='other.onnx')
+    assert not refused.successful
+    _, still = rig.send_and_wait(photo)
+    assert len(still.x) == 7
+
+
+def test_a_mask_keeps_points_away(rig, photo, tmp_path):
+    mask = np.zeros(photo.shape, np.uint8)
+    mask[:, 320:] = 255
+    cv2.imwrite(str(tmp_path / 'mask.png'), mask)
+    rig.start(mask=str(tmp_path / 'mask.png'))
+    _, keypoints = rig.send_and_wait(photo)
+    assert len(keypoints.x) > 50
+    assert min(keypoints.x) >= 319.5
+    rig.send(photo[:200].copy())
+    rig.wait_counts(published=1, failed=1)
+
+
+def test_every_parameter_is_described(rig):
+    from superpoint_rknn.nodes.parameters import PARAMETERS
+
+    rig.start()
+    names = [p.name for p in PARAMETERS]
+    answer = rig.graph.call(
+        DescribeParameters,
+        'superpoint/describe_parameters',
+        DescribeParameters.Request(names=names),
+    )
+    assert [d.name for d in answer.descriptors] == names
+    assert all(d.description for d in answer.descriptors)
+
+
+def change_state(graph, transition):
+    request = ChangeState.Request(transition=Transition(id=transition))
+    return graph.call(ChangeState, 'superpoint/change_state', request).success
+
+
+def state(graph):
+    return graph.call(GetState, 'superpoint/get_state', GetState.Request()).current_state.id
+
+
+def test_the_life_of_a_managed_node(rig, photo):
+    graph = rig.graph
+    graph.start(autostart='false')
+    assert state(graph) == State.PRIMARY_STATE_UNCONFIGURED
+    for _ in range(2):
+        assert change_state(graph, Transition.TRANSITION_CONFIGURE)
+        assert rig.camera.get_subscription_count() == 0
+        assert change_state(graph, Transition.TRANSITION_ACTIVATE)
+        rig.wait_ready()
+        rig.send_and_wait(photo)
+        assert change_state(graph, Transition.TRANSITION_DEACTIVATE)
+        graph.wait(lambda: not rig.camera.get_subscription_count(), 'the subscription to go')
+        assert change_state(graph, Transition.TRANSITION_CLEANUP)
+        graph.wait(lambda: not graph.node.count_publishers('keypoints'), 'the publisher to go')
+    assert state(graph) == State.PRIMARY_STATE_UNCONFIGURED
+
+
+def test_a_failed_configure_can_be_tried_again(rig, photo, tmp_path):
+    graph = rig.graph
+    model = tmp_path / 'late.onnx'
+    process = graph.start(model=str(model))
+    assert state(graph) == State.PRIMARY_STATE_UNCONFIGURED
+    assert f'not configured: {model}: no such file' in process.log.read_text()
+    assert not change_state(graph, Transition.TRANSITION_CONFIGURE)
+    assert state(graph) == State.PRIMARY_STATE_UNCONFIGURED
+    model.write_bytes(default_model(None).read_bytes())
+    model.with_suffix('.json').write_bytes(default_model(None).with_suffix('.json').read_bytes())
+    assert change_state(graph, Transition.TRANSITION_CONFIGURE)
+    assert change_state(graph, Transition.TRANSITION_ACTIVATE)
+    rig.wait_ready()
+    rig.send_and_wait(photo)
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'reason'),
+    [
+        ('runtime', 'tpu', "runtime: 'tpu', expected one of auto, librknn, rknnlite, onnx"),
+        ('detector.threshold', '7.0', 'detector.threshold'),
+        ('detector.threshold', 'high', 'detector.threshold'),
+        ('detector.grid', '[0,3]', 'grid'),
+    ],
+)
+def test_a_bad_parameter_file_keeps_the_node_unconfigured_with_the_reason(
+    graph, name, value, reason
+):
+    process = graph.start(**{name: value})
+    graph.wait(lambda: 'not configured' in process.log.read_text(), 'the refusal')
+    assert reason in process.log.read_text()
+    assert graph.interrupt(process)[0] == 0
+
+
+def test_ctrl_c_ends_it_cleanly_in_the_middle_of_an_inference(rig, photo):
+    process = rig.start()
+    rig.send_and_wait(photo)
+    rig.send(photo)
+    code, seconds = rig.graph.interrupt(process)
+    assert code == 0
+    assert seconds < 2.0
+    assert 'Traceback' not in process.log.read_text()

@@ -1,0 +1,128 @@
+"""The four ways to install, each proven by running what it installed."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PROBE = """
+import sys
+from pathlib import Path
+import superpoint_rknn
+from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.nodes import superpoint_node
+from superpoint_rknn.runtimes.runtime import shipped_models
+assert Keypoints(width=3).width == 3 and Descriptors(dim=256).dim == 256
+print(Path(superpoint_rknn.__file__).parent, shipped_models(), sep='\\n')
+"""
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+    """Copy of what git tracks, since builds write beside their sources."""
+    if shutil.which('cmake') is None or shutil.which('c++') is None:
+        pytest.skip('needs cmake and a C++ compiler')
+    tracked = subprocess.run(
+        ['git', 'ls-files', '-z'], cwd=CHECKOUT, capture_output=True, check=True
+    ).stdout
+    folder = tmp_path_factory.mktemp('source') / 'superpoint_rknn'
+    for name in tracked.decode().split('\0'):
+        if name and (CHECKOUT / name).is_file():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(CHECKOUT / name, target)
+    return folder
+
+
+def run(command, **kwargs):
+    result = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kwargs
+    )
+    assert result.returncode == 0, f'{command}:\n{result.stdout[-6000:]}'
+    return result.stdout
+
+
+def probe(prefix, packages, cwd):
+    """Where an installation below `prefix` finds its modules and its models."""
+    env = os.environ | {
+        'PYTHONPATH': str(packages),
+        'AMENT_PREFIX_PATH': os.pathsep.join([str(prefix), os.environ['AMENT_PREFIX_PATH']]),
+        'LD_LIBRARY_PATH': os.pathsep.join(
+            [str(prefix / 'lib'), os.environ.get('LD_LIBRARY_PATH', '')]
+        ),
+    }
+    lines = run(
+        [sys.executable, '-P', '-c', PROBE]
+        if sys.version_info >= (3, 11)
+        else [sys.executable, '-c', PROBE],
+        env=env,
+        cwd=cwd,
+    ).splitlines()
+    return Path(lines[0]), Path(lines[1])
+
+
+def packages_of(prefix):
+    return Path(sysconfig.get_path('purelib', vars={'base': str(prefix)}))
+
+
+def assert_files(prefix):
+    share = prefix / 'share' / 'superpoint_rknn'
+    for path in (
+        share / 'package.xml',
+        share / 'msg' / 'Keypoints.msg',
+        share / 'launch' / 'superpoint.launch.py',
+        share / 'config' / 'superpoint.yaml',
+        share / 'config' / 'fastdds.xml',
+        share / 'models' / 'superpoint_400x640_u8.onnx',
+        prefix / 'share/ament_index/resource_index/packages/superpoint_rknn',
+        prefix / 'share/ament_index/resource_index/rosidl_interfaces/superpoint_rknn',
+        prefix / 'lib' / 'superpoint_rknn' / 'superpoint_node',
+        prefix / 'bin' / 'superpoint_rknn',
+    ):
+        assert path.exists(), path
+        if path.parent.name in ('bin', 'superpoint_rknn') and 'lib' in path.parts[-3:]:
+            assert os.access(path, os.X_OK), path
+
+
+@pytest.mark.parametrize('symlink', [False, True], ids=['copied', 'symlinked'])
+def test_colcon_build(source, tmp_path, symlink):
+    if shutil.which('colcon') is None:
+        pytest.skip('needs colcon')
+    install = tmp_path / 'install'
+    command = ['colcon', 'build', '--base-paths', source, '--merge-install']
+    command += ['--build-base', tmp_path / 'build', '--install-base', install]
+    command += ['--symlink-install'] if symlink else []
+    command += ['--cmake-args', f'-DPython3_EXECUTABLE={sys.executable}', '-DBUILD_TESTING=OFF']
+    run([*map(str, command)], cwd=tmp_path)
+    assert_files(install)
+    modules, models = probe(install, packages_of(install), tmp_path)
+    assert modules == packages_of(install) / 'superpoint_rknn'
+    assert models == install / 'share' / 'superpoint_rknn' / 'models'
+    module = modules / 'nodes' / 'superpoint_node.py'
+    assert module.is_symlink() == symlink
+
+
+def test_pip_install(source, tmp_path):
+    prefix = tmp_path / 'prefix'
+    command = [sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--no-build-isolation']
+    run([*command, '--prefix', str(prefix), '--ignore-installed', '.'], cwd=source)
+    assert_files(prefix)
+    modules, models = probe(prefix, packages_of(prefix), tmp_path)
+    assert modules == packages_of(prefix) / 'superpoint_rknn'
+    assert models == prefix / 'share' / 'superpoint_rknn' / 'models'
+
+
+def test_pip_install_editable(source, tmp_path):
+    prefix = tmp_path / 'prefix'
+    command = [sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--no-build-isolation']
+    run([*command, '--prefix', str(prefix), '--ignore-installed', '-e', '.'], cwd=source)
+    packages = packages_of(prefix)
+    paths = [str(packages), *(p.read_text().strip() for p in packages.glob('*.pth'))]
+    modules, models = probe(prefix, os.pathsep.join(paths), tmp_path)
+    assert modules == source / 'superpoint_rknn'
+    assert models == source / 'models'
