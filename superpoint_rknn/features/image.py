@@ -1,0 +1,208 @@
+"""Camera image -> network image, and points between the two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+PADDING = 128  # grey around the camera image in a letterbox
+
+COLOURS = {  # encoding: channels, conversion to grey
+    'rgb8': (3, cv2.COLOR_RGB2GRAY),
+    'bgr8': (3, cv2.COLOR_BGR2GRAY),
+    '8UC3': (3, cv2.COLOR_BGR2GRAY),
+    'rgba8': (4, cv2.COLOR_RGBA2GRAY),
+    'bgra8': (4, cv2.COLOR_BGRA2GRAY),
+    '8UC4': (4, cv2.COLOR_BGRA2GRAY),
+}
+# ROS names a mosaic by its first four pixels, OpenCV by those at (1, 1), (1, 2)
+MOSAICS = {
+    'bayer_rggb8': cv2.COLOR_BayerBG2GRAY,
+    'bayer_bggr8': cv2.COLOR_BayerRG2GRAY,
+    'bayer_gbrg8': cv2.COLOR_BayerGR2GRAY,
+    'bayer_grbg8': cv2.COLOR_BayerGB2GRAY,
+}
+PACKED_LUMA = {'yuv422': 1, 'uyvy': 1, 'yuv422_yuy2': 0, 'yuyv': 0}  # byte of a pixel's two
+PLANAR_ROWS = {'nv12': 1.5, 'nv21': 1.5, 'nv24': 3}  # rows of `step` bytes per image row
+
+
+class EncodingError(ValueError):
+    """An image encoding that isn't handled here."""
+
+
+def to_grey(
+    data,
+    height: int,
+    width: int,
+    step: int,
+    encoding: str,
+    is_bigendian: bool = False,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """
+    Grey image of the fields of a sensor_msgs/Image.
+
+    data: buffer of bytes (array.array, bytes, memoryview, ndarray).
+    height, width: [px]. step: bytes from one row to the next, padding included.
+    out: (height, width) uint8 that receives the image where it must be converted and `out` fits.
+    Returns (height, width) uint8: of mono8, 8UC1, NV12, NV21, NV24 a view of `data`, no copy; of
+    YUV the luma; of 16 bits round(x / 257), which takes 65535 to 255.
+    Raises EncodingError for an encoding that isn't handled here, ValueError if the fields
+    contradict each other; both name the field and its value.
+    """
+    if height < 1 or width < 1:
+        raise ValueError(f'height {height}, width {width}: an image has at least one pixel')
+    if encoding in ('mono8', '8UC1'):
+        return _view(data, height, step, (width,))
+    if encoding in COLOURS:
+        channels, conversion = COLOURS[encoding]
+        return cv2.cvtColor(_view(data, height, step, (width, channels)), conversion, out)
+    if encoding in ('mono16', '16UC1'):
+        bytes_of_rows = _view(data, height, step, (2 * width,))
+        words = bytes_of_rows.view('>u2' if is_bigendian else '<u2')
+        return cv2.convertScaleAbs(words.astype(np.uint16, copy=False), out, 1 / 257)
+    if encoding in MOSAICS:
+        if height < 3 or width < 3:
+            raise ValueError(f'height {height}, width {width}: too small for {encoding}')
+        return cv2.cvtColor(_view(data, height, step, (width,)), MOSAICS[encoding], out)
+    if encoding in PACKED_LUMA:
+        _check_even(encoding, width=width)
+        return cv2.extractChannel(
+            _view(data, height, step, (width, 2)), PACKED_LUMA[encoding], out
+        )
+    if encoding in PLANAR_ROWS:
+        if encoding != 'nv24':
+            _check_even(encoding, width=width, height=height)
+        return _view(data, int(height * PLANAR_ROWS[encoding]), step, (width,))[:height]
+    raise EncodingError(f'encoding: {encoding!r} is not handled here')
+
+
+def _check_even(encoding: str, **fields: int) -> None:
+    for field, value in fields.items():
+        if value % 2:
+            raise ValueError(f'{field}: {value}, expected an even number for {encoding}')
+
+
+def _view(data, rows: int, step: int, row_shape: tuple[int, ...]) -> np.ndarray:
+    """Bytes of an image's rows without their padding, (rows, *row_shape), not copied."""
+    row = int(np.prod(row_shape))
+    if step < row:
+        raise ValueError(f'step: {step}, expected at least the {row} bytes of a row')
+    size, needed = memoryview(data).nbytes, step * (rows - 1) + row
+    if size < needed:
+        raise ValueError(
+            f'data: {size} bytes, expected {step * rows} ({rows} rows of step {step})'
+        )
+    return np.ndarray((rows, row), np.uint8, data, strides=(step, 1)).reshape(rows, *row_shape)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """
+    How a camera image lies in the network image: x_net = (x_img + 0.5) / s_x - 0.5 + o_x.
+
+    Coordinates are pixels, 0 at the centre of the first; sizes are (height, width).
+    """
+
+    image_size: tuple[int, int]
+    network_size: tuple[int, int]
+    scale: tuple[float, float]  # s_x, s_y: camera pixels per network pixel
+    offset: tuple[float, float]  # o_x, o_y: network pixels from its corner to the camera image's
+
+    @classmethod
+    def fit(
+        cls, mode: str, image_size: tuple[int, int], network_size: tuple[int, int]
+    ) -> Placement:
+        """
+        Placement of a camera image of a size in a network image of another.
+
+        mode: 'stretch' (each axis by itself), 'crop' (fills, keeps the middle) or 'letterbox'
+        (shows all, pads).
+        Raises ValueError for another mode or a size without pixels.
+        """
+        height, width = image_size = (int(image_size[0]), int(image_size[1]))
+        network_height, network_width = network_size = (int(network_size[0]), int(network_size[1]))
+        if min(*image_size, *network_size) < 1:
+            raise ValueError(f'sizes {image_size}, {network_size}: expected at least one pixel')
+        s_x, s_y = width / network_width, height / network_height
+        if mode == 'stretch':
+            return cls(image_size, network_size, (s_x, s_y), (0.0, 0.0))
+        # Both corners lie on whole pixels: nothing is interpolated only to move it.
+        if mode == 'crop':
+            s = min(s_x, s_y)
+            left = int((width - network_width * s) / 2)
+            top = int((height - network_height * s) / 2)
+            return cls(image_size, network_size, (s, s), (-left / s, -top / s))
+        if mode == 'letterbox':
+            s = max(s_x, s_y)
+            left = (network_width - round(width / s)) // 2
+            top = (network_height - round(height / s)) // 2
+            return cls(image_size, network_size, (s, s), (float(left), float(top)))
+        raise ValueError(f'resize: {mode!r}, expected stretch, crop or letterbox')
+
+    @property
+    def valid(self) -> tuple[int, int, int, int]:
+        """Network pixels that show the camera image: y0, x0, y1, x1, the last ones excluded."""
+        x0, x1 = self._shown(0)
+        y0, y1 = self._shown(1)
+        return y0, x0, y1, x1
+
+    def _shown(self, axis: int) -> tuple[int, int]:
+        """First and last + 1 network pixel along x (0) or y (1) that shows the camera image."""
+        image, network = self.image_size[1 - axis], self.network_size[1 - axis]
+        scale, offset = self.scale[axis], self.offset[axis]
+        first = max(0, round(offset))
+        return first, min(network, first + max(1, round(image / scale)))
+
+    def to_network(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points of the camera image [px] in the network image [px]."""
+        (s_x, s_y), (o_x, o_y) = self.scale, self.offset
+        return (x + 0.5) / s_x + (o_x - 0.5), (y + 0.5) / s_y + (o_y - 0.5)
+
+    def to_image(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points of the network image [px] in the camera image [px]."""
+        (s_x, s_y), (o_x, o_y) = self.scale, self.offset
+        return x * s_x + ((0.5 - o_x) * s_x - 0.5), y * s_y + ((0.5 - o_y) * s_y - 0.5)
+
+    def resize(self, grey: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """
+        Network image of a camera image.
+
+        grey: `image_size` uint8, rows may be strided.
+        out: `network_size` uint8, C-contiguous, receives the image where one must be made.
+        Returns `network_size` uint8, C-contiguous; `grey` itself, or rows of it, where it is that
+        already.
+        Raises ValueError if `grey` is of another size or dtype.
+        """
+        if grey.shape != self.image_size or grey.dtype != np.uint8:
+            raise ValueError(f'image: {grey.dtype} {grey.shape}, expected uint8 {self.image_size}')
+        region = self._region(grey)
+        if self.scale == (1.0, 1.0) and region.shape == self.network_size:
+            if region.flags.c_contiguous:
+                return region
+            return cv2.copyTo(region, None, out)
+        if out is None:
+            out = np.empty(self.network_size, np.uint8)
+        y0, x0, y1, x1 = self.valid
+        if (y1 - y0, x1 - x0) != self.network_size:
+            out[:] = PADDING
+        s_x, s_y = self.scale
+        # linear interpolation reads two pixels an axis: beyond a factor of 2 it would alias
+        shrinks = max(s_x, s_y) > 2 and min(s_x, s_y) >= 1
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        shown = cv2.resize(region, None, fx=1 / s_x, fy=1 / s_y, interpolation=interpolation)
+        out[y0:y1, x0:x1] = shown[: y1 - y0, : x1 - x0]
+        return out
+
+    def _region(self, grey: np.ndarray) -> np.ndarray:
+        """The part of the camera image that the network image shows."""
+        (s_x, s_y), (o_x, o_y) = self.scale, self.offset
+        height, width = self.network_size
+        left, top = max(0, round(-o_x * s_x)), max(0, round(-o_y * s_y))
+        right, bottom = (
+            left + int(np.ceil(width * s_x - 1e-6)),
+            top + int(np.ceil(height * s_y - 1e-6)),
+        )
+        return grey[top:bottom, left:right]
