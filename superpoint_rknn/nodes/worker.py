@@ -45,6 +45,7 @@ class Worker(threading.Thread):
         self._settings = settings
         self._log = log
         self._stopping = threading.Event()
+        self._runtime: Runtime | None = None  # None while closed
 
     def apply(self, settings: Settings) -> None:
         """Use these settings from the next image on."""
@@ -70,10 +71,16 @@ class Worker(threading.Thread):
         try:
             self._work()
         finally:
-            self.extractor.runtime.close()
+            self._close()
 
     def _open(self) -> None:
-        self.extractor = Extractor(self._open_runtime(), self._settings)
+        self._runtime = self._open_runtime()
+        self.extractor = Extractor(self._runtime, self._settings)
+
+    def _close(self) -> None:
+        runtime, self._runtime = self._runtime, None
+        if runtime is not None:
+            runtime.close()
 
     def _work(self) -> None:
         failures = 0
@@ -94,7 +101,7 @@ class Worker(threading.Thread):
     def _reopen(self) -> None:
         """Close the engine and open it anew, with growing pauses, until it opens or we stop."""
         pause = FIRST_PAUSE
-        self.extractor.runtime.close()
+        self._close()
         while not self._stopping.wait(pause):
             try:
                 self._open()
