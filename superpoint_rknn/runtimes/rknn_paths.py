@@ -89,14 +89,15 @@ class CopiedPath:
 
     def take_native(self, error: NpuError) -> bool:
         """Do without conversion to float if `error` may be the refusal of it; False if not."""
+        readers = (self._logits, self._descriptors)
         refused = error.call == 'rknn_outputs_get' and error.code in (
             PARAM_INVALID,
             OUTPUT_INVALID,
         )
-        if not refused or self._float_proven:
+        if not refused or self._float_proven or not all(reader.has_native for reader in readers):
             return False
         self._float_proven = True
-        for reader in (self._logits, self._descriptors):
+        for reader in readers:
             reader.take_native()
         return True
 

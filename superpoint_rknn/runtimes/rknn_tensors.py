@@ -19,7 +19,7 @@ DTYPES = {
     TensorType.UINT8: np.dtype(np.uint8),
     TensorType.INT16: np.dtype(np.int16),
 }
-RAW_DTYPES = (np.int8, np.uint8)  # quantised bytes that are used as they are
+RAW_DTYPES = (np.int8, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class RknnTensor:
 
     @property
     def is_raw(self) -> bool:
-        """Whether its elements are quantised bytes."""
-        return self.spec.quantization is not None and self.spec.dtype in RAW_DTYPES
+        """Whether its elements are quantised bytes, which are used as they are."""
+        return self.spec.quantization is not None
 
     @property
     def elements(self) -> int:
@@ -83,18 +83,16 @@ def read_network(context: RknnContext) -> tuple[RknnTensor, RknnTensor, RknnTens
 
 
 def _quantization(name: str, attr: ctypes.Structure, dtype: np.dtype) -> Quantization | None:
-    if attr.qnt_type == Quantized.NONE or dtype.kind == 'f':
+    if attr.qnt_type == Quantized.NONE or dtype not in RAW_DTYPES:
         return None
-    if attr.qnt_type == Quantized.DFP:
-        return Quantization(2.0**-attr.fl, 0, dtype)
-    # Generation 1 holds zp in an unsigned field, also where it is negative.
-    zero_point = attr.zp - (1 << 32) if attr.zp >= 1 << 31 else attr.zp
-    limits = np.iinfo(dtype)
-    if not (limits.min <= zero_point <= limits.max and 0 < attr.scale < np.inf):
-        raise ModelError(
-            f'{name}: zero point {zero_point} and scale {attr.scale:g} are impossible for {dtype}'
-        )
-    return Quantization(float(attr.scale), int(zero_point), dtype)
+    try:
+        if attr.qnt_type == Quantized.DFP:
+            return Quantization(2.0**-attr.fl, 0, dtype)
+        # Generation 1 holds zp in an unsigned field, also where it is negative.
+        zero_point = attr.zp - (1 << 32) if attr.zp >= 1 << 31 else attr.zp
+        return Quantization(float(attr.scale), int(zero_point), dtype)
+    except ValueError as error:
+        raise ModelError(f'{name}: {error}') from error
 
 
 class OutputReader:
@@ -121,6 +119,11 @@ class OutputReader:
     def size(self) -> int:
         """Size of what the library writes [bytes]."""
         return self._tensor.elements * self._element.itemsize
+
+    @property
+    def has_native(self) -> bool:
+        """Whether the tensor's own type is understood here, without the library's conversion."""
+        return self._tensor.is_raw or self._tensor.spec.dtype.kind == 'f'
 
     def take_native(self) -> None:
         """Do without the library's conversion to float from now on."""

@@ -1,0 +1,176 @@
+/* What the test tells the stand-in and asks of it. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "standin.h"
+
+struct world world = {.std = 1};
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static char violations[8192];
+static struct { char name[32]; int code, times, hang; } orders[16];
+static struct { char name[32]; int value; } counters[16];
+
+int violation(int code, const char *format, ...) {
+  pthread_mutex_lock(&mutex);
+  size_t used = strlen(violations);
+  if (used < sizeof violations - 512) {
+    va_list arguments;
+    va_start(arguments, format);
+    used += (size_t)vsnprintf(violations + used, 500, format, arguments);
+    va_end(arguments);
+    strcpy(violations + used, "\n");
+  }
+  pthread_mutex_unlock(&mutex);
+  return code;
+}
+
+void count(const char *what, int by) {
+  pthread_mutex_lock(&mutex);
+  for (int i = 0; i < 16; i++)
+    if (!counters[i].name[0] || !strcmp(counters[i].name, what)) {
+      snprintf(counters[i].name, sizeof counters[i].name, "%s", what);
+      counters[i].value += by;
+      break;
+    }
+  pthread_mutex_unlock(&mutex);
+}
+
+/* Counts the call, waits where told to hang, returns the error where told to fail, else 0. */
+int told_to_fail(const char *function) {
+  int code = 0;
+  count(function, 1);
+  pthread_mutex_lock(&mutex);
+  for (int i = 0; i < 16; i++)
+    if (!strcmp(orders[i].name, function)) {
+      while (orders[i].hang) pthread_cond_wait(&changed, &mutex);
+      if (orders[i].times > 0) {
+        orders[i].times--;
+        code = orders[i].code;
+      }
+    }
+  pthread_mutex_unlock(&mutex);
+  return code;
+}
+
+static int order_for(const char *function) {
+  for (int i = 0; i < 16; i++)
+    if (!orders[i].name[0] || !strcmp(orders[i].name, function)) {
+      snprintf(orders[i].name, sizeof orders[i].name, "%s", function);
+      return i;
+    }
+  abort();
+}
+
+/* The next `times` calls of `function` return `code`. */
+void standin_fail(const char *function, int code, int times) {
+  pthread_mutex_lock(&mutex);
+  int i = order_for(function);
+  orders[i].code = code;
+  orders[i].times = times;
+  pthread_mutex_unlock(&mutex);
+}
+
+/* Calls of `function` do not return until told otherwise. */
+void standin_hang(const char *function, int on) {
+  pthread_mutex_lock(&mutex);
+  orders[order_for(function)].hang = on;
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&mutex);
+}
+
+/* Text of everything that was done wrong since the last call, a line each; length returned. */
+int standin_violations(char *text, int size) {
+  pthread_mutex_lock(&mutex);
+  int length = snprintf(text, (size_t)size, "%s", violations);
+  violations[0] = 0;
+  pthread_mutex_unlock(&mutex);
+  return length;
+}
+
+/* Calls of a function so far, or live 'contexts', 'outputs' and 'mems'. */
+int standin_count(const char *what) {
+  int value = 0;
+  pthread_mutex_lock(&mutex);
+  for (int i = 0; i < 16; i++)
+    if (!strcmp(counters[i].name, what)) value = counters[i].value;
+  pthread_mutex_unlock(&mutex);
+  return value;
+}
+
+static struct tensor *tensor_of(int is_output, uint32_t index) {
+  return (is_output ? world.outputs : world.inputs) + index;
+}
+
+static void give(uint8_t **to, const void *bytes, uint32_t size) {
+  free(*to);
+  *to = NULL;
+  if (bytes) memcpy(*to = malloc(size), bytes, size);
+}
+
+void standin_tensor(int is_output, uint32_t index, const char *name, uint32_t n_dims,
+                    const uint32_t *dims, int fmt, int type, int qnt_type, int fl, int zp,
+                    float scale, uint32_t w_stride) {
+  struct tensor *tensor = tensor_of(is_output, index);
+  uint32_t *n = is_output ? &world.n_output : &world.n_input;
+  free(tensor->values);
+  *tensor = (struct tensor){.n_dims = n_dims, .fmt = fmt, .type = type, .qnt_type = qnt_type,
+                            .fl = fl, .zp = zp, .scale = scale, .w_stride = w_stride};
+  snprintf(tensor->name, sizeof tensor->name, "%s", name);
+  memcpy(tensor->dims, dims, n_dims * sizeof *dims);
+  tensor->values = calloc(1, n_bytes(tensor));
+  *n = index + 1; /* given in order */
+}
+
+void standin_answer(uint32_t index, const void *bytes) {
+  memcpy(world.outputs[index].values, bytes, n_bytes(&world.outputs[index]));
+}
+
+/* The network: fills the outputs from the input in the tensors' own types. */
+void standin_compute(network compute) { world.compute = compute; }
+
+void standin_model(const uint8_t *bytes, uint32_t size) {
+  static uint8_t *copy;
+  give(&copy, bytes, size);
+  world.model = copy;
+  world.model_size = size;
+}
+
+void standin_normalisation(double mean, double std) {
+  world.mean = mean;
+  world.std = std;
+}
+
+/* The bytes that must reach the network's input; NULL: any. */
+void standin_expect_input(const void *bytes) {
+  give(&world.expected_input, bytes, n_bytes(&world.inputs[0]));
+}
+
+void standin_last_input(void *bytes) {
+  memcpy(bytes, world.inputs[0].values, n_bytes(&world.inputs[0]));
+}
+
+/* What a tensor's attributes claim as its size, and what rknn_outputs_get says it wrote. */
+void standin_sizes(int is_output, uint32_t index, uint32_t claimed, uint32_t written) {
+  tensor_of(is_output, index)->claimed_size = claimed;
+  tensor_of(is_output, index)->written_size = written;
+}
+
+void standin_refuse_float(int on) { world.refuse_float = on; }
+
+/* Forget everything; no call may be under way. */
+void standin_reset(void) {
+  for (uint32_t i = 0; i < MAX_TENSORS; i++) {
+    free(world.inputs[i].values);
+    free(world.outputs[i].values);
+  }
+  for (uint32_t i = 0; i < world.n_mems; i++) free(world.mems[i].block);
+  free(world.expected_input);
+  world = (struct world){.std = 1};
+  violations[0] = 0;
+  memset(orders, 0, sizeof orders);
+  memset(counters, 0, sizeof counters);
+}

@@ -1,0 +1,275 @@
+"""Images in, raw bytes out, on a stand-in of each generation."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rknn_standin import Tensor
+
+from superpoint_rknn.features.quantization import Quantization
+from superpoint_rknn.runtimes.librknn import LibrknnRuntime
+from superpoint_rknn.runtimes.rknn_abi import CoreMask, Format, Quantized, TensorType
+from superpoint_rknn.runtimes.runtime import EngineError, ModelError
+
+IMAGE = np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)
+
+
+@pytest.fixture
+def open_model(standin, model):
+    """Opens the stand-in's model, and closes it after the test."""
+    runtimes = []
+
+    def open_it(**options):
+        runtimes.append(LibrknnRuntime(model, library=standin.path, **options))
+        return runtimes[-1]
+
+    yield open_it
+    for runtime in runtimes:
+        runtime.close()
+    assert standin.count('contexts') == 0
+
+
+def new_descriptors(runtime):
+    return np.zeros(runtime.descriptors.shape[1:], runtime.descriptors.dtype)
+
+
+def test_describes_its_tensors(standin, open_model):
+    standin.set_superpoint(height=40, width=64, channels=256)
+    runtime = open_model()
+    assert runtime.input.shape == (1, 1, 40, 64)
+    assert runtime.logits.shape == (1, 65, 5, 8)
+    assert runtime.descriptors.shape == (1, 256, 5, 8)
+    signed = standin.generation == 2
+    assert runtime.input.quantization == Quantization(
+        1.0, -128 if signed else 0, np.dtype(np.int8 if signed else np.uint8)
+    )
+    assert runtime.descriptors.quantization.zero_point == (8 if signed else 136)
+    assert runtime.descriptors.quantization.scale == pytest.approx(4.625256)
+    assert runtime.model == 'superpoint@86546ac1'
+    assert 'stand-in' in runtime.name
+
+
+def test_returns_logits_as_float_and_descriptors_raw(standin, open_model):
+    standin.set_superpoint()
+    logits, raw = standin.answer_random()
+    runtime = open_model()
+    descriptors = new_descriptors(runtime)
+    result = runtime.infer(IMAGE, descriptors)
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result, logits)
+    np.testing.assert_array_equal(descriptors, raw)
+    assert list(runtime.stages_ms) == ['inputs_set', 'run', 'outputs_get']
+
+
+def test_bytes_pass_through_as_the_network_takes_them(standin, open_model):
+    """Scale 1: unsigned inputs are the image itself, signed ones are x ^ 0x80."""
+    standin.set_superpoint()
+    runtime = open_model()
+    signed = standin.generation == 2
+    assert (runtime.input_table is not None) == signed
+    standin.expect_input(IMAGE ^ 0x80 if signed else IMAGE)
+    runtime.infer(IMAGE, None)
+
+
+def test_input_goes_through_the_table_of_mean_and_std(standin, open_model):
+    """A scale of 1.2: 255 becomes round(255 / 1.2) = round(212.5) = 212."""
+    standin.set_superpoint(scale=1.2, zp=0, type=TensorType.UINT8)
+    runtime = open_model(mean=0, std=1)
+    image = np.full((16, 24), 255, np.uint8)
+    standin.expect_input(np.full((16, 24), 212, np.uint8))
+    runtime.infer(image, None)
+
+
+def test_library_normalises_when_asked_to(standin, open_model):
+    standin.set_superpoint()
+    runtime = open_model(pass_through='false')
+    assert not runtime.pass_through
+    assert runtime.input_table is None
+    standin.expect_input(IMAGE ^ 0x80 if standin.generation == 2 else IMAGE)
+    runtime.infer(IMAGE, None)
+
+
+def test_library_normalises_for_a_network_of_real_numbers(standin, open_model):
+    standin.set_superpoint(type=TensorType.FLOAT16, qnt_type=Quantized.NONE)
+    standin.set_normalisation(0, 255)
+    runtime = open_model()
+    assert not runtime.pass_through
+    standin.expect_input((IMAGE / 255).astype(np.float16))
+    runtime.infer(IMAGE, None)
+    with pytest.raises(ModelError, match=r'float16 .* set input.pass_through to auto'):
+        open_model(pass_through='true')
+
+
+def test_input_that_would_clip_is_refused(standin, open_model):
+    standin.set_superpoint(scale=1 / 255)
+    with pytest.raises(ModelError, match='input'):
+        open_model(mean=0, std=1)
+
+
+def test_dynamic_fixed_point_input(standin, open_model):
+    """Fraction of 0 bits, signed: one step is 1, and 0 is 0, so (x - 128) is the identity."""
+    standin.set_superpoint(type=TensorType.INT8, qnt_type=Quantized.DFP, fl=0, zp=0)
+    runtime = open_model(mean=128, std=1)
+    assert runtime.input.quantization == Quantization(1.0, 0, np.dtype(np.int8))
+    standin.expect_input(IMAGE ^ 0x80)
+    runtime.infer(IMAGE, None)
+
+
+def test_descriptors_that_nobody_receives_are_not_fetched(standin, open_model):
+    standin.set_superpoint()
+    logits, _ = standin.answer_random()
+    runtime = open_model()
+    np.testing.assert_array_equal(runtime.infer(IMAGE, None), logits)
+    descriptors = new_descriptors(runtime)
+    runtime.infer(IMAGE, descriptors)
+    np.testing.assert_array_equal(runtime.infer(IMAGE, None), logits)
+
+
+def test_outputs_are_known_by_shape(standin, open_model):
+    standin.set_superpoint()
+    standin.set_tensors(standin.inputs[0], *standin.outputs[::-1])
+    raw, logits = standin.answer_random()
+    runtime = open_model()
+    descriptors = new_descriptors(runtime)
+    np.testing.assert_array_equal(runtime.infer(IMAGE, descriptors), logits)
+    np.testing.assert_array_equal(descriptors, raw)
+    np.testing.assert_array_equal(runtime.infer(IMAGE, None), logits)
+
+
+@pytest.mark.parametrize('dtype', [TensorType.INT8, TensorType.UINT8])
+@pytest.mark.parametrize('zero_point', [0, 100])
+def test_descriptors_of_either_sign(standin, open_model, dtype, zero_point):
+    standin.set_superpoint()
+    desc = replace(standin.outputs[1], type=dtype, zp=zero_point)
+    standin.set_tensors(standin.inputs[0], standin.outputs[0], desc)
+    _, raw = standin.answer_random()
+    runtime = open_model()
+    descriptors = new_descriptors(runtime)
+    runtime.infer(IMAGE, descriptors)
+    assert descriptors.dtype == raw.dtype
+    np.testing.assert_array_equal(descriptors, raw)
+    assert runtime.descriptors.quantization.zero_point == zero_point
+
+
+def test_negative_zero_point(standin, open_model):
+    """Generation 1 keeps it in an unsigned field."""
+    standin.set_superpoint()
+    desc = replace(standin.outputs[1], type=TensorType.INT8, zp=-100)
+    standin.set_tensors(standin.inputs[0], standin.outputs[0], desc)
+    assert open_model().descriptors.quantization.zero_point == -100
+
+
+def test_outputs_in_channels_last_order(standin, open_model):
+    standin.set_superpoint()
+    outputs = [
+        replace(tensor, fmt=Format.NHWC, dims=tuple(tensor.dims[i] for i in (0, 2, 3, 1)))
+        for tensor in standin.outputs
+    ]
+    standin.set_tensors(standin.inputs[0], *outputs)
+    logits, raw = standin.answer_random()
+    runtime = open_model()
+    assert runtime.descriptors.shape == (1, 8, 2, 3)
+    descriptors = new_descriptors(runtime)
+    np.testing.assert_array_equal(runtime.infer(IMAGE, descriptors), logits.transpose(2, 0, 1))
+    np.testing.assert_array_equal(descriptors, raw.transpose(2, 0, 1))
+
+
+def test_descriptors_of_real_numbers_are_float(standin, open_model):
+    standin.set_superpoint()
+    desc = Tensor('desc', standin.outputs[1].dims, TensorType.FLOAT16)
+    standin.set_tensors(standin.inputs[0], standin.outputs[0], desc)
+    _, raw = standin.answer_random()
+    runtime = open_model()
+    assert runtime.descriptors.dtype == np.float32
+    assert runtime.descriptors.quantization is None
+    descriptors = new_descriptors(runtime)
+    runtime.infer(IMAGE, descriptors)
+    np.testing.assert_array_equal(descriptors, raw)
+
+
+@pytest.mark.parametrize('dtype', [TensorType.FLOAT16, TensorType.UINT8])
+def test_a_library_that_will_not_convert_to_float(standin, open_model, dtype):
+    standin.set_superpoint()
+    quantization = {} if dtype == TensorType.FLOAT16 else {'qnt_type': Quantized.DFP, 'fl': 2}
+    semi = Tensor('semi', standin.outputs[0].dims, dtype, **quantization)
+    standin.set_tensors(standin.inputs[0], semi, standin.outputs[1])
+    standin.refuse_float()
+    logits, raw = standin.answer_random()
+    runtime = open_model()
+    descriptors = new_descriptors(runtime)
+    expected = logits if dtype == TensorType.FLOAT16 else logits / 4
+    for _ in range(2):
+        np.testing.assert_array_equal(runtime.infer(IMAGE, descriptors), expected)
+        np.testing.assert_array_equal(descriptors, raw)
+
+
+def test_cores_are_chosen_where_there_are_several(standin, open_model):
+    standin.set_superpoint()
+    if standin.generation == 1:
+        with pytest.raises(EngineError, match='this NPU has one core'):
+            open_model(core_mask=CoreMask.CORE_0)
+        return
+    open_model(core_mask=CoreMask.CORE_0_1)
+    assert standin.count('rknn_set_core_mask') == 1
+    standin.fail('rknn_set_core_mask', -5)
+    with pytest.raises(EngineError, match=r'core_mask 4: .*RKNN_ERR_PARAM_INVALID'):
+        open_model(core_mask=CoreMask.CORE_2)
+
+
+def test_zero_copy_gives_the_same(standin2, model, caplog):
+    """Rows of 24 pixels in memory of 32 each."""
+    standin2.set_superpoint(w_stride=32)
+    logits, raw = standin2.answer_random()
+    runtime = LibrknnRuntime(model, library=standin2.path, zero_copy=True)
+    assert runtime.zero_copy
+    assert caplog.text == ''
+    calls_before = standin2.count('rknn_outputs_get')
+    standin2.expect_input(IMAGE ^ 0x80)
+    descriptors = new_descriptors(runtime)
+    np.testing.assert_array_equal(runtime.infer(IMAGE, descriptors), logits)
+    np.testing.assert_array_equal(descriptors, raw)
+    runtime.infer(IMAGE, None)
+    assert standin2.count('rknn_outputs_get') == calls_before
+    runtime.close()
+    assert standin2.count('mems') == 0
+    assert standin2.count('contexts') == 0
+
+
+def input_as_logits(pixels, logits, descriptors):
+    logits[:] = pixels.astype(np.float32).mean()
+
+
+def test_zero_copy_is_given_up_where_results_differ(standin2, model, caplog):
+    """The model normalises otherwise than the table: the NPU sees other bytes."""
+    standin2.set_superpoint()
+    standin2.set_normalisation(0, 2)
+    standin2.compute(input_as_logits)
+    with caplog.at_level(logging.WARNING):
+        runtime = LibrknnRuntime(model, library=standin2.path, zero_copy=True)
+    assert 'its results differ' in caplog.text
+    assert not runtime.zero_copy
+    expected = (IMAGE ^ 0x80).view(np.int8).astype(np.float16).mean(dtype=np.float32)
+    assert runtime.infer(IMAGE, None)[0, 0, 0] == pytest.approx(expected, rel=1e-3)
+    runtime.close()
+    assert standin2.count('mems') == 0
+    assert standin2.count('contexts') == 0
+
+
+@pytest.mark.parametrize('function', ['rknn_create_mem', 'rknn_set_io_mem'])
+def test_zero_copy_is_given_up_where_the_library_refuses(standin2, model, caplog, function):
+    standin2.set_superpoint()
+    standin2.fail(function, -4)
+    runtime = LibrknnRuntime(model, library=standin2.path, zero_copy=True)
+    assert function in caplog.text
+    assert not runtime.zero_copy
+    runtime.infer(IMAGE, None)
+    runtime.close()
+    assert standin2.count('mems') == 0
+
+
+def test_zero_copy_is_not_for_generation_1(standin, open_model, caplog):
+    standin.set_superpoint()
+    runtime = open_model(zero_copy=True)
+    assert runtime.zero_copy == (standin.generation == 2)
+    assert ('not supported on generation 1' in caplog.text) == (standin.generation == 1)

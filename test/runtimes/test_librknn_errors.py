@@ -1,0 +1,221 @@
+"""What goes wrong is named, told with its remedy, and survived."""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from superpoint_rknn.runtimes.librknn import LibrknnRuntime
+from superpoint_rknn.runtimes.rknn_abi import Quantized, TensorType
+from superpoint_rknn.runtimes.rknn_errors import ERRORS, MODEL_ERRORS, NpuError
+from superpoint_rknn.runtimes.runtime import EngineError, ModelError
+
+IMAGE = np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)
+
+
+@pytest.mark.parametrize('code', sorted(ERRORS))
+def test_a_model_that_does_not_open(standin, model, code):
+    standin.set_superpoint()
+    standin.fail('rknn_init', code)
+    with pytest.raises((EngineError, ModelError)) as failure:
+        LibrknnRuntime(model, library=standin.path)
+    assert isinstance(failure.value, ModelError) == (code in MODEL_ERRORS)
+    name, advice = ERRORS[code]
+    assert str(failure.value) == f'{model}: rknn_init: {name} ({code}): {advice}'
+    LibrknnRuntime(model, library=standin.path).close()
+
+
+def test_a_query_that_fails_leaves_no_context(standin, model):
+    standin.set_superpoint()
+    standin.fail('rknn_query', -1)
+    with pytest.raises(EngineError, match=r'rknn_query.*RKNN_ERR_FAIL'):
+        LibrknnRuntime(model, library=standin.path)
+    assert standin.count('contexts') == 0
+
+
+def test_missing_and_empty_files(standin, model, tmp_path):
+    with pytest.raises(ModelError, match=r'none\.rknn: No such file'):
+        LibrknnRuntime(tmp_path / 'none.rknn', library=standin.path)
+    model.write_bytes(b'')
+    with pytest.raises(ModelError, match='the file is empty'):
+        LibrknnRuntime(model, library=standin.path)
+
+
+def not_one_grey_image(standin):
+    image = standin.inputs[0]
+    dims = tuple(3 if i == {0: 1, 1: 3}[image.fmt] else dim for i, dim in enumerate(image.dims))
+    standin.set_tensors(replace(image, dims=dims), *standin.outputs)
+
+
+def one_output(standin):
+    standin.set_tensors(standin.inputs[0], standin.outputs[0])
+
+
+def no_logits(standin):
+    semi = replace(standin.outputs[0], dims=(1, 64, 2, 3))
+    standin.set_tensors(standin.inputs[0], semi, standin.outputs[1])
+
+
+def flat_output(standin):
+    semi = replace(standin.outputs[0], dims=(1, 65 * 6))
+    standin.set_tensors(standin.inputs[0], semi, standin.outputs[1])
+
+
+def impossible_zero_point(standin):
+    desc = replace(standin.outputs[1], type=TensorType.UINT8, zp=300)
+    standin.set_tensors(standin.inputs[0], standin.outputs[0], desc)
+
+
+def impossible_scale(standin):
+    desc = replace(standin.outputs[1], scale=float('nan'))
+    standin.set_tensors(standin.inputs[0], standin.outputs[0], desc)
+
+
+def unknown_type(standin):
+    semi = replace(standin.outputs[0], type=TensorType.BOOL)
+    standin.set_tensors(standin.inputs[0], semi, standin.outputs[1])
+
+
+def wrong_size(standin):
+    standin.set_sizes(True, 1, claimed=47)
+
+
+@pytest.mark.parametrize(
+    ('change', 'reason'),
+    [
+        (not_one_grey_image, 'image: 3 channels, expected one grey image'),
+        (one_output, '1 inputs and 1 outputs, expected one image, and logits and descriptors'),
+        (no_logits, 'shape .*, expected 1x65x2x3'),
+        (flat_output, 'semi: 2 dimensions, expected 4'),
+        (impossible_zero_point, 'desc: zero_point: 300, expected 0 to 255'),
+        (impossible_scale, 'desc: scale: nan, expected a positive number'),
+        (unknown_type, 'semi: element type 9 is not supported'),
+        (wrong_size, 'desc: 48 elements in 47 bytes, expected 48 in 48'),
+    ],
+)
+def test_a_network_that_is_no_superpoint(standin, model, change, reason):
+    standin.set_superpoint()
+    change(standin)
+    with pytest.raises(ModelError, match=reason) as failure:
+        LibrknnRuntime(model, library=standin.path)
+    assert str(failure.value).startswith(f'{model}: ')
+    assert standin.count('contexts') == 0
+
+
+@pytest.mark.parametrize('function', ['rknn_inputs_set', 'rknn_run', 'rknn_outputs_get'])
+def test_an_npu_error_costs_one_image(standin, model, function):
+    standin.set_superpoint()
+    logits, _ = standin.answer_random()
+    runtime = LibrknnRuntime(model, library=standin.path)
+    standin.fail(function, -2)
+    with pytest.raises(NpuError, match=rf'{function}: RKNN_ERR_TIMEOUT \(-2\): .* dmesg') as error:
+        runtime.infer(IMAGE, None)
+    assert error.value.code == -2
+    np.testing.assert_array_equal(runtime.infer(IMAGE, None), logits)
+    runtime.close()
+
+
+def test_an_output_that_only_the_library_could_convert(standin, model):
+    standin.set_superpoint()
+    semi = replace(standin.outputs[0], type=TensorType.INT16, qnt_type=Quantized.DFP, fl=2)
+    standin.set_tensors(standin.inputs[0], semi, standin.outputs[1])
+    standin.refuse_float()
+    runtime = LibrknnRuntime(model, library=standin.path)
+    with pytest.raises(NpuError, match='rknn_outputs_get: RKNN_ERR_PARAM_INVALID'):
+        runtime.infer(IMAGE, None)
+    runtime.close()
+
+
+def test_an_output_of_a_wrong_size(standin, model):
+    standin.set_superpoint()
+    standin.set_sizes(True, 0, written=4)
+    runtime = LibrknnRuntime(model, library=standin.path)
+    with pytest.raises(RuntimeError, match='semi: the library wrote 4 bytes, expected 1560'):
+        runtime.infer(IMAGE, None)
+    runtime.close()
+
+
+@pytest.mark.parametrize(
+    ('image', 'descriptors', 'reason'),
+    [
+        (IMAGE[:8], None, r'image: \(8, 24\) uint8'),
+        (IMAGE.astype(np.float32), None, 'image: .* float32'),
+        (IMAGE[:, ::-1], None, 'expected contiguous'),
+        (IMAGE, np.zeros((8, 2, 4), np.uint8), 'descriptors: '),
+    ],
+)
+def test_arrays_that_do_not_fit(standin, model, image, descriptors, reason):
+    standin.set_superpoint()
+    runtime = LibrknnRuntime(model, library=standin.path)
+    with pytest.raises(ValueError, match=reason):
+        runtime.infer(image, descriptors)
+    runtime.close()
+
+
+def test_a_closed_runtime_says_so_and_can_be_opened_anew(standin, model):
+    standin.set_superpoint()
+    for _ in range(3):
+        runtime = LibrknnRuntime(model, library=standin.path)
+        runtime.infer(IMAGE, None)
+        runtime.close()
+        runtime.close()
+        with pytest.raises(RuntimeError, match='is closed'):
+            runtime.infer(IMAGE, None)
+    assert standin.count('contexts') == 0
+
+
+def in_thread(function):
+    """Result or exception of `function`, run in a thread of its own."""
+    results = []
+
+    def run():
+        try:
+            results.append(function())
+        except RuntimeError as error:
+            results.append(error)
+
+    thread = threading.Thread(target=run, name='other')
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+def test_one_thread_owns_the_npu(standin, model):
+    standin.set_superpoint()
+    runtime = LibrknnRuntime(model, library=standin.path)
+    runtime.infer(IMAGE, None)
+    error = in_thread(lambda: runtime.infer(IMAGE, None))
+    assert "thread 'other' called the NPU, which thread 'MainThread' owns" in str(error)
+    runtime.infer(IMAGE, None)
+    runtime.close()
+
+
+def test_ownership_ends_with_the_thread(standin, model):
+    standin.set_superpoint()
+    logits, _ = standin.answer_random()
+    runtime = LibrknnRuntime(model, library=standin.path)
+    in_thread(lambda: runtime.infer(IMAGE, None))
+    np.testing.assert_array_equal(runtime.infer(IMAGE, None), logits)
+    runtime.close()
+
+
+def test_a_context_is_not_destroyed_while_a_call_hangs(standin, model):
+    standin.set_superpoint()
+    runtime = LibrknnRuntime(model, library=standin.path)
+    standin.hang('rknn_run', True)
+    thread = threading.Thread(target=runtime.infer, args=(IMAGE, None), daemon=True)
+    thread.start()
+    while standin.count('rknn_run') == 0:  # counted before it hangs
+        thread.join(0.001)
+    with pytest.raises(RuntimeError, match='during a call of another thread'):
+        runtime.infer(IMAGE, None)
+    runtime.close()
+    assert standin.count('contexts') == 1
+    second = LibrknnRuntime(model, library=standin.path)
+    standin.hang('rknn_run', False)
+    thread.join()
+    assert standin.count('contexts') == 1  # the first went when its call returned
+    second.infer(IMAGE, None)
+    second.close()
+    assert standin.count('contexts') == 0

@@ -1,0 +1,319 @@
+"""The stand-in refuses a wrong offset, size, flag or order of calls."""
+
+import contextlib
+import ctypes
+import threading
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from rknn_standin import Standin
+
+from superpoint_rknn.runtimes.librknn import LibrknnRuntime
+from superpoint_rknn.runtimes.rknn_abi import (
+    Context,
+    Format,
+    Input,
+    Output,
+    TensorAttr1,
+    TensorAttr2,
+)
+from superpoint_rknn.runtimes.rknn_context import RknnContext
+from superpoint_rknn.runtimes.rknn_library import load_library
+
+IMAGE = np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)
+
+
+@pytest.fixture(params=[1, 2], ids=['v1', 'v2'])
+def faulty(request, standin_libraries):
+    """A stand-in whose violations the test looks at itself."""
+    standin = Standin(request.param, standin_libraries[request.param])
+    # No value that matters is 0, which looks the same wherever it lies.
+    standin.set_superpoint(w_stride=32, dims=(1, 16, 24, 1), fmt=Format.NHWC)
+    standin.answer_random()
+    standin.expect_input(IMAGE ^ 0x80 if standin.generation == 2 else IMAGE)
+    yield standin
+    standin.reset()
+
+
+def infer(library, model, **options):
+    """One inference, as the extractor does it."""
+    runtime = LibrknnRuntime(model, library=library, mean=0, std=1, pass_through='true', **options)
+    descriptors = np.zeros(runtime.descriptors.shape[1:], runtime.descriptors.dtype)
+    try:
+        runtime.infer(IMAGE, descriptors)
+        runtime.infer(IMAGE, None)
+    finally:
+        runtime.close()
+    return runtime
+
+
+def layout(structure):
+    offsets = {name: getattr(structure, name).offset for name, _ in structure._fields_}
+    return offsets, ctypes.sizeof(structure)
+
+
+def with_fields(structure, fields):
+    return type(structure.__name__, (ctypes.Structure,), {'_fields_': fields})
+
+
+def moved(structure):
+    """Every structure with the fields from one on moved by 4 bytes, or two fields swapped."""
+    fields = structure._fields_
+    for i in range(len(fields)):
+        pushed = [*fields[:i], ('wrong', ctypes.c_uint32), *fields[i:]]
+        swapped = [*fields[:i], *reversed(fields[i : i + 2]), *fields[i + 2 :]]
+        for kind, changed in (('pushed', pushed), ('swapped', swapped)):
+            mutant = with_fields(structure, changed)
+            offsets, size = layout(mutant)
+            offsets.pop('wrong', None)
+            if (offsets, size) != layout(structure):
+                yield pytest.param(mutant, id=f'{structure.__name__}-{fields[i][0]}-{kind}')
+
+
+def caught(standin, library, model, **options):
+    """Whether the stand-in refused what was done, or the tensors were not those described."""
+    try:
+        runtime = infer(library, model, **options)
+    except (RuntimeError, UnicodeDecodeError):
+        return True
+    desc = standin.outputs[1]
+    understood = runtime.descriptors.quantization
+    misread = (understood.zero_point, understood.dtype) != (desc.zp, desc.dtype)
+    return misread or standin.violations() != ''
+
+
+def mutated_library(standin, **structures):
+    library = load_library(standin.path)
+    abi = replace(library.abi, **structures)
+    abi.bind(library.functions)
+    return replace(library, abi=abi)
+
+
+def test_the_right_layout_passes(faulty, model):
+    infer(load_library(faulty.path), model)
+    assert faulty.violations() == ''
+
+
+# The index of the only input is 0.
+@pytest.mark.parametrize('mutant', [m for m in moved(Input) if m.id != 'Input-index-pushed'])
+def test_a_moved_field_of_an_input(faulty, model, mutant):
+    assert caught(faulty, mutated_library(faulty, input=mutant), model)
+
+
+@pytest.mark.parametrize('mutant', moved(Output))
+def test_a_moved_field_of_an_output(faulty, model, mutant):
+    assert caught(faulty, mutated_library(faulty, output=mutant), model)
+
+
+@pytest.mark.parametrize('mutant', moved(TensorAttr1))
+def test_a_moved_field_of_attributes_1(faulty, model, mutant):
+    if faulty.generation == 1:
+        assert caught(faulty, mutated_library(faulty, tensor_attr=mutant), model)
+
+
+@pytest.mark.parametrize('mutant', moved(TensorAttr2))
+def test_a_moved_field_of_attributes_2(faulty, model, mutant):
+    if faulty.generation == 2:
+        library = mutated_library(faulty, tensor_attr=mutant)
+        assert caught(faulty, library, model, zero_copy=True)
+
+
+def test_attributes_of_the_other_generation(faulty, model):
+    other = {1: TensorAttr2, 2: TensorAttr1}[faulty.generation]
+    assert caught(faulty, mutated_library(faulty, tensor_attr=other), model)
+
+
+class Meddling:
+    """A library one of whose functions is called otherwise than meant."""
+
+    def __init__(self, functions, name, change):
+        self._functions = functions
+        self._name = name
+        self._change = change
+
+    def __getattr__(self, name):
+        function = getattr(self._functions, name)
+        return partial(self._change, function) if name == self._name else function
+
+
+def meddle(standin, name, change):
+    library = load_library(standin.path)
+    return replace(library, functions=Meddling(library.functions, name, change))
+
+
+def first(**fields):
+    """Change fields of the first input or output."""
+
+    def change(function, handle, count, items, *rest):
+        for field, value in fields.items():
+            setattr(items[0], field, value)
+        return function(handle, count, items, *rest)
+
+    return change
+
+
+def fewer(function, handle, count, items, *rest):
+    return function(handle, 0, items, *rest)
+
+
+def not_at_all(function, *arguments):
+    return 0
+
+
+def twice(function, *arguments):
+    function(*arguments)
+    return function(*arguments)
+
+
+def extended(function, *arguments):
+    return function(*arguments[:-1], ctypes.addressof(ctypes.c_uint64(1)))
+
+
+def flagged(function, handle, content, size, flag, *rest):
+    return function(handle, content, size, 0x20, *rest)
+
+
+def cut(function, handle, content, size, *rest):
+    return function(handle, content, size - 1, *rest)
+
+
+def other_context(function, handle, *rest):
+    return function(Context(handle.value + 1), *rest)
+
+
+def swapped(function, handle, count, items, *rest):
+    if count == 2:
+        items[0], items[1] = items[1], items[0]
+    return function(handle, count, items, *rest)
+
+
+@pytest.mark.parametrize(
+    ('name', 'change', 'violation'),
+    [
+        ('rknn_init', flagged, 'flag 20'),
+        ('rknn_init', cut, 'size 18, expected 19'),
+        ('rknn_query', other_context, 'unknown context'),
+        ('rknn_run', other_context, 'unknown context'),
+        ('rknn_inputs_set', first(index=1), 'index 1'),
+        ('rknn_inputs_set', first(buf=None), 'no buffer'),
+        ('rknn_inputs_set', first(size=383), 'size 383, expected 384'),
+        ('rknn_inputs_set', first(pass_through=2), 'pass_through 2'),
+        ('rknn_inputs_set', first(pass_through=0, type=2), 'type 2, expected 3'),
+        ('rknn_inputs_set', first(type=1), 'type 1'),
+        ('rknn_inputs_set', first(fmt=2), 'fmt 2'),
+        ('rknn_inputs_set', fewer, '0 inputs'),
+        ('rknn_inputs_set', not_at_all, 'rknn_run: no input is set'),
+        ('rknn_run', extended, 'the second argument is not NULL'),
+        ('rknn_run', not_at_all, 'rknn_outputs_get: nothing was run'),
+        ('rknn_run', twice, 'rknn_run: no input is set'),
+        ('rknn_outputs_get', extended, 'the fourth argument is not NULL'),
+        ('rknn_outputs_get', first(want_float=2), 'want_float 2'),
+        ('rknn_outputs_get', first(want_float=0), 'output 0: size 1560, expected 780'),
+        ('rknn_outputs_get', first(is_prealloc=0), 'is_prealloc 0'),
+        ('rknn_outputs_get', first(index=1), 'index 1 in place 0'),
+        ('rknn_outputs_get', first(buf=None), 'output 0 has no buffer'),
+        ('rknn_outputs_get', first(size=1564), 'size 1564, expected 1560'),
+        ('rknn_outputs_get', fewer, '0 outputs'),
+        ('rknn_outputs_get', swapped, 'index 1 in place 0'),
+        ('rknn_outputs_get', twice, 'rknn_outputs_get: nothing was run'),
+        ('rknn_outputs_get', not_at_all, 'rknn_outputs_release: nothing to release'),
+        ('rknn_outputs_release', first(buf=1), 'output 0 is not the one fetched'),
+        ('rknn_outputs_release', fewer, '0 outputs of'),
+        ('rknn_outputs_release', not_at_all, 'outputs are not released'),
+        ('rknn_outputs_release', twice, 'nothing to release'),
+        ('rknn_destroy', twice, 'rknn_destroy: after rknn_destroy'),
+        ('rknn_destroy', other_context, 'unknown context'),
+    ],
+)
+def test_a_wrong_argument_or_order(faulty, model, name, change, violation):
+    with contextlib.suppress(RuntimeError):
+        infer(meddle(faulty, name, change), model)
+    assert violation in faulty.violations()
+
+
+def test_a_fifth_argument_that_is_not_null(standin_libraries, model):
+    standin = Standin(2, standin_libraries[2])
+    with pytest.raises(RuntimeError):
+        infer(meddle(standin, 'rknn_init', extended), model)
+    assert 'the fifth argument is not NULL' in standin.violations()
+
+
+def attribute(of=b'image', **fields):
+    """Change attributes of one tensor."""
+
+    def change(function, handle, mem, attr):
+        for field, value in fields.items() if attr.name == of else ():
+            setattr(attr, field, value)
+        return function(handle, mem, attr)
+
+    return change
+
+
+def small(function, handle, size):
+    return function(handle, size - 1)
+
+
+@pytest.mark.parametrize(
+    ('name', 'change', 'violation'),
+    [
+        ('rknn_set_io_mem', attribute(type=2), 'input as type 2'),
+        ('rknn_set_io_mem', attribute(fmt=0), 'input as type 3, fmt 0'),
+        ('rknn_set_io_mem', attribute(pass_through=1), 'pass_through 1'),
+        ('rknn_set_io_mem', attribute(w_stride=24), 'w_stride 24'),
+        ('rknn_set_io_mem', attribute(name=b'other'), "no tensor 'other'"),
+        ('rknn_set_io_mem', attribute(b'semi', type=2), 'output as type 2'),
+        ('rknn_set_io_mem', attribute(b'desc', fmt=1), 'output as fmt 1'),
+        ('rknn_set_io_mem', attribute(b'desc', size=1), 'output size 1'),
+        ('rknn_create_mem', small, 'expected'),
+        ('rknn_destroy_mem', not_at_all, 'memory is not destroyed'),
+        ('rknn_destroy_mem', twice, 'unknown memory'),
+    ],
+)
+def test_a_wrong_use_of_shared_memory(faulty, model, name, change, violation):
+    if faulty.generation == 1:
+        return
+    faulty.expect_input(None)
+    with contextlib.suppress(RuntimeError):
+        infer(meddle(faulty, name, change), model, zero_copy=True)
+    assert violation in faulty.violations()
+
+
+def test_copied_input_after_shared_input(faulty, model):
+    """The real library refuses it too."""
+    if faulty.generation == 1:
+        return
+    faulty.expect_input(None)
+    runtime = LibrknnRuntime(model, library=faulty.path, zero_copy=True)
+    copied = runtime._copied_path()
+    with pytest.raises(RuntimeError, match='rknn_inputs_set'):
+        copied.set_input(IMAGE)
+    assert 'rknn_inputs_set: after rknn_set_io_mem' in faulty.violations()
+    runtime.close()
+
+
+def test_a_write_behind_shared_memory(faulty, model):
+    if faulty.generation == 1:
+        return
+    context = RknnContext(load_library(faulty.path), model.read_bytes())
+    mem = context.create_mem(16)
+    ctypes.memset(mem.virt_addr, 0, 17)
+    with pytest.raises(RuntimeError, match='rknn_destroy_mem'):
+        context.destroy_mem(mem)
+    assert 'memory was overrun' in faulty.violations()
+
+
+def test_a_second_thread_in_a_call(faulty, model):
+    context = RknnContext(load_library(faulty.path), model.read_bytes())
+    faulty.hang('rknn_query', True)
+    thread = threading.Thread(target=context.versions, daemon=True)
+    thread.start()
+    while faulty.count('rknn_query') == 0:
+        thread.join(0.001)
+    with pytest.raises(RuntimeError, match='rknn_run'):
+        context.run()
+    assert 'rknn_run: a second thread entered the context' in faulty.violations()
+    faulty.hang('rknn_query', False)
+    thread.join()
+    context.destroy()
