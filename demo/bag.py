@@ -1,0 +1,144 @@
+"""The demo's rosbag2: every image and feature message as it came over the wire, with its time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+MESSAGES = Path(__file__).parent.parent / 'msg'
+TYPES = {
+    'image': 'sensor_msgs/msg/Image',
+    'keypoints': 'superpoint_rknn/msg/Keypoints',
+    'descriptors': 'superpoint_rknn/msg/Descriptors',
+}  # by the topics' names
+
+
+class Header(NamedTuple):
+    """Header of a message; an image's is carried by all that is made from it."""
+
+    sec: int
+    nanosec: int
+    frame_id: str
+
+    @property
+    def stamp_ns(self) -> int:
+        """Stamp since the epoch [ns]."""
+        return self.sec * 10**9 + self.nanosec
+
+
+@dataclass(frozen=True)
+class Points:
+    """Interest points as a message held them."""
+
+    header: Header
+    image_size: tuple[int, int]  # height, width [px]
+    x: np.ndarray  # (N,) float32 [px]
+    y: np.ndarray
+    score: np.ndarray  # 0..1
+
+    def equals(self, other: Points) -> bool:
+        """Whether all values are the same, to the bit."""
+        return (self.header, self.image_size) == (other.header, other.image_size) and all(
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ('x', 'y', 'score')
+        )
+
+
+@dataclass(frozen=True)
+class Received:
+    """Points of one message and when it arrived, since the epoch [ns]."""
+
+    points: Points
+    time_ns: int
+
+
+@dataclass
+class Recording:
+    """What a bag holds, without the images' and descriptors' data."""
+
+    images: list[Header] = field(default_factory=list)
+    keypoints: list[Received] = field(default_factory=list)
+    descriptors: list[Received] = field(default_factory=list)
+
+
+def message_types() -> Typestore:
+    """ROS 2's message types and this package's, read from its msg files."""
+    types = get_typestore(Stores.ROS2_HUMBLE)
+    for path in sorted(MESSAGES.glob('*.msg')):
+        types.register(get_types_from_msg(path.read_text(), f'superpoint_rknn/msg/{path.stem}'))
+    return types
+
+
+class BagWriter(Writer):
+    """A new bag in MCAP, compressed without loss, with one connection for each of TYPES."""
+
+    def __init__(self, path: Path):
+        super().__init__(path, version=9, storage_plugin=StoragePlugin.MCAP)
+        self.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self.of_topic: dict[str, Connection] = {}
+
+    def open(self) -> None:
+        super().open()
+        types = message_types()
+        for topic, kind in TYPES.items():
+            self.of_topic[topic] = self.add_connection(f'/{topic}', kind, typestore=types)
+
+
+def messages(path: Path, *topics: str) -> Iterator[tuple[str, int, Any]]:
+    """Topic's name, time of arrival [ns] and message, in order of arrival."""
+    types = message_types()
+    with Reader(path) as reader:
+        wanted = [c for c in reader.connections if c.topic.strip('/') in topics]
+        for connection, time_ns, data in reader.messages(wanted):
+            message = types.deserialize_cdr(data, connection.msgtype)
+            yield connection.topic.strip('/'), time_ns, message
+
+
+def header_of(message: Any) -> Header:
+    """Header of a message."""
+    stamp = message.header.stamp
+    return Header(stamp.sec, stamp.nanosec, message.header.frame_id)
+
+
+def points_of(keypoints: Any) -> Points:
+    """Points of a Keypoints message; ValueError if its arrays differ in length."""
+    points = Points(
+        header_of(keypoints),
+        (keypoints.height, keypoints.width),
+        keypoints.x,
+        keypoints.y,
+        keypoints.score,
+    )
+    if not len(points.x) == len(points.y) == len(points.score):
+        raise ValueError(f'keypoints of {points.header}: x, y and score differ in length')
+    return points
+
+
+def read(path: Path) -> Recording:
+    """Headers and points of a bag. Raises ValueError if a message contradicts itself."""
+    recording = Recording()
+    for topic, time_ns, message in messages(path, *TYPES):
+        header = header_of(message)
+        if topic == 'image':
+            recording.images.append(header)
+        elif topic == 'keypoints':
+            recording.keypoints.append(Received(points_of(message), time_ns))
+        else:
+            points = points_of(message.keypoints)
+            if header != points.header:
+                raise ValueError(f'descriptors of {header} hold keypoints of {points.header}')
+            if len(message.data) != len(points.x) * message.dim:
+                raise ValueError(
+                    f'descriptors of {header}: {len(message.data)} values for {len(points.x)} '
+                    f'points of dimension {message.dim}'
+                )
+            recording.descriptors.append(Received(points, time_ns))
+    return recording

@@ -1,0 +1,135 @@
+"""
+Real images through a real ROS graph: a player, the node and a recorder, each its own process.
+
+Writes summary.json, contact_sheet.png, overlay.mp4, bag/ (rosbag2, MCAP) and log/ into --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import bag
+import images
+import pictures
+import summary
+from processes import ProcessError, Processes
+from tqdm import tqdm
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE.parent
+START_TIMEOUT = 120.0  # [s] to load a model on a busy machine
+END_TIMEOUT = 60.0  # [s] for the last images to be processed and recorded
+
+
+class DemoError(RuntimeError):
+    """The run was not what it should be; the message says in what."""
+
+
+def run(
+    out: Path, source: str, seconds: float, rate: float, model: str = '', runtime: str = 'auto'
+) -> dict:
+    """
+    Play, extract and record for some seconds; write all files into `out`, return the summary.
+
+    source: 'auto', 'sweep', a folder of images, a video or a bag. rate: of the player [Hz].
+    model, runtime: parameters of the node.
+    Raises DemoError, ProcessError, OSError or ValueError if anything is wrong.
+    """
+    source = images.resolve(source, CHECKOUT / '.cache')
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / 'bag'
+    remove_old(path)
+    images_published, report = play_and_record(
+        path, out / 'log', source, seconds, rate, model, runtime
+    )
+    recording = bag.read(path)
+    figures = summary.summarise(recording, report, images_published, source, rate)
+    (out / 'summary.json').write_text(json.dumps(figures, indent=2) + '\n')
+    if wrong := summary.problems(figures, recording, report):
+        raise DemoError('; '.join(wrong))
+    pictures.write_contact_sheet(out / 'contact_sheet.png', path, recording)
+    pictures.write_video(out / 'overlay.mp4', path, recording, figures['keypoints_hz'])
+    return figures
+
+
+def play_and_record(
+    path: Path, log: Path, source: str, seconds: float, rate: float, model: str, runtime: str
+) -> tuple[int, dict[str, str]]:
+    """Record a run in the bag `path`; returns images published, the node's last diagnostics."""
+    log.mkdir(exist_ok=True)
+    count = max(1, round(seconds * rate))
+    parameters = ['-p', f'runtime:={runtime}', *(['-p', f'model:={model}'] if model else [])]
+    with Processes(log) as processes:
+        node = ['-m', 'superpoint_rknn.nodes.superpoint_node', '--ros-args', *parameters]
+        processes.start('node', *node)
+        processes.start('recorder', HERE / 'recorder.py', path)
+        processes.hear('recorder', START_TIMEOUT)
+        player = [source, '--count', count, '--rate', rate, '--wait', START_TIMEOUT]
+        processes.start('player', HERE / 'player.py', *player)
+        with tqdm(total=round(seconds), desc='playing', unit=' s', disable=None) as bar:
+            images_published = processes.hear(
+                'player',
+                seconds + START_TIMEOUT,
+                lambda waited: bar.update(min(int(waited), bar.total) - bar.n),
+            )
+        processes.finish('player')
+        processes.tell('recorder', images_published)
+        report = json.loads(processes.hear('recorder', END_TIMEOUT))
+        processes.finish('recorder')
+        processes.finish('node', interrupt=True)
+    return int(images_published), report
+
+
+def remove_old(path: Path) -> None:
+    """Remove the bag of an earlier run; OSError if `path` is anything else."""
+    if not path.exists():
+        return
+    if any(p.suffix != '.mcap' and p.name != 'metadata.yaml' for p in path.iterdir()):
+        raise FileExistsError(f'{path} is no bag of an earlier run; move it away')
+    shutil.rmtree(path)
+
+
+def positive(text: str) -> float:
+    """Argument that is a number above 0."""
+    number = float(text)
+    if not 0 < number < float('inf'):
+        raise ValueError(text)
+    return number
+
+
+def main() -> int:
+    """Run the demo as the command line says; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument(
+        '--source',
+        default='auto',
+        help='folder of images, video, rosbag2, "sweep" (simulated over photographs) or "auto": '
+        "real images from Debian's visp-images-data where apt brings them, else the sweep",
+    )
+    parser.add_argument('--seconds', type=positive, default=20.0)
+    parser.add_argument('--rate', type=positive, default=30.0, help='of the images [Hz]')
+    parser.add_argument('--out', type=Path, default=CHECKOUT / 'out' / 'demo')
+    parser.add_argument('--model', default='', help="the node's parameter `model`")
+    parser.add_argument('--runtime', default='auto', help="the node's parameter `runtime`")
+    arguments = vars(parser.parse_args())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        print(summary.table(run(**arguments)))
+    except (DemoError, OSError, ProcessError, ValueError) as error:
+        print(f'demo: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('demo: interrupted', file=sys.stderr)
+        return 130
+    print(f'in {arguments["out"]}: summary.json, contact_sheet.png, overlay.mp4, bag/, log/')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""The demo's images: real ones that Debian packages, a simulated sweep, or what a user names."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import visp
+
+from superpoint_rknn.sources import Frame, open_source
+
+SWEEP = 'sweep'
+MEMORY = 400e6  # [bytes] longer sources start over instead of playing backward
+
+# CC0 or public domain, unlike some others of the wheel: pictures made of them are free.
+PHOTOGRAPHS = (
+    ('brick.png', 'astronaut.png', 'coffee.png'),
+    ('rocket.jpg', 'camera.png', 'chelsea.png'),
+)
+TILE = (480, 640)  # [px] height, width of a photograph on the wall
+VIEW = (480, 640)  # [px] of an image of the sweep
+PERIOD = 600  # [images] until the sweep is where it began
+
+
+def resolve(source: str, cache: Path) -> str:
+    """
+    Source to play: `source`, where 'auto' stands for real images, or the sweep without them.
+
+    Real images are kept in `cache`.
+    Raises OSError or ValueError if `source` is nothing that can be played.
+    """
+    if source == 'auto':
+        folder = visp.image_folder(cache)
+        return SWEEP if folder is None else str(folder)
+    if source != SWEEP:
+        open_source(source)
+    return source
+
+
+def endless(source: str, memory: float = MEMORY) -> Iterator[np.ndarray]:
+    """Grey images, (height, width) uint8, of a resolved source, forward and backward for ever."""
+    return back_and_forth(sweep if source == SWEEP else lambda: open_source(source), memory)
+
+
+def back_and_forth(
+    frames: Callable[[], Iterable[Frame]], memory: float = MEMORY
+) -> Iterator[np.ndarray]:
+    """
+    Images of a sequence, then backward, then forward again: it never jumps.
+
+    A sequence that takes more than `memory` [bytes] starts over instead.
+    Raises ValueError if it is empty.
+    """
+    kept, size = [], 0
+    for frame in frames():
+        image = frame.grey()
+        yield image
+        size += image.nbytes
+        if size <= memory:
+            kept.append(image)
+        else:
+            kept.clear()
+    if size == 0:
+        raise ValueError('the source holds no images')
+    while True:
+        if size <= memory:
+            yield from kept[-2:0:-1]  # the images at both ends are not shown twice
+            yield from kept
+        else:
+            yield from (frame.grey() for frame in frames())
+
+
+def sweep() -> Iterator[Frame]:
+    """A camera that pans, zooms, rolls and tilts before a wall of photographs; a closed loop."""
+    wall = _wall()
+    view = _corners(1.0) + np.float32(VIEW[::-1]) / 2
+    for index in range(PERIOD):
+        to_wall = cv2.getPerspectiveTransform(view, view_corners(index, wall.shape))
+        image = cv2.warpPerspective(
+            wall,
+            to_wall,
+            VIEW[::-1],
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        )
+        yield Frame(image, None, f'{SWEEP} {index}')
+
+
+def view_corners(index: int, wall_size: tuple[int, int]) -> np.ndarray:
+    """Where the corners of view `index` lie on a wall of (height, width), (4, 2) float32 [px]."""
+    turn = 2 * math.pi * index / PERIOD
+    roll = math.radians(12) * math.sin(2 * turn)
+    zoom = 1.2 + 0.2 * math.cos(3 * turn)  # never below 1: no aliasing
+    rotation = np.array([[math.cos(roll), math.sin(roll)], [-math.sin(roll), math.cos(roll)]])
+    corners = _corners(1 / zoom)
+    tilt = 1 + 0.15 * math.sin(turn) * np.sign(corners[:, :1])  # one side is nearer than the other
+    height, width = wall_size
+    centre = (
+        width * (0.5 + 0.28 * math.sin(turn)),
+        height * (0.5 + 0.14 * math.sin(3 * turn + 1)),
+    )
+    return (corners * tilt @ rotation + centre).astype(np.float32)
+
+
+def _corners(scale: float) -> np.ndarray:
+    height, width = VIEW
+    ends = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
+    corners = scale / 2 * np.array(ends, np.float32) * (width, height)
+    return corners.astype(np.float32)
+
+
+def _wall() -> np.ndarray:
+    return np.vstack([np.hstack([_tile(name) for name in row]) for row in PHOTOGRAPHS])
+
+
+def _tile(name: str) -> np.ndarray:
+    """A photograph in grey that fills a tile, cut at two sides."""
+    spec = importlib.util.find_spec('skimage')
+    folder = Path(spec.submodule_search_locations[0], 'data') if spec else Path('skimage/data')
+    photograph = cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE)
+    if photograph is None:
+        raise ValueError(
+            f'no photograph {folder / name}: install requirements/images.txt, or give --source'
+        )
+    rows, cols = TILE
+    scale = max(rows / photograph.shape[0], cols / photograph.shape[1])
+    photograph = cv2.resize(photograph, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    top, left = (photograph.shape[0] - rows) // 2, (photograph.shape[1] - cols) // 2
+    return photograph[top : top + rows, left : left + cols]

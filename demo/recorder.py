@@ -1,0 +1,144 @@
+"""
+Record images, keypoints and descriptors in a bag.
+
+Talks to the demo in lines: prints 'ready' once all that the node says will arrive, is told on
+stdin how many images were published, and prints the node's final accounting when all is in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import select
+import sys
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import rclpy
+from bag import TYPES, BagWriter
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import GetState
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+from sensor_msgs.msg import Image
+from superpoint_rknn.msg import Descriptors, Keypoints
+
+KINDS = {'image': Image, 'keypoints': Keypoints, 'descriptors': Descriptors}
+# Ten seconds of images: none is lost while this process waits for the disk or the processor.
+QOS = QoSProfile(depth=300, reliability=ReliabilityPolicy.RELIABLE)
+COUNTS = ('received', 'published', 'dropped', 'failed', 'descriptors')
+STATUS = 'superpoint:'  # how the name of the node's diagnostics begins
+PATIENCE = 5.0  # [s] for an image to reach the node and be processed, when some are missing
+SETTLED_AFTER = 30.0  # [s] at most
+
+
+class NotActiveError(RuntimeError):
+    """The node was started but could not begin its work."""
+
+
+class Recorder(Node):
+    """Writes what arrives; follows the node's accounting."""
+
+    def __init__(self, writer: BagWriter):
+        super().__init__('recorder')
+        self.arrived: Counter[str] = Counter()
+        self.reports: list[dict[str, str]] = []
+        self._writer = writer
+        self._features = [self._record(topic) for topic in TYPES][1:]
+        # The last subscription: discovery is in order, so that a node which has found this one
+        # has found all.
+        self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, QOS)
+        self._state_client = self.create_client(GetState, 'superpoint/get_state')
+        self._state: Future | None = None
+
+    def _record(self, topic: str):
+        callback = partial(self._on_message, topic)
+        return self.create_subscription(KINDS[topic], topic, callback, QOS, raw=True)
+
+    def _on_message(self, topic: str, data: bytes) -> None:
+        self._writer.write(self._writer.of_topic[topic], time.time_ns(), data)
+        self.arrived[topic] += 1
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.startswith(STATUS):
+                self.reports.append({value.key: value.value for value in status.values})
+
+    def ready(self) -> bool:
+        """
+        Whether the node publishes, and its messages arrive here.
+
+        Raises NotActiveError if the node, which answers once it has tried to start, says so.
+        """
+        if self._state is None and self._state_client.service_is_ready():
+            self._state = self._state_client.call_async(GetState.Request())
+        if self._state is not None and self._state.done():
+            label = self._state.result().current_state.label
+            if label != 'active':
+                raise NotActiveError(f'the node is {label}, not active')
+        return bool(self.reports) and all(s.get_publisher_count() for s in self._features)
+
+    def settled(self, images_published: int, waited: float) -> bool:
+        """Whether the node has nothing left to do and all that it published is in."""
+        before, now = ({key: int(r[key]) for key in COUNTS} for r in self.reports[-2:])
+        return (
+            before == now
+            and (now['received'] == images_published or waited > PATIENCE)
+            and self.arrived['image'] == images_published
+            and self.arrived['keypoints'] == now['published']
+            and self.arrived['descriptors'] == now['descriptors']
+        )
+
+
+def record(recorder: Recorder, executor: SingleThreadedExecutor) -> dict[str, str]:
+    """Record until told to end; returns the node's last report."""
+    while not recorder.ready():
+        executor.spin_once(timeout_sec=0.1)
+    print('ready', flush=True)
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        executor.spin_once(timeout_sec=0.1)
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError('the demo is gone')
+    images_published = int(line)
+    recorder.reports = recorder.reports[-1:]
+    start = time.monotonic()
+    while (waited := time.monotonic() - start) < SETTLED_AFTER:
+        executor.spin_once(timeout_sec=0.1)
+        if len(recorder.reports) > 1 and recorder.settled(images_published, waited):
+            break
+    return recorder.reports[-1]
+
+
+def main() -> int:
+    """Record until told to end, or interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('bag', type=Path, help='the bag to write')
+    arguments = parser.parse_args()
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    executor = SingleThreadedExecutor()
+    try:
+        with BagWriter(arguments.bag) as writer:
+            recorder = Recorder(writer)
+            executor.add_node(recorder)
+            report = record(recorder, executor)
+            recorder.destroy_node()
+        print(json.dumps(report), flush=True)
+    except (EOFError, NotActiveError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        pass
+    finally:
+        executor.shutdown()
+        rclpy.shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
