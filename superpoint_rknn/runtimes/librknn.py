@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +11,7 @@ import numpy as np
 from superpoint_rknn.runtimes.rknn_context import RknnContext
 from superpoint_rknn.runtimes.rknn_errors import MODEL_ERRORS, NpuError
 from superpoint_rknn.runtimes.rknn_library import RknnLibrary, find_library
+from superpoint_rknn.runtimes.rknn_ownership import Ownership
 from superpoint_rknn.runtimes.rknn_paths import CopiedPath, Network, SharedPath
 from superpoint_rknn.runtimes.rknn_tensors import read_network
 from superpoint_rknn.runtimes.runtime import (
@@ -31,9 +29,8 @@ class LibrknnRuntime:
     """
     A SuperPoint network on the NPU; see Runtime.
 
-    The first thread that infers owns the NPU: while it lives, no other may infer. `close` may be
-    called by any thread, also during a call that hangs: the context is then destroyed when that
-    call returns, or never.
+    The first thread that infers owns the NPU: while it lives, no other may infer. Any thread may
+    `close`, also during a call that hangs: see Ownership.
     """
 
     def __init__(
@@ -66,12 +63,10 @@ class LibrknnRuntime:
         if core_mask is not None and self._library.abi.generation == 1:
             raise EngineError(f'core_mask {core_mask}: this NPU has one core; leave it unset')
         self._core_mask = core_mask
-        self._lock = threading.Lock()
-        self._owner: threading.Thread | None = None
-        self._closed = False
         self.stages_ms: dict[str, float] = {}
         content = self._read_file()
         self.model = model_id(self._path, content)
+        self._ownership = Ownership(self.model, self._destroy)
         self._context: RknnContext | None = self._open(content)
         self._data: CopiedPath | SharedPath | None = None
         try:
@@ -100,14 +95,13 @@ class LibrknnRuntime:
         _expect('image', image, self.input.shape[2:], np.dtype(np.uint8))
         if descriptors is not None:
             _expect('descriptors', descriptors, self.descriptors.shape[1:], self.descriptors.dtype)
-        with self._owned():
+        with self._ownership.admitted():
             self._run(image, descriptors)
             return self._logits
 
     def close(self) -> None:
         """Release the NPU, now or when the call that is under way returns."""
-        self._closed = True
-        self._destroy_if_idle()
+        self._ownership.close()
 
     def _read_file(self) -> bytes:
         try:
@@ -211,37 +205,6 @@ class LibrknnRuntime:
             'run': 1e3 * (ran - was_set),
             'outputs_get': 1e3 * (time.perf_counter() - ran),
         }
-
-    @contextmanager
-    def _owned(self) -> Iterator[None]:
-        """Admit the owner's call while no other is under way."""
-        thread = threading.current_thread()
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError(
-                f'thread {thread.name!r} called the NPU during a call of another thread'
-            )
-        try:
-            if self._closed:
-                raise RuntimeError(f'{self.model} is closed')
-            if self._owner is None or not self._owner.is_alive():
-                self._owner = thread
-            if self._owner is not thread:
-                raise RuntimeError(
-                    f'thread {thread.name!r} called the NPU, which thread {self._owner.name!r} '
-                    'owns; all calls must come from one thread'
-                )
-            yield
-        finally:
-            self._lock.release()
-            if self._closed:
-                self._destroy_if_idle()
-
-    def _destroy_if_idle(self) -> None:
-        if self._lock.acquire(blocking=False):
-            try:
-                self._destroy()
-            finally:
-                self._lock.release()
 
     def _destroy(self) -> None:
         context, data = self._context, self._data

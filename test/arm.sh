@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Runs the tests of features and runtimes on 32-bit and 64-bit ARM, emulated, with Debian's Python,
+# NumPy and OpenCV. Only x86-64 hosts with Debian's or Ubuntu's packages.
+# usage: test/arm.sh [PYTEST ARGUMENTS]
+# Environment: ARM_CACHE, where the root file systems go (1.3 GB; default: .cache/arm);
+#              ARM_ARCHITECTURES (default: "armhf arm64"); ARM_MIRROR, of Debian.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+cache=$(readlink -m "${ARM_CACHE:-.cache/arm}")
+mirror=${ARM_MIRROR:-http://deb.debian.org/debian}
+
+fail() { echo "arm.sh: $*" >&2; exit 1; }
+
+for tool in mmdebstrap qemu-arm-static qemu-aarch64-static \
+  arm-linux-gnueabihf-gcc aarch64-linux-gnu-gcc; do
+  command -v $tool >/dev/null || fail "missing: $tool; run: apt-get install mmdebstrap" \
+    "qemu-user-static gcc-arm-linux-gnueabihf libc6-dev-armhf-cross" \
+    "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+done
+
+# A root file system without maintainer scripts: nothing in it has to run while it is made.
+make_root() {
+  local architecture=$1 root=$2
+  [ -f "$root/.complete" ] && return
+  echo "arm.sh: setting up $root (a minute)" >&2
+  rm -rf "$root"
+  mkdir -p "$cache"
+  mmdebstrap --quiet --architectures="$architecture" --variant=extract \
+    --include=python3-numpy,python3-opencv,python3-pytest bookworm "$root" \
+    "deb $mirror bookworm main" || fail "no root file system for $architecture; try again"
+  touch "$root/.complete"
+}
+
+build_standin() {
+  local gcc=$1 generation=$2 library=$3 define=${4:-}
+  mkdir -p "$(dirname "$library")"
+  $gcc -std=c11 -O1 -Wall -Wextra -Werror -shared -fPIC -pthread -DGENERATION="$generation" \
+    ${define:+-D"$define"} -o "$library" test/rknn_standin/*.c -lm
+}
+
+run_tests() {
+  local architecture=$1 triple=$2 qemu=$3
+  shift 3
+  local root=$cache/$architecture standins=$cache/standin-$architecture lib
+  make_root "$architecture" "$root"
+  build_standin "$triple-gcc" 1 "$standins/v1/librknn_api.so"
+  build_standin "$triple-gcc" 2 "$standins/v2/librknnrt.so"
+  build_standin "$triple-gcc" 2 "$standins/v2-WITHOUT_CORE_MASK/librknnrt.so" WITHOUT_CORE_MASK
+  lib=$root/usr/lib/$triple
+  echo "arm.sh: $architecture" >&2
+  $qemu -L "$root" -E LD_LIBRARY_PATH="$lib/blas:$lib/lapack:$lib" -E PYTHONPATH="$PWD" \
+    -E PYTHONDONTWRITEBYTECODE=1 -E RKNN_STANDIN_DIR="$standins" \
+    "$root/usr/bin/python3" -m pytest -q -p no:cacheprovider \
+    --ignore-glob='*onnx*' test/features test/runtimes "$@"
+}
+
+for architecture in ${ARM_ARCHITECTURES:-armhf arm64}; do
+  case $architecture in
+    armhf) run_tests armhf arm-linux-gnueabihf qemu-arm-static "$@" ;;
+    arm64) run_tests arm64 aarch64-linux-gnu qemu-aarch64-static "$@" ;;
+    *) fail "unknown architecture '$architecture'" ;;
+  esac
+done

@@ -1,0 +1,59 @@
+"""Finding the library, and saying why one can't be used."""
+
+import ctypes.util
+
+import pytest
+from rknn_standin import build
+
+from superpoint_rknn.runtimes import rknn_library
+from superpoint_rknn.runtimes.rknn_library import (
+    find_library,
+    library_version,
+    load_library,
+    probe_libraries,
+)
+from superpoint_rknn.runtimes.runtime import EngineError
+
+
+def test_generation_is_told_by_symbols(standin):
+    library = load_library(standin.path)
+    assert library.abi.generation == standin.generation
+    assert library.path == str(standin.path)
+    version = {1: '1.7.5', 2: '2.3.2'}[standin.generation]
+    assert library_version(library.path) == version
+    (probe,) = probe_libraries(standin.path)
+    assert (probe.path, probe.generation) == (str(standin.path), standin.generation)
+    assert (probe.version, probe.reason) == (version, None)
+
+
+def test_a_missing_function_is_named(tmp_path):
+    path = build(2, tmp_path, 'WITHOUT_CORE_MASK')
+    with pytest.raises(EngineError, match=r'librknnrt\.so: too old .*rknn_set_core_mask'):
+        load_library(path)
+
+
+def test_what_is_no_library(tmp_path):
+    text = tmp_path / 'librknnrt.so'
+    text.write_text('not an ELF file, though long enough to be read as one')
+    with pytest.raises(EngineError, match=r'librknnrt\.so'):
+        find_library(text)
+    with pytest.raises(EngineError, match='No such file'):
+        find_library(tmp_path / 'none.so')
+    with pytest.raises(EngineError, match='neither rknn_inputs_map nor rknn_dup_context'):
+        find_library(ctypes.util.find_library('m') or 'libm.so.6')
+
+
+def test_usual_places_are_searched(standin, monkeypatch):
+    monkeypatch.setattr(rknn_library, 'NAMES', (standin.path.name,))
+    monkeypatch.setattr(rknn_library, 'FOLDERS', (str(standin.path.parent),))
+    assert find_library().path == str(standin.path)
+    not_found, found = probe_libraries()
+    assert not_found.generation is None
+    assert 'cannot open shared object file' in not_found.reason
+    assert found.path == str(standin.path)
+
+
+def test_every_failure_is_listed(monkeypatch):
+    monkeypatch.setattr(rknn_library, 'NAMES', ('libnone1.so', 'libnone2.so'))
+    with pytest.raises(EngineError, match=r'libnone1\.so: .*; libnone2\.so: .*Install'):
+        find_library()
