@@ -24,8 +24,19 @@ class DescriptorSampler:
     ):
         self._shape = (channels, rows, cols)
         self._dtype = np.dtype(np.float32) if quantization is None else quantization.dtype
-        self._zero_point = 0 if quantization is None else quantization.zero_point
+        self._zero_point = np.float32(0 if quantization is None else quantization.zero_point)
         self._by_cell = np.empty((rows * cols, channels), self._dtype)
+        # the cell before a point, along x and y, is no later than the last but one
+        self._last = np.array([[cols - 1], [rows - 1]], np.float64)
+        self._last_before = np.array([[max(cols - 2, 0)], [max(rows - 2, 0)]])
+        right, below = min(1, cols - 1), min(1, rows - 1) * cols
+        self._neighbours = np.array([0, right, below, below + right])
+        self._allocate(0)
+
+    def _allocate(self, points: int) -> None:
+        channels = self._shape[0]
+        self._taps = np.empty((points, 4, channels), self._dtype)
+        self._real_taps = np.empty((points, 4, channels), np.float32)
 
     def sample(self, raw: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """
@@ -40,41 +51,34 @@ class DescriptorSampler:
             raise ValueError(
                 f'descriptor map: {raw.dtype} {raw.shape}, expected {self._dtype} {self._shape}'
             )
-        channels = self._shape[0]
+        points, channels = len(x), self._shape[0]
+        if points > len(self._taps):
+            self._allocate(points)
+        taps, real_taps = self._taps[:points], self._real_taps[:points]
+        cells, weights = self._surroundings(x, y)
         cv2.transpose(raw.reshape(channels, -1), self._by_cell)
-        cells, weights = self._taps(x, y)
-        taps = self._by_cell[cells].astype(np.float32)
-        # the scale has no part in it: it would cancel in the division by the norm
-        rows = np.matmul(weights[:, None, :], taps)[:, 0]
-        rows -= np.float32(self._zero_point)
-        norm = np.sqrt(np.einsum('nc,nc->n', rows, rows))
-        rows /= np.maximum(norm, np.finfo(np.float32).tiny)[:, None]
-        return rows
+        self._by_cell.take(cells, axis=0, out=taps, mode='clip')  # 'raise' would buffer the output
+        np.copyto(real_taps, taps)
+        descriptors = np.matmul(weights, real_taps)[:, 0]
+        descriptors -= self._zero_point
+        # The scale has no part in it: it would cancel here.
+        norm = np.sqrt(np.einsum('nc,nc->n', descriptors, descriptors))
+        descriptors /= np.maximum(norm, np.finfo(np.float32).tiny)[:, None]
+        return descriptors
 
-    def _taps(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cells around each point and their bilinear weights, (N, 4) each."""
-        _, rows, cols = self._shape
-        left, right, weight_right = _neighbours(x, cols)
-        above, below, weight_below = _neighbours(y, rows)
-        cells = np.stack(
-            [above * cols + left, above * cols + right, below * cols + left, below * cols + right],
-            axis=1,
-        )
-        weight_left, weight_above = 1 - weight_right, 1 - weight_below
-        weights = np.stack(
-            [
-                weight_above * weight_left,
-                weight_above * weight_right,
-                weight_below * weight_left,
-                weight_below * weight_right,
-            ],
-            axis=1,
-        )
-        return cells, weights.astype(np.float32)
-
-
-def _neighbours(at: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Elements of the map around network pixels `at` along an axis, and the latter's weight."""
-    place = np.clip((np.asarray(at, np.float64) + 0.5) / CELL - 0.5, 0, size - 1)
-    before = place.astype(np.intp)
-    return before, np.minimum(before + 1, size - 1), place - before
+    def _surroundings(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The four cells around each point, (N, 4), and their bilinear weights, (N, 1, 4)."""
+        place = np.empty((2, len(x)))
+        place[0], place[1] = x, y
+        place += 0.5
+        place /= CELL
+        place -= 0.5
+        np.maximum(place, 0, out=place)
+        np.minimum(place, self._last, out=place)
+        before = np.minimum(place.astype(np.intp), self._last_before)
+        cells = (before[1] * self._shape[2] + before[0])[:, None] + self._neighbours
+        sides = np.empty((2, *place.shape), np.float32)  # weights before and after, of x and y
+        np.subtract(place, before, out=sides[1], casting='same_kind')
+        np.subtract(1, sides[1], out=sides[0])
+        weights = sides[:, 1].T[:, :, None] * sides[:, 0].T[:, None, :]
+        return cells, weights.reshape(-1, 1, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -60,9 +61,9 @@ def to_grey(
         channels, conversion = COLOURS[encoding]
         return cv2.cvtColor(_view(data, height, step, (width, channels)), conversion, out)
     if encoding in ('mono16', '16UC1'):
-        bytes_of_rows = _view(data, height, step, (2 * width,))
-        words = bytes_of_rows.view('>u2' if is_bigendian else '<u2')
-        return cv2.convertScaleAbs(words.astype(np.uint16, copy=False), out, 1 / 257)
+        words = _view(data, height, step, (2 * width,)).view('>u2' if is_bigendian else '<u2')
+        # aligned and native, which `data` needn't be, for OpenCV
+        return cv2.convertScaleAbs(np.require(words, np.uint16, ['C', 'A']), out, 1 / 257)
     if encoding in MOSAICS:
         if height < 3 or width < 3:
             raise ValueError(f'height {height}, width {width}: too small for {encoding}')
@@ -137,8 +138,11 @@ class Placement:
             return cls(image_size, network_size, (s, s), (-left / s, -top / s))
         if mode == 'letterbox':
             s = max(s_x, s_y)
-            left = (network_width - round(width / s)) // 2
-            top = (network_height - round(height / s)) // 2
+            shown_width, shown_height = round(width / s), round(height / s)
+            if min(shown_width, shown_height) < 1:
+                raise ValueError(f'image size {image_size}: too thin for a letterbox')
+            left = (network_width - shown_width) // 2
+            top = (network_height - shown_height) // 2
             return cls(image_size, network_size, (s, s), (float(left), float(top)))
         raise ValueError(f'resize: {mode!r}, expected stretch, crop or letterbox')
 
@@ -154,7 +158,7 @@ class Placement:
         image, network = self.image_size[1 - axis], self.network_size[1 - axis]
         scale, offset = self.scale[axis], self.offset[axis]
         first = max(0, round(offset))
-        return first, min(network, first + max(1, round(image / scale)))
+        return first, min(network, first + round(image / scale))
 
     def to_network(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points of the camera image [px] in the network image [px]."""
@@ -179,21 +183,26 @@ class Placement:
         if grey.shape != self.image_size or grey.dtype != np.uint8:
             raise ValueError(f'image: {grey.dtype} {grey.shape}, expected uint8 {self.image_size}')
         region = self._region(grey)
-        if self.scale == (1.0, 1.0) and region.shape == self.network_size:
-            if region.flags.c_contiguous:
-                return region
-            return cv2.copyTo(region, None, out)
+        s_x, s_y = self.scale
+        if (
+            (s_x, s_y) == (1, 1)
+            and region.shape == self.network_size
+            and region.flags.c_contiguous
+        ):
+            return region
         if out is None:
             out = np.empty(self.network_size, np.uint8)
         y0, x0, y1, x1 = self.valid
         if (y1 - y0, x1 - x0) != self.network_size:
             out[:] = PADDING
-        s_x, s_y = self.scale
         # linear interpolation reads two pixels an axis: beyond a factor of 2 it would alias
         shrinks = max(s_x, s_y) > 2 and min(s_x, s_y) >= 1
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        shown = cv2.resize(region, None, fx=1 / s_x, fy=1 / s_y, interpolation=interpolation)
-        out[y0:y1, x0:x1] = shown[: y1 - y0, : x1 - x0]
+        # by factors, not by size: with a size OpenCV would derive other factors from it
+        shown = out[y0:y1, x0:x1]
+        resized = cv2.resize(region, None, shown, 1 / s_x, 1 / s_y, interpolation)
+        if resized.shape != shown.shape:  # up to a camera pixel more than fits
+            shown[:] = resized[: y1 - y0, : x1 - x0]
         return out
 
     def _region(self, grey: np.ndarray) -> np.ndarray:
@@ -201,8 +210,5 @@ class Placement:
         (s_x, s_y), (o_x, o_y) = self.scale, self.offset
         height, width = self.network_size
         left, top = max(0, round(-o_x * s_x)), max(0, round(-o_y * s_y))
-        right, bottom = (
-            left + int(np.ceil(width * s_x - 1e-6)),
-            top + int(np.ceil(height * s_y - 1e-6)),
-        )
-        return grey[top:bottom, left:right]
+        rows, cols = math.ceil(height * s_y - 1e-6), math.ceil(width * s_x - 1e-6)
+        return grey[top : top + rows, left : left + cols]
