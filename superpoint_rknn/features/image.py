@@ -91,8 +91,11 @@ def _view(data, rows: int, step: int, row_shape: tuple[int, ...]) -> np.ndarray:
     row = int(np.prod(row_shape))
     if step < row:
         raise ValueError(f'step: {step}, expected at least the {row} bytes of a row')
-    size, needed = memoryview(data).nbytes, step * (rows - 1) + row
-    if size < needed:
+    buffer = memoryview(data)
+    if not buffer.c_contiguous:
+        raise ValueError(f'data: strides {buffer.strides}, expected bytes without gaps')
+    size = buffer.nbytes
+    if size < step * (rows - 1) + row:
         raise ValueError(
             f'data: {size} bytes, expected {step * rows} ({rows} rows of step {step})'
         )
