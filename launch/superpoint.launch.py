@@ -1,6 +1,9 @@
 """One camera's superpoint node: ros2 launch superpoint_rknn superpoint.launch.py --show-args."""
 
+import os
+
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.conditions import IfCondition
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -38,7 +41,12 @@ def generate_launch_description():
                 for name, (default, description) in arguments.items()
             ),
             SetEnvironmentVariable('FASTDDS_DEFAULT_PROFILES_FILE', profile),
-            SetEnvironmentVariable('FASTRTPS_DEFAULT_PROFILES_FILE', profile),
+            # the name that Fast DDS 2 knows; version 3 warns of it
+            SetEnvironmentVariable(
+                'FASTRTPS_DEFAULT_PROFILES_FILE',
+                profile,
+                condition=IfCondition(str(os.environ.get('ROS_DISTRO') in ('humble', 'jazzy'))),
+            ),
             Node(
                 package='superpoint_rknn',
                 executable='superpoint_node',

@@ -26,6 +26,7 @@ from superpoint_rknn.nodes.worker import Worker
 
 IMAGES = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 FEATURES = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+OVERLAYS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)  # as RViz asks for
 THROTTLE = 5.0  # [s] between two warnings of a kind
 
 
@@ -59,7 +60,7 @@ class Camera:
             for kind, topic, qos in (
                 (Keypoints, 'keypoints', FEATURES),
                 (Descriptors, 'descriptors', FEATURES),
-                (Image, 'overlay', IMAGES),
+                (Image, 'overlay', OVERLAYS),
             )
         ]
         self._keypoints, self._descriptors, self._overlay = self._publishers
