@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import sys
 from collections.abc import Iterable
 from functools import partial
 from itertools import chain
@@ -25,6 +24,10 @@ from superpoint_rknn.model.weights import load_weights, without_floors
 from superpoint_rknn.sources import Frame, open_source, thinned
 
 SEMI = ('float', 'uint8')
+STD_HELP = (
+    'the float network takes grey / STD: 255 for one that takes 0 to 1 '
+    '(default: as its model card says, else 1)'
+)
 IMAGES_HELP = 'calibration images: folders of pictures, pictures, videos or rosbags'
 log = logging.getLogger(__name__)
 
@@ -39,17 +42,20 @@ def quantize(
     percentile: float = 99.99,
     semi: str = 'float',
     ramp: bool = True,
+    input_std: float | None = None,
     progress: Progress = iter,
 ) -> dict:
     """
     Write a quantised network as ONNX, and its model card (JSON) beside it.
 
-    weights: file of the float network (see load_weights). size: height and width [px].
+    weights, input_std: file of the float network, and what it divides grey values by; see
+    load_weights. size: height and width [px].
     ranges: 'minmax' of the activations, or 'percentile', which leaves out 100 - `percentile`
     percent of their values, half of them at each end.
     semi: 'float' or 'uint8', what the detector's last convolution computes in.
     ramp: add an image of all grey values, so that raw bytes are the network's input.
-    Returns the card. Raises ValueError for what can't be quantised, OSError for files.
+    Returns the card. Raises ValueError or ModelError for what can't be quantised, OSError for
+    files.
     """
     if ranges not in METHODS:
         raise ValueError(f'ranges {ranges!r} is none of {", ".join(METHODS)}')
@@ -58,8 +64,10 @@ def quantize(
     if not 50 < percentile < 100:
         raise ValueError(f'percentile {percentile} is not between 50 and 100')
     weights, output = Path(weights), Path(output)
+    if output.suffix != '.onnx' or output.with_suffix('.json') == weights.with_suffix('.json'):
+        raise ValueError(f'{output}: the output needs the suffix .onnx and a name of its own')
     check_size(size)
-    network = load_weights(weights)
+    network = load_weights(weights, input_std)
     if network.floors:
         log.warning(
             f'{weights}: batch normalisation after ReLU is folded approximately for 8 bits: '
@@ -115,6 +123,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('-i', '--images', type=Path, nargs='+', required=True, metavar='SOURCE', help=IMAGES_HELP)
     add('-o', '--output', type=Path, required=True, help='ONNX file to write')
     add('--size', type=image_size, default=(400, 640), metavar='HxW', help='default: 400x640')
+    add('--input-std', type=float, metavar='STD', help=STD_HELP)
     add('--max-images', type=int, default=64, help='of each source, evenly spread (default: 64)')
     add('--ranges', choices=METHODS, default='minmax', help='of activations (default: minmax)')
     add('--percentile', type=float, default=99.99, help='for --ranges percentile: 99.9 to 99.99')
@@ -123,29 +132,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run `superpoint_rknn quantize`; returns the exit code."""
+    """Run `superpoint_rknn quantize`; returns the exit code. Raises what quantize does."""
     from tqdm import tqdm
 
-    try:
-        if args.max_images < 1:
-            raise ValueError(f'--max-images {args.max_images}: at least one is needed')
-        if not args.output.parent.is_dir():
-            raise FileNotFoundError(f'{args.output.parent}: no such folder')
-        sources = [open_source(path) for path in args.images]
-        card = quantize(
-            args.weights,
-            chain.from_iterable(thinned(source, args.max_images) for source in sources),
-            args.output,
-            args.size,
-            ranges=args.ranges,
-            percentile=args.percentile,
-            semi=args.semi,
-            ramp=args.ramp,
-            progress=partial(tqdm, desc='calibrating', unit='image', leave=False),
-        )
-    except (ValueError, OSError) as error:
-        print(f'superpoint_rknn quantize: {error}', file=sys.stderr)
-        return 1
+    if args.max_images < 1:
+        raise ValueError(f'--max-images {args.max_images}: at least one is needed')
+    if not args.output.parent.is_dir():
+        raise FileNotFoundError(f'{args.output.parent}: no such folder')
+    sources = [open_source(path) for path in args.images]
+    card = quantize(
+        args.weights,
+        chain.from_iterable(thinned(source, args.max_images) for source in sources),
+        args.output,
+        args.size,
+        ranges=args.ranges,
+        percentile=args.percentile,
+        semi=args.semi,
+        ramp=args.ramp,
+        input_std=args.input_std,
+        progress=partial(tqdm, desc='calibrating', unit='image', leave=False),
+    )
     scale, zero_point = card['descriptors']['scale'], card['descriptors']['zero_point']
     print(
         f'{args.output}: {card["sha256"][:8]}, from {len(card["calibration"])} images, input '

@@ -7,20 +7,31 @@ from pathlib import Path
 
 import numpy as np
 
-from superpoint_rknn.model.network import LAYERS, Weights
+from superpoint_rknn.model.network import IMAGE, LAYERS, Weights
+from superpoint_rknn.model.onnx_weights import read_onnx_weights
+from superpoint_rknn.model.rpautrat import from_rpautrat
+from superpoint_rknn.model.torch_file import read_tensors
+from superpoint_rknn.runtimes.runtime import read_card
 
 
-def load_weights(path: Path) -> Weights:
+def load_weights(path: Path, std: float | None = None) -> Weights:
     """
-    Weights from a .npz file; raises ValueError if they are not those of a SuperPoint, OSError if
-    the file can't be read.
+    Weights from a file of the package's own format (.npz), a float network of plain convolutions
+    (.onnx), or a state dict of rpautrat/SuperPoint's layout (.pth); none is trusted.
+
+    std: what grey values 0..255 are divided by to be the input of an .npz's or .onnx's network;
+    None: as its model card says, else 1. It is folded into the first layer.
+    Raises ValueError or ModelError if they are not those of a SuperPoint, OSError if the file
+    can't be read.
     """
     path = Path(path)
-    readers = {'.npz': read_npz}
-    if path.suffix not in readers:
-        raise ValueError(f'{path}: weights come as {", ".join(readers)}, not {path.suffix!r}')
     try:
-        return readers[path.suffix](path)
+        if path.suffix == '.pth':
+            return from_rpautrat(read_tensors(path))
+        if path.suffix not in ('.npz', '.onnx'):
+            raise ValueError(f'weights come as .npz, .onnx or .pth, not {path.suffix!r}')
+        weights = read_npz(path) if path.suffix == '.npz' else read_onnx_weights(path)
+        return _for_raw_grey(weights, _input_std(path) if std is None else std)
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
 
@@ -55,3 +66,22 @@ def without_floors(weights: Weights) -> Weights:
     for name, floor in weights.floors.items():
         biases[name] = biases[name] - floor
     return Weights(weights.kernels, biases)
+
+
+def _input_std(path: Path) -> float:
+    stated = read_card(path).get('input', {})
+    try:
+        mean, std = float(stated.get('mean', 0)), float(stated.get('std', 1))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f'model card: input: {error}') from error
+    if mean:
+        raise ValueError(f'model card: input mean {mean}: only 0 can be folded into the network')
+    return std
+
+
+def _for_raw_grey(weights: Weights, std: float) -> Weights:
+    if not 0 < std < np.inf:
+        raise ValueError(f'input std {std} is not positive')
+    first = next(layer.name for layer in LAYERS if layer.source == IMAGE)
+    kernel = (weights.kernels[first] / std).astype(np.float32)
+    return Weights({**weights.kernels, first: kernel}, weights.biases, weights.floors)
