@@ -73,11 +73,10 @@ class LibrknnRuntime:
             self._understand(mean, std, pass_through)
             if zero_copy:
                 self._share_memory(content)
-        except NpuError as error:
+        except BaseException as error:
             self._destroy()
-            raise EngineError(f'{path}: {error}') from error
-        except BaseException:
-            self._destroy()
+            if type(error) in (RuntimeError, NpuError):
+                raise EngineError(f'{path}: {error}') from error
             raise
 
     @property
@@ -130,8 +129,8 @@ class LibrknnRuntime:
 
     def _understand(self, mean: float | None, std: float | None, pass_through: str) -> None:
         context = self._context
-        versions = '{} (driver {})'.format(*context.versions())
-        self.name = f'{Path(self._library.path).stem} {versions}'
+        version, driver = context.versions()
+        self.name = f'{Path(self._library.path).stem} {version} (driver {driver})'
         try:
             image, logits, descriptors = read_network(context)
         except ModelError as error:
@@ -212,9 +211,10 @@ class LibrknnRuntime:
         try:
             if data is not None:
                 data.free()
-        finally:
             if context is not None:
                 context.destroy()
+        except NpuError as error:  # it is gone, for good or bad; opening anew shows which
+            log.warning('%s: not released cleanly: %s', self.model, error)
 
 
 def _expect(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:

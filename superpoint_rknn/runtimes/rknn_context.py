@@ -38,10 +38,12 @@ class RknnContext:
         return [self._attr(Query.OUTPUT_ATTR, i) for i in range(self._counts().n_output)]
 
     def versions(self) -> tuple[str, str]:
-        """Versions of the library and of the driver."""
+        """Versions of the library and of the driver, without the build's date and hash."""
         sdk = SdkVersion()
         self._query(Query.SDK_VERSION, sdk)
-        return sdk.api_version.decode(errors='replace'), sdk.drv_version.decode(errors='replace')
+        texts = (sdk.api_version, sdk.drv_version)
+        version, driver = (text.decode(errors='replace').partition(' (')[0] for text in texts)
+        return version, driver
 
     def set_core_mask(self, mask: int) -> None:
         """Choose the NPU cores that run the network (generation 2, several cores)."""

@@ -145,6 +145,35 @@ class Standin:
         self._compute = NETWORK(call)
         self._functions.standin_compute(self._compute)
 
+    def play(self, runtime) -> None:
+        """
+        Be an NPU that computes what `runtime` computes: a CPU runtime of a uint8 network.
+
+        Generation 2 holds the same integers signed: q - 128 with the zero point less 128.
+        """
+        _, _, height, width = runtime.input.shape
+        self.set_superpoint(height, width, runtime.descriptors.shape[1])
+        image, semi, desc = self.inputs[0], self.outputs[0], self.outputs[1]
+        flip = 0x80 if self.generation == 2 else 0
+        quantization = runtime.descriptors.quantization
+        self.set_tensors(
+            replace(
+                image,
+                scale=runtime.input.quantization.scale,
+                zp=runtime.input.quantization.zero_point - flip,
+            ),
+            replace(semi, type=TensorType.FLOAT32),
+            replace(desc, scale=quantization.scale, zp=quantization.zero_point - flip),
+        )
+        raw = np.empty(runtime.descriptors.shape[1:], np.uint8)
+
+        def network(pixels, logits, descriptors):
+            grey = pixels.view(np.uint8).reshape(height, width) ^ np.uint8(flip)
+            logits[:] = runtime.infer(grey, raw)
+            descriptors.view(np.uint8)[:] = raw ^ np.uint8(flip)
+
+        self.compute(network)
+
     def expect_input(self, values: np.ndarray | None) -> None:
         """The values, in the input's own type, that must reach the network."""
         content = None if values is None else np.ascontiguousarray(values).tobytes()

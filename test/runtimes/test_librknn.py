@@ -47,7 +47,8 @@ def test_describes_its_tensors(standin, open_model):
     assert runtime.descriptors.quantization.zero_point == (8 if signed else 136)
     assert runtime.descriptors.quantization.scale == pytest.approx(4.625256)
     assert runtime.model == 'superpoint@86546ac1'
-    assert 'stand-in' in runtime.name
+    names = {1: 'librknn_api 1.7.5 (driver 1.7.5)', 2: 'librknnrt 2.3.2 (driver 0.9.8)'}
+    assert runtime.name == names[standin.generation]
 
 
 def test_returns_logits_as_float_and_descriptors_raw(standin, open_model):

@@ -34,6 +34,14 @@ def test_a_query_that_fails_leaves_no_context(standin, model):
     assert standin.count('contexts') == 0
 
 
+def test_zero_copy_that_does_not_even_run_copied(standin2, model):
+    standin2.set_superpoint()
+    standin2.fail('rknn_run', -2)
+    with pytest.raises(EngineError, match=r'superpoint\.rknn: rknn_run: RKNN_ERR_TIMEOUT'):
+        LibrknnRuntime(model, library=standin2.path, zero_copy=True)
+    assert standin2.count('contexts') == 0
+
+
 def test_missing_and_empty_files(standin, model, tmp_path):
     with pytest.raises(ModelError, match=r'none\.rknn: No such file'):
         LibrknnRuntime(tmp_path / 'none.rknn', library=standin.path)
@@ -163,6 +171,14 @@ def test_a_closed_runtime_says_so_and_can_be_opened_anew(standin, model):
         with pytest.raises(RuntimeError, match='is closed'):
             runtime.infer(IMAGE, None)
     assert standin.count('contexts') == 0
+
+
+def test_a_context_that_can_not_be_destroyed_is_reported(standin, model, caplog):
+    standin.set_superpoint()
+    runtime = LibrknnRuntime(model, library=standin.path)
+    standin.fail('rknn_destroy', -1)
+    runtime.close()
+    assert 'not released cleanly: rknn_destroy: RKNN_ERR_FAIL' in caplog.text
 
 
 def in_thread(function):

@@ -1,0 +1,57 @@
+"""The same images and integers give the same points and descriptors on CPU and NPU."""
+
+import importlib.util
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip('onnxruntime')
+
+from superpoint_rknn.extractor import Extractor
+from superpoint_rknn.runtimes.librknn import LibrknnRuntime
+from superpoint_rknn.runtimes.onnx import OnnxRuntime
+from superpoint_rknn.runtimes.runtime import default_model
+
+SKIMAGE = importlib.util.find_spec('skimage')
+
+
+@pytest.fixture(scope='module')
+def cpu():
+    runtime = OnnxRuntime(default_model(None))
+    yield runtime
+    runtime.close()
+
+
+@pytest.fixture(params=['astronaut.png', 'motorcycle_left.png'])
+def image(request):
+    if SKIMAGE is None:
+        pytest.skip('needs the pictures of scikit-image')
+    folder = Path(SKIMAGE.submodule_search_locations[0], 'data')
+    return cv2.imread(str(folder / request.param), cv2.IMREAD_GRAYSCALE)
+
+
+@pytest.mark.parametrize('zero_copy', [False, True], ids=['copied', 'shared'])
+def test_cpu_and_npu_agree(standin, model, cpu, image, zero_copy):
+    if standin.generation == 1 and zero_copy:
+        pytest.skip('generation 1 has no zero copy')
+    standin.play(cpu)
+    npu = LibrknnRuntime(model, library=standin.path, zero_copy=zero_copy)
+    assert npu.zero_copy == zero_copy
+    results = []
+    for runtime in (cpu, npu):
+        extractor = Extractor(runtime)
+        detection = extractor.detect(image, extractor.new_raw())
+        results.append((detection, extractor.describe(detection)))
+    npu.close()
+    (on_cpu, cpu_descriptors), (on_npu, npu_descriptors) = results
+    assert len(on_cpu.keypoints) > 100
+    for field in ('x', 'y', 'score'):
+        expected = getattr(on_cpu.keypoints, field)
+        np.testing.assert_array_equal(getattr(on_npu.keypoints, field), expected)
+    signed = on_npu.raw.dtype == np.int8
+    assert signed == (standin.generation == 2)
+    raw = on_npu.raw.view(np.uint8) ^ np.uint8(0x80 if signed else 0)
+    np.testing.assert_array_equal(raw, on_cpu.raw)
+    np.testing.assert_array_equal(npu_descriptors, cpu_descriptors)
