@@ -1,0 +1,275 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector, Keypoints
+
+EVERYTHING = 10**6
+
+
+def softmax(logits):
+    exponentials = np.exp(logits - logits.max(axis=0))
+    return exponentials / exponentials.sum(axis=0)
+
+
+def score_map(logits):
+    """Scores (H, W) of logits (65, H/8, W/8), pixel by pixel."""
+    share = softmax(logits)
+    rows, cols = logits.shape[1:]
+    scores = np.empty((8 * rows, 8 * cols), np.float32)
+    for dy in range(8):
+        for dx in range(8):
+            scores[dy::8, dx::8] = share[8 * dy + dx]
+    return scores
+
+
+def reference(logits, settings, allowed=None):
+    """Row, column and score of the keypoints, by the definition."""
+    scores = score_map(logits)
+    height, width = scores.shape
+    r, b = settings.nms_radius, settings.border
+    points = []
+    for y, x in zip(*np.nonzero(scores > np.float32(settings.threshold)), strict=True):
+        window = scores[max(y - r, 0) : y + r + 1, max(x - r, 0) : x + r + 1]
+        inside = b <= y < height - b and b <= x < width - b
+        if inside and window.max() <= scores[y, x] and (allowed is None or allowed[y, x]):
+            points.append((y, x, scores[y, x]))
+    points.sort(key=lambda point: (-point[2], point[0], point[1]))
+    if settings.grid != (1, 1):
+        rows, cols = settings.grid
+        ranks, seen = [], {}
+        for y, x, _ in points:
+            part = (y * rows // height, x * cols // width)
+            ranks.append(seen.get(part, 0))
+            seen[part] = ranks[-1] + 1
+        best = sorted(range(len(points)), key=lambda i: (ranks[i], i))
+        points = [points[i] for i in sorted(best[: settings.max_keypoints])]
+    return points[: settings.max_keypoints]
+
+
+def real_looking_logits(rng, rows, cols):
+    """As the network gives them: "no point" dominates, few cells hold a peak with shoulders."""
+    logits = rng.normal(-1, 1, (65, rows, cols))
+    logits[64] = rng.normal(6, 0.7, (rows, cols))
+    peak = rng.normal(1, 2.5, (rows, cols))
+    dy, dx = rng.uniform(0, 8, (2, rows, cols))
+    for channel in range(64):
+        distance = np.hypot(channel // 8 - dy, channel % 8 - dx)
+        logits[channel] = np.maximum(logits[channel], peak - distance)
+    return logits.astype(np.float32)
+
+
+def assert_equal(keypoints, points):
+    assert keypoints.x.dtype == keypoints.y.dtype == keypoints.score.dtype == np.float32
+    assert keypoints.y.tolist() == [y for y, _, _ in points]
+    assert keypoints.x.tolist() == [x for _, x, _ in points]
+    assert keypoints.score.tolist() == [score for _, _, score in points]
+
+
+SETTINGS = [
+    DetectorSettings(),
+    DetectorSettings(max_keypoints=30),
+    DetectorSettings(max_keypoints=1),
+    DetectorSettings(threshold=0.2),
+    DetectorSettings(threshold=0.0005, max_keypoints=100),
+    DetectorSettings(threshold=0.0, nms_radius=0, border=0, max_keypoints=EVERYTHING),
+    DetectorSettings(nms_radius=1, border=0, max_keypoints=EVERYTHING),
+    DetectorSettings(nms_radius=9, border=13, max_keypoints=40),
+    DetectorSettings(grid=(2, 3), max_keypoints=20),
+    DetectorSettings(grid=(5, 4), max_keypoints=41),
+]
+
+
+@pytest.mark.parametrize('settings', SETTINGS, ids=str)
+@pytest.mark.parametrize('steps_per_unit', [None, 2, 0.5], ids=['real', 'halves', 'twos'])
+def test_equals_the_definition(settings, steps_per_unit):
+    """Coarse logits tie all over; float32 sums of equal terms in other orders nearly tie."""
+    rng = np.random.default_rng(11)
+    detector = KeypointDetector(104, 160)
+    for _ in range(3):
+        logits = real_looking_logits(rng, 13, 20)
+        if steps_per_unit:
+            logits = np.rint(logits * steps_per_unit) / np.float32(steps_per_unit)
+        assert_equal(detector.detect(logits, settings), reference(logits, settings))
+
+
+@pytest.mark.parametrize('size', [(8, 8), (8, 24), (40, 8)])
+def test_equals_the_definition_on_tiny_images(size):
+    rng = np.random.default_rng(12)
+    settings = DetectorSettings(border=0)
+    logits = real_looking_logits(rng, size[0] // 8, size[1] // 8)
+    assert_equal(KeypointDetector(*size).detect(logits, settings), reference(logits, settings))
+
+
+def test_equals_the_definition_at_full_size():
+    rng = np.random.default_rng(13)
+    logits = real_looking_logits(rng, 50, 80)
+    allowed = rng.random((400, 640)) < 0.7
+    for settings in (DetectorSettings(), DetectorSettings(grid=(4, 6))):
+        keypoints = KeypointDetector(400, 640).detect(logits, settings, allowed)
+        assert len(keypoints) == 500
+        assert_equal(keypoints, reference(logits, settings, allowed))
+
+
+def test_more_candidates_than_16_bits_count():
+    rng = np.random.default_rng(14)
+    logits = rng.normal(0, 1, (65, 40, 40)).astype(np.float32)
+    settings = DetectorSettings(threshold=0.0, nms_radius=1, border=0, max_keypoints=EVERYTHING)
+    keypoints = KeypointDetector(320, 320).detect(logits, settings)
+    assert_equal(keypoints, reference(logits, settings))
+
+
+def logits_of(points, rows=4, cols=6):
+    """Logits whose softmax has the given {(y, x): score}, at most one to a cell."""
+    logits = np.full((65, rows, cols), -40, np.float32)
+    logits[64] = 0
+    for (y, x), score in points.items():
+        channel = 8 * (y % 8) + x % 8
+        logits[channel, y // 8, x // 8] = np.log(score / (1 - score))
+    return logits
+
+
+def places(keypoints):
+    return list(zip(keypoints.y.tolist(), keypoints.x.tolist(), strict=True))
+
+
+def detect(points, allowed=None, **settings):
+    return KeypointDetector(32, 48).detect(
+        logits_of(points), DetectorSettings(**settings), allowed
+    )
+
+
+def test_channel_8_dy_dx_is_pixel_dy_dx():
+    logits = np.full((65, 2, 3), -40, np.float32)
+    logits[64] = 0
+    logits[8 * 5 + 6, 1, 2] = 1
+    keypoints = KeypointDetector(16, 24).detect(logits, DetectorSettings(border=0))
+    assert places(keypoints) == [(8 + 5, 16 + 6)]
+    assert keypoints.score[0] == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-6)
+
+
+def test_strongest_first_and_threshold_excluded():
+    keypoints = detect({(10, 10): 0.3, (20, 20): 0.9, (20, 40): 0.01, (10, 30): 0.5})
+    assert places(keypoints) == [(20, 20), (10, 30), (10, 10)]
+    assert keypoints.score == pytest.approx([0.9, 0.5, 0.3], abs=1e-6)
+
+
+def test_a_score_of_exactly_the_threshold_is_no_point():
+    assert len(detect({(10, 10): 0.5}, threshold=0.5)) == 0
+    assert len(detect({(10, 10): 0.5}, threshold=np.nextafter(np.float32(0.5), 0))) == 1
+
+
+def test_suppression_reaches_exactly_the_radius():
+    assert places(detect({(14, 14): 0.9, (18, 18): 0.8})) == [(14, 14)]
+    assert places(detect({(14, 14): 0.9, (19, 14): 0.8})) == [(14, 14), (19, 14)]
+    assert places(detect({(14, 14): 0.9, (14, 19): 0.8})) == [(14, 14), (14, 19)]
+    assert places(detect({(14, 14): 0.9, (18, 18): 0.8}, nms_radius=3)) == [(14, 14), (18, 18)]
+
+
+def test_a_suppressed_pixel_still_suppresses():
+    """The definition looks at all pixels around, not at the surviving ones."""
+    assert places(detect({(7, 10): 0.9, (10, 12): 0.8, (12, 16): 0.7})) == [(7, 10)]
+
+
+def test_a_pixel_in_the_border_suppresses_but_is_no_point():
+    assert places(detect({(2, 10): 0.9, (6, 10): 0.8, (20, 20): 0.7})) == [(20, 20)]
+
+
+def test_exact_ties_both_stay_in_row_major_order():
+    points = {(12, 20): 0.5, (10, 22): 0.5, (10, 15): 0.5}
+    assert places(detect(points)) == [(10, 15), (10, 22), (12, 20)]
+    assert places(detect(points, max_keypoints=2)) == [(10, 15), (10, 22)]
+
+
+def test_border_counts_from_the_outermost_pixel():
+    corners = {(4, 4): 0.5, (3, 20): 0.6, (27, 43): 0.7, (28, 20): 0.8, (15, 44): 0.9}
+    assert places(detect(corners, border=4)) == [(27, 43), (4, 4)]
+
+
+@pytest.mark.parametrize('dtype', [bool, np.uint8])
+def test_no_points_where_they_are_not_allowed(dtype):
+    allowed = np.ones((32, 48), dtype)
+    allowed[20, 20] = 0
+    points = {(20, 20): 0.9, (22, 24): 0.8, (10, 10): 0.3}
+    assert places(detect(points, allowed)) == [(10, 10)]
+
+
+def test_a_grid_spreads_points_over_its_parts():
+    left = {(4 + 8 * i, 4 + 8 * j): 0.9 - 0.01 * (3 * i + j) for i in range(4) for j in range(3)}
+    right = {(20, 40): 0.1, (4, 40): 0.05}
+    keypoints = detect({**left, **right}, grid=(1, 2), max_keypoints=4)
+    assert places(keypoints) == [(4, 4), (4, 12), (20, 40), (4, 40)]
+    assert places(detect({**left, **right}, max_keypoints=2)) == [(4, 4), (4, 12)]
+
+
+def test_a_grid_leaves_fewer_points_than_wanted_alone():
+    points = {(10, 10): 0.3, (20, 20): 0.9}
+    assert places(detect(points, grid=(3, 3))) == [(20, 20), (10, 10)]
+
+
+def test_nothing_to_find():
+    keypoints = detect({})
+    assert len(keypoints) == 0
+    assert keypoints.x.shape == keypoints.y.shape == keypoints.score.shape == (0,)
+
+
+def test_one_image_leaves_no_trace_in_the_next():
+    rng = np.random.default_rng(15)
+    detector, settings = KeypointDetector(104, 160), DetectorSettings()
+    logits = real_looking_logits(rng, 13, 20)
+    first = detector.detect(logits, settings)
+    kept = Keypoints(first.x.copy(), first.y.copy(), first.score.copy())
+    detector.detect(real_looking_logits(rng, 13, 20), settings)
+    again = detector.detect(logits, settings)
+    for name in ('x', 'y', 'score'):
+        assert np.array_equal(getattr(first, name), getattr(kept, name))
+        assert np.array_equal(getattr(again, name), getattr(kept, name))
+
+
+def test_the_logits_are_left_as_they_were():
+    logits = real_looking_logits(np.random.default_rng(16), 13, 20)
+    kept = logits.copy()
+    KeypointDetector(104, 160).detect(logits, DetectorSettings(subpixel=True))
+    assert np.array_equal(logits, kept)
+
+
+def test_allocates_less_than_a_megabyte():
+    logits = real_looking_logits(np.random.default_rng(17), 50, 80)
+    detector, settings = KeypointDetector(400, 640), DetectorSettings()
+    detector.detect(logits, settings)
+    tracemalloc.start()
+    try:
+        detector.detect(logits, settings)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 500_000
+
+
+@pytest.mark.parametrize(
+    ('field', 'value'),
+    [
+        ('threshold', -0.1),
+        ('threshold', 1.0),
+        ('threshold', float('nan')),
+        ('nms_radius', -1),
+        ('max_keypoints', 0),
+        ('border', -1),
+        ('grid', (0, 1)),
+        ('grid', (1, 2, 3)),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(field, value):
+    with pytest.raises(ValueError, match=f'{field}: '):
+        DetectorSettings(**{field: value})
+
+
+def test_arrays_of_another_size_are_refused():
+    detector = KeypointDetector(32, 48)
+    with pytest.raises(ValueError, match=r'logits: \(65, 6, 4\)'):
+        detector.detect(np.zeros((65, 6, 4), np.float32), DetectorSettings())
+    with pytest.raises(ValueError, match=r'allowed: \(48, 32\)'):
+        detector.detect(logits_of({}), DetectorSettings(), np.ones((48, 32), bool))
+    with pytest.raises(ValueError, match='400x641'):
+        KeypointDetector(400, 641)
