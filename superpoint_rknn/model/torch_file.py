@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from math import prod
@@ -20,6 +21,12 @@ STORAGES = {
     'IntStorage': np.dtype('<i4'),
 }
 MAX_BYTES = 256 << 20  # of one storage, and of the pickle; a SuperPoint takes 5 MB in all
+# What PyTorch writes a dictionary of tensors with.
+OPCODES = set(
+    'PROTO MARK STOP GLOBAL REDUCE BUILD BINPERSID BINPUT LONG_BINPUT BINGET LONG_BINGET '
+    'EMPTY_DICT SETITEM SETITEMS EMPTY_LIST APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 '
+    'BINUNICODE BININT BININT1 BININT2 LONG1 BINFLOAT NONE NEWTRUE NEWFALSE'.split()  # noqa: SIM905
+)
 # What the unpickler raises at damaged or hostile files, by its documentation and by trial.
 PICKLE_ERRORS = (
     *(pickle.UnpicklingError, AttributeError, EOFError, ImportError, IndexError, KeyError),
@@ -91,6 +98,12 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
 
 def _unpickle(content: bytes) -> object:
     try:
+        for opcode, argument, _ in pickletools.genops(content):
+            if opcode.name not in OPCODES:
+                raise ValueError(f'{opcode.name} in the pickle')
+            # The unpickler makes a list of that length.
+            if opcode.name.endswith('BINPUT') and argument > len(content):
+                raise ValueError(f'{opcode.name} {argument} in the pickle')
         return _TensorUnpickler(io.BytesIO(content)).load()
     except PICKLE_ERRORS as error:
         raise ValueError(f'refused: {error}') from error
