@@ -22,11 +22,13 @@ STORAGES = {
 }
 MAX_BYTES = 256 << 20  # of one storage, and of the pickle; a SuperPoint takes 5 MB in all
 # What PyTorch writes a dictionary of tensors with.
-OPCODES = set(
-    'PROTO MARK STOP GLOBAL REDUCE BUILD BINPERSID BINPUT LONG_BINPUT BINGET LONG_BINGET '
-    'EMPTY_DICT SETITEM SETITEMS EMPTY_LIST APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 '
-    'BINUNICODE BININT BININT1 BININT2 LONG1 BINFLOAT NONE NEWTRUE NEWFALSE'.split()  # noqa: SIM905
-)
+OPCODES = {
+    *('PROTO', 'MARK', 'STOP', 'GLOBAL', 'REDUCE', 'BUILD', 'BINPERSID'),
+    *('BINPUT', 'LONG_BINPUT', 'BINGET', 'LONG_BINGET'),
+    *('EMPTY_DICT', 'SETITEM', 'SETITEMS', 'EMPTY_LIST', 'APPEND', 'APPENDS'),
+    *('EMPTY_TUPLE', 'TUPLE', 'TUPLE1', 'TUPLE2', 'TUPLE3', 'BINUNICODE'),
+    *('BININT', 'BININT1', 'BININT2', 'LONG1', 'BINFLOAT', 'NONE', 'NEWTRUE', 'NEWFALSE'),
+}
 # What the unpickler raises at damaged or hostile files, by its documentation and by trial.
 PICKLE_ERRORS = (
     *(pickle.UnpicklingError, AttributeError, EOFError, ImportError, IndexError, KeyError),
