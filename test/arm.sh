@@ -35,7 +35,7 @@ build_standin() {
   local gcc=$1 generation=$2 library=$3 define=${4:-}
   mkdir -p "$(dirname "$library")"
   $gcc -std=c11 -O1 -Wall -Wextra -Werror -shared -fPIC -pthread -DGENERATION="$generation" \
-    ${define:+-D"$define"} -o "$library" test/rknn_standin/*.c -lm
+    ${define:+-D"$define"} -o "$library" test/rknn_standin/*.c -lm || fail "could not build $library"
 }
 
 run_tests() {
@@ -54,10 +54,12 @@ run_tests() {
     --ignore-glob='*onnx*' test/features test/runtimes "$@"
 }
 
+status=0
 for architecture in ${ARM_ARCHITECTURES:-armhf arm64}; do
   case $architecture in
-    armhf) run_tests armhf arm-linux-gnueabihf qemu-arm-static "$@" ;;
-    arm64) run_tests arm64 aarch64-linux-gnu qemu-aarch64-static "$@" ;;
+    armhf) run_tests armhf arm-linux-gnueabihf qemu-arm-static "$@" || status=1 ;;
+    arm64) run_tests arm64 aarch64-linux-gnu qemu-aarch64-static "$@" || status=1 ;;
     *) fail "unknown architecture '$architecture'" ;;
   esac
 done
+exit $status
