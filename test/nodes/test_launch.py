@@ -1,0 +1,43 @@
+"""The launch file under the real `ros2 launch`, on machines that have it."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+
+import pytest
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
+
+if importlib.util.find_spec('launch_ros') is None or shutil.which('ros2') is None:
+    pytest.skip('needs ros2 launch, which is not among the wheels', allow_module_level=True)
+
+
+def test_launch_brings_the_node_up_in_its_namespace_and_ctrl_c_takes_it_down(graph, tmp_path):
+    parameters = tmp_path / 'parameters.yaml'
+    parameters.write_text('/**: {ros__parameters: {detector: {max_keypoints: 33}}}')
+    log = tmp_path / 'launch.log'
+    with log.open('w') as output:
+        process = subprocess.Popen(
+            ['ros2', 'launch', 'superpoint_rknn', 'superpoint.launch.py']
+            + ['camera:=cam7', f'params_file:={parameters}'],
+            env=os.environ | {'ROS_DOMAIN_ID': str(graph.domain)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    process.log = log
+    graph.processes.append(process)
+
+    def state():
+        return graph.call(GetState, 'cam7/superpoint/get_state', GetState.Request()).current_state
+
+    graph.wait(lambda: state().id == State.PRIMARY_STATE_ACTIVE, 'the node to be active')
+    assert graph.node.count_subscribers('cam7/image') == 1
+    assert graph.node.count_publishers('cam7/keypoints') == 1
+    request = GetParameters.Request(names=['detector.max_keypoints'])
+    answer = graph.call(GetParameters, 'cam7/superpoint/get_parameters', request)
+    assert answer.values[0].integer_value == 33
+    code, _ = graph.interrupt(process)
+    assert code == 0
+    assert 'process has finished cleanly' in log.read_text()
