@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-import sqlite3
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from superpoint_rknn.features.image import to_grey
+if TYPE_CHECKING:
+    from superpoint_rknn.bag import Bag
 
 PICTURES = {'.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp'}
 VIDEOS = {'.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm'}
 BAGS = {'.db3', '.mcap'}
-IMAGE_TYPES = {'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'}
 
 
 @dataclass(frozen=True)
@@ -92,74 +91,6 @@ class Video:
             capture.release()
 
 
-class Bag:
-    """
-    One image topic of a rosbag2 (a folder, an .mcap or a .db3 file).
-
-    topic: None takes the one with the most messages, the first by name among equals.
-    """
-
-    def __init__(self, path: Path, topic: str | None = None):
-        """Raise ValueError if the bag can't be read or has no such images."""
-        self._path = path
-        with self._open() as reader:
-            counts = {c.topic: c.msgcount for c in reader.connections if c.msgtype in IMAGE_TYPES}
-        if topic is not None and topic not in counts:
-            found = ', '.join(sorted(counts)) or 'none'
-            raise ValueError(f'{path}: no image topic {topic!r}; image topics: {found}')
-        counts = {name: count for name, count in counts.items() if count}
-        if topic is None and not counts:
-            raise ValueError(f'{path}: no sensor_msgs/Image or CompressedImage in this bag')
-        self.topic = topic or min(counts, key=lambda name: (-counts[name], name))
-        self._length = counts.get(self.topic, 0)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Raise ValueError at a message that can't be read."""
-        from rosbags.typesys import Stores, get_typestore
-
-        # Messages are read by ROS's own definitions: those in the file would become code.
-        definitions = get_typestore(Stores.ROS2_HUMBLE)
-        with self._open() as reader:
-            connections = [c for c in reader.connections if c.topic == self.topic]
-            for number, (connection, _, data) in enumerate(reader.messages(connections)):
-                name = f'{self.topic}:{number}'
-                try:
-                    message = definitions.deserialize_cdr(data, connection.msgtype)
-                    image = _decode(message)
-                except (ValueError, IndexError, AssertionError, struct.error, cv2.error) as error:
-                    raise ValueError(f'{self._path}: {name}: {error}') from error
-                stamp = message.header.stamp
-                yield Frame(image, stamp.sec * 1_000_000_000 + stamp.nanosec, name)
-
-    def _open(self):
-        try:
-            from rosbags.rosbag2 import Reader, ReaderError
-        except ImportError as error:
-            raise ValueError(f'{self._path}: reading bags needs: pip install rosbags') from error
-        try:
-            reader = Reader(self._path)
-            reader.open()
-            reader.close()
-        except (ReaderError, sqlite3.Error, struct.error, ValueError, AssertionError) as error:
-            raise ValueError(f'{self._path}: not a readable rosbag2: {error}') from error
-        return reader
-
-
-def _decode(message) -> np.ndarray:
-    """Image of a sensor_msgs message, uint8; ValueError if it can't be decoded."""
-    if hasattr(message, 'format'):
-        image = cv2.imdecode(message.data, cv2.IMREAD_ANYCOLOR)
-        if image is None:
-            raise ValueError(f'{message.data.size} bytes of {message.format!r}: not decodable')
-        return image
-    layout = (message.height, message.width, message.step, message.encoding)
-    grey = to_grey(message.data, *layout, is_bigendian=bool(message.is_bigendian))
-    return np.ascontiguousarray(grey)
-
-
 def open_source(path: Path, topic: str | None = None) -> Pictures | Video | Bag:
     """
     Images of a folder of pictures (in natural order), a picture, a video or a rosbag2.
@@ -173,6 +104,10 @@ def open_source(path: Path, topic: str | None = None) -> Pictures | Video | Bag:
         raise FileNotFoundError(f'{path}: no such file or folder')
     suffix = path.suffix.lower()
     if suffix in BAGS or (path / 'metadata.yaml').is_file():
+        try:
+            from superpoint_rknn.bag import Bag
+        except ModuleNotFoundError as error:
+            raise ValueError(f'{path}: reading bags needs: pip install {error.name}') from error
         return Bag(path, topic)
     if path.is_dir():
         pictures = [p for p in path.iterdir() if p.suffix.lower() in PICTURES]
