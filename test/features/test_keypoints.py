@@ -156,8 +156,9 @@ def test_strongest_first_and_threshold_excluded():
 
 
 def test_a_score_of_exactly_the_threshold_is_no_point():
+    just_below = np.nextafter(np.float32(0.5), np.float32(0))
     assert len(detect({(10, 10): 0.5}, threshold=0.5)) == 0
-    assert len(detect({(10, 10): 0.5}, threshold=np.nextafter(np.float32(0.5), 0))) == 1
+    assert len(detect({(10, 10): 0.5}, threshold=just_below)) == 1
 
 
 def test_suppression_reaches_exactly_the_radius():
