@@ -69,8 +69,7 @@ class Extractor:
         """
         settings = self.settings
         start = time.perf_counter()
-        self._plan(settings, image.shape)
-        network_image = self._placement.resize(image, out=self._network_image)
+        network_image = self._fit(settings, image)
         resized = time.perf_counter()
         logits = self.runtime.infer(network_image, raw)
         inferred = time.perf_counter()
@@ -84,6 +83,14 @@ class Extractor:
         }
         return Detection(Keypoints(x, y, found.score), found, image.shape, raw)
 
+    def network_image(self, image: np.ndarray) -> np.ndarray:
+        """
+        What the network sees of a camera image, (H, W) uint8; valid until the next call.
+
+        Raises ValueError if the image doesn't fit the mask.
+        """
+        return self._fit(self.settings, image)
+
     def describe(self, detection: Detection) -> np.ndarray:
         """
         Descriptors of a detection's points, (N, C) float32 of unit length, row by row.
@@ -94,6 +101,10 @@ class Extractor:
             raise ValueError('this detection has no descriptor map: give detect() a raw buffer')
         points = detection.network_keypoints
         return self._sampler.sample(detection.raw, points.x, points.y)
+
+    def _fit(self, settings: Settings, image: np.ndarray) -> np.ndarray:
+        self._plan(settings, image.shape)
+        return self._placement.resize(image, out=self._network_image)
 
     def _plan(self, settings: Settings, image_size: tuple[int, int]) -> None:
         """Prepare what depends on the settings and the camera image's size alone."""

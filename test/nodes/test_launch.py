@@ -20,8 +20,10 @@ def test_launch_brings_the_node_up_in_its_namespace_and_ctrl_c_takes_it_down(gra
     log = tmp_path / 'launch.log'
     with log.open('w') as output:
         process = subprocess.Popen(
-            ['ros2', 'launch', 'superpoint_rknn', 'superpoint.launch.py']
-            + ['camera:=cam7', f'params_file:={parameters}'],
+            [
+                *('ros2', 'launch', 'superpoint_rknn', 'superpoint.launch.py'),
+                *('camera:=cam7', f'params_file:={parameters}'),
+            ],
             env=os.environ | {'ROS_DOMAIN_ID': str(graph.domain)},
             stdout=output,
             stderr=subprocess.STDOUT,
