@@ -93,6 +93,20 @@ PARAMETERS = (
         read_only=True,
     ),
     Parameter(
+        'npu.zero_copy',
+        False,
+        'Share memory with the NPU instead of copying (RKNPU2); given up, with a warning, where '
+        'results differ.',
+        read_only=True,
+    ),
+    Parameter(
+        'npu.core_mask',
+        0,
+        'Cores of the NPU to use, a bit each (RK3588: 1, 2, 4, all 7); 0: the driver chooses.',
+        limits=(0, 0xFFFF),
+        read_only=True,
+    ),
+    Parameter(
         'resize',
         'stretch',
         'How a camera image of another size is fitted to the network.',

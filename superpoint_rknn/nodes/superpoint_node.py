@@ -137,6 +137,8 @@ class SuperPointNode(LifecycleNode):
             mean=mean,
             std=std,
             pass_through=values['input.pass_through'],
+            zero_copy=values['npu.zero_copy'],
+            core_mask=values['npu.core_mask'],
         )
 
     @staticmethod

@@ -164,6 +164,8 @@ def open_runtime(
     mean: float | None = None,
     std: float | None = None,
     pass_through: str = 'auto',
+    zero_copy: bool = False,
+    core_mask: int = 0,
 ) -> Runtime:
     """
     Load a network, .rknn or .onnx, on the engine for it.
@@ -171,6 +173,8 @@ def open_runtime(
     runtime: 'auto', 'librknn', 'rknnlite' or 'onnx'.
     mean, std: normalisation of the network's input; None: see `resolve_input_table`.
     pass_through: 'auto', 'true' or 'false'.
+    zero_copy, core_mask: of librknn: share memory with the NPU, and which cores to use (0: the
+    driver chooses).
     Raises ModelError or EngineError with the reason; ValueError for an unknown engine.
     """
     path = Path(model)
@@ -190,7 +194,9 @@ def open_runtime(
         from superpoint_rknn.runtimes.librknn import LibrknnRuntime
 
         try:
-            return LibrknnRuntime(path, **options)
+            return LibrknnRuntime(
+                path, **options, zero_copy=zero_copy, core_mask=core_mask or None
+            )
         except EngineError:
             if runtime == 'librknn' or importlib.util.find_spec('rknnlite') is None:
                 raise
