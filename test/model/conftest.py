@@ -1,10 +1,15 @@
 import importlib.util
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import onnxruntime
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from torch_writer import torch_names  # noqa: F401  (a fixture)
 
 from superpoint_rknn.model.network import LAYERS, Weights
 from superpoint_rknn.model.weights import load_weights
