@@ -62,11 +62,13 @@ def play_and_record(
 ) -> tuple[int, dict[str, str]]:
     """Record a run in the bag `path`; returns images published, the node's last diagnostics."""
     log.mkdir(exist_ok=True)
+    for old in log.glob('*.log'):
+        old.unlink()
     count = max(1, round(seconds * rate))
     parameters = ['-p', f'runtime:={runtime}', *(['-p', f'model:={model}'] if model else [])]
     with Processes(log) as processes:
         node = ['-m', 'superpoint_rknn.nodes.superpoint_node', '--ros-args', *parameters]
-        processes.start('node', *node)
+        processes.start('node', *node, talks=False)
         processes.start('recorder', HERE / 'recorder.py', path)
         processes.hear('recorder', START_TIMEOUT)
         player = [source, '--count', count, '--rate', rate, '--wait', START_TIMEOUT]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import random
 import re
@@ -16,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 PROFILES = Path(__file__).parent.parent / 'config' / 'fastdds.xml'
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 STOP_TIMEOUT = 10.0  # [s] from SIGINT to SIGKILL
-LIBC = ctypes.CDLL(None)
+# Of util-linux: the kernel kills the process when the one that started it dies. Python's own way,
+# preexec_fn, runs Python code while forking, where a Ctrl-C would be swallowed.
+BOUND_TO_US = ('setpriv', '--pdeathsig', 'KILL', '--')
 SEVERITY = re.compile(r'\[[A-Z]+\] \[[\d.]+\] \[\S*\]: ')  # how ROS begins a line of a log
 HARMLESS = re.compile(r'\s*$|\[(DEBUG|INFO|WARN)\]')
 
@@ -55,16 +55,12 @@ def free_domain() -> int:
     raise ProcessError('all ROS domains from 1 to 101 are in use')
 
 
-def _prepare_child() -> None:
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in what a shell runs in the background
-
-
 class Processes:
     """
     Processes that live no longer than this context, nor than the process that made it.
 
-    What they write to stderr goes to `log`/NAME.log; stdin and stdout are lines to and from here.
+    What they write goes to `log`/NAME.log, but for those that talk: their stdin and stdout are
+    lines to and from here.
     """
 
     def __init__(self, log: Path):
@@ -85,18 +81,17 @@ class Processes:
                 process.kill()
                 process.wait()
 
-    def start(self, name: str, *command: object) -> None:
+    def start(self, name: str, *command: object, talks: bool = True) -> None:
         """Start Python on `command`, out of the reach of the terminal's Ctrl-C."""
         with (self._log / f'{name}.log').open('w') as log:
             self._running[name] = subprocess.Popen(
-                [sys.executable, *map(str, command)],
+                [*BOUND_TO_US, sys.executable, *map(str, command)],
                 env=self._environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if talks else log,
                 stderr=log,
                 text=True,
                 start_new_session=True,
-                preexec_fn=_prepare_child,
             )
 
     def tell(self, name: str, line: object) -> None:

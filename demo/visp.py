@@ -50,7 +50,7 @@ def _fetch(folder: Path) -> None:
         package = _download(Path(temporary))
         images = Path(temporary, 'images')
         images.mkdir()
-        _extract(package, images)
+        extract(package, images)
         images.rename(folder)  # at once: an interrupted download leaves nothing behind
 
 
@@ -78,7 +78,7 @@ def check(package: Path) -> None:
         raise ValueError(f'{package.name} has SHA-256 {found}, expected {expected}')
 
 
-def _extract(package: Path, folder: Path) -> None:
+def extract(package: Path, folder: Path) -> None:
     """Write the sequence's images, and nothing else of the package, into `folder`."""
     command = ['dpkg-deb', '--fsys-tarfile', str(package)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as unpack:

@@ -1,0 +1,102 @@
+"""The figures of a run."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+demo_bag = pytest.importorskip('bag', reason='the demo records with the rosbags library')
+summary = pytest.importorskip('summary')
+
+MS = 10**6  # [ns]
+
+
+def points(index, x=(1.0, 2.0)):
+    """Points of image `index`; the images are 100 ms apart."""
+    header = demo_bag.Header(1, index * 100 * MS, 'camera')
+    x = np.array(x, np.float32)
+    return demo_bag.Points(header, (480, 640), x, x + 1, x / 10)
+
+
+def received(index, latency_ms, **options):
+    found = points(index, **options)
+    return demo_bag.Received(found, found.header.stamp_ns + latency_ms * MS)
+
+
+REPORT = {
+    'received': '4',
+    'published': '3',
+    'dropped': '1',
+    'failed': '0',
+    'descriptors': '2',
+    'runtime': 'onnxruntime',
+    'model': 'net@12345678',
+}
+
+
+def recording():
+    """Five images, keypoints of three, descriptors of two."""
+    return demo_bag.Recording(
+        images=[points(i).header for i in range(5)],
+        keypoints=[received(0, 50), received(2, 60, x=(1, 2, 3)), received(4, 50)],
+        descriptors=[received(0, 100), received(4, 100)],
+    )
+
+
+def test_figures_of_a_run():
+    figures = summary.summarise(recording(), REPORT, 5, 'sweep', 10.0)
+    assert figures == {
+        'source': 'sweep',
+        'rate_hz': 10.0,
+        'images_published': 5,
+        'images_received': 4,
+        'images_dropped': 1,
+        'images_failed': 0,
+        'images_lost': 1,
+        'keypoints_messages': 3,
+        'descriptors_messages': 2,
+        'points_mean': 2.3,  # (2 + 3 + 2) / 3
+        'keypoints_hz': 5.0,  # two periods in 400 ms
+        'descriptors_hz': 2.5,  # one period in 400 ms
+        'latency_ms': {'p50': 50.0, 'p95': 59.0},  # nine tenths of the way from 50 to 60
+        'stamps_match': True,
+        'runtime': 'onnxruntime',
+        'model': 'net@12345678',
+    }
+    assert summary.problems(figures, recording(), REPORT) == []
+    assert 'latency_ms p95        59.0' in summary.table(figures)
+
+
+@pytest.mark.parametrize(
+    ('keypoints', 'descriptors', 'expected'),
+    [
+        ([received(0, 1)], [received(0, 1)], True),
+        ([received(0, 1)], [], True),
+        ([received(9, 1)], [], False),  # of no image
+        ([received(0, 1), received(0, 2)], [], False),  # two of one image
+        ([received(0, 1)], [received(1, 1)], False),  # descriptors without keypoints
+        ([received(0, 1)], [received(0, 1, x=(1, 3))], False),  # descriptors of other points
+    ],
+)
+def test_stamps_match(keypoints, descriptors, expected):
+    found = dataclasses.replace(recording(), keypoints=keypoints, descriptors=descriptors)
+    assert summary.stamps_match(found) is expected
+
+
+@pytest.mark.parametrize(
+    ('changes', 'report', 'published', 'phrase'),
+    [
+        ({'keypoints': [], 'descriptors': []}, {}, 5, 'no keypoints arrived'),
+        ({'descriptors': []}, {'descriptors': '0'}, 5, 'no descriptors arrived'),
+        ({}, {'failed': '1', 'received': '5'}, 5, 'failed on 1 images'),
+        ({}, {'received': '5'}, 5, 'received 5 images, but keypoints, dropped and failed are 4'),
+        ({}, {'descriptors': '3'}, 5, 'published 3 descriptors, 2 arrived'),
+        ({}, {}, 3, 'received 4 images of 3 published'),
+        ({}, {}, 6, 'the recorder got 5 images of 6'),
+    ],
+)
+def test_figures_that_disagree_are_named(changes, report, published, phrase):
+    found = dataclasses.replace(recording(), **changes)
+    stated = REPORT | report
+    figures = summary.summarise(found, stated, published, 'sweep', 10.0)
+    assert any(phrase in problem for problem in summary.problems(figures, found, stated))
