@@ -198,12 +198,16 @@ class Placement:
         y0, x0, y1, x1 = self.valid
         if (y1 - y0, x1 - x0) != self.network_size:
             out[:] = PADDING
-        # linear interpolation reads two pixels an axis: beyond a factor of 2 it would alias
-        shrinks = max(s_x, s_y) > 2 and min(s_x, s_y) >= 1
-        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        # by factors, not by size: with a size OpenCV would derive other factors from it
+        # Linear interpolation reads two pixels an axis: beyond a factor of 2 it would alias.
+        # Halving first takes a tenth of the time of a mean over areas that split pixels.
+        while max(s_x, s_y) > 2:
+            height, width = region.shape
+            half = (-(-width // 2) if s_x > 2 else width, -(-height // 2) if s_y > 2 else height)
+            region = cv2.resize(region, half, interpolation=cv2.INTER_AREA)
+            s_x, s_y = s_x * half[0] / width, s_y * half[1] / height
+        # By factors, not by size: with a size OpenCV would derive other factors from it.
         shown = out[y0:y1, x0:x1]
-        resized = cv2.resize(region, None, shown, 1 / s_x, 1 / s_y, interpolation)
+        resized = cv2.resize(region, None, shown, 1 / s_x, 1 / s_y, cv2.INTER_LINEAR)
         if resized.shape != shown.shape:  # up to a camera pixel more than fits
             shown[:] = resized[: y1 - y0, : x1 - x0]
         return out

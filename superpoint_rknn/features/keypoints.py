@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from superpoint_rknn.features.image import Placement
+from superpoint_rknn.features.selection import nth_largest, spread, strongest_first
 from superpoint_rknn.features.subpixel import peak_shift
 
 CELL = 8  # [px] side of the square that one column of logits describes
@@ -17,7 +18,6 @@ PIXELS = CELL * CELL
 # 2.4 times as many cells of highest contrast, and in 1.0 to 1.4 times as many of highest score.
 CELLS_TO_SCORE = 2.5
 CELLS_TO_SEARCH = 1.6
-LAST_PIXEL = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class DetectorSettings:
                 raise ValueError(f'{name}: {getattr(self, name)}, expected at least {least}')
         if len(self.grid) != 2 or min(self.grid) < 1:
             raise ValueError(f'grid: {self.grid}, expected two numbers, rows and columns, above 0')
+        object.__setattr__(self, 'grid', tuple(self.grid))
 
 
 class KeypointDetector:
@@ -104,6 +105,8 @@ class KeypointDetector:
         # What is weaker than the weakest point to keep has no part in the outcome. A guess at
         # that one's score saves most of the work; with too few points above it, guess lower.
         wanted = settings.max_keypoints if settings.grid == (1, 1) else flat.size
+        if allowed is not None:
+            wanted *= allowed.size / max(np.count_nonzero(allowed), 1)
         while True:
             pixels, scores, cut = self._candidates(flat, peak, settings.threshold, wanted)
             pixels, scores = self._local_maxima(pixels, scores, settings.nms_radius)
@@ -111,7 +114,7 @@ class KeypointDetector:
             if len(pixels) >= settings.max_keypoints or cut == settings.threshold:
                 break
             wanted *= 4
-        chosen = _choose(pixels, settings, self._size)
+        chosen = spread(pixels, settings.max_keypoints, settings.grid, self._size)
         pixels, scores = pixels[chosen], scores[chosen]
         y, x = self._coordinates(pixels)
         x, y = x.astype(np.float32), y.astype(np.float32)
@@ -121,7 +124,7 @@ class KeypointDetector:
         return Keypoints(x, y, scores)
 
     def _candidates(
-        self, flat: np.ndarray, peak: np.ndarray, threshold: float, wanted: int
+        self, flat: np.ndarray, peak: np.ndarray, threshold: float, wanted: float
     ) -> tuple[np.ndarray, np.ndarray, float]:
         """
         All pixels (flat indices) with a score above a cut, their scores, and the cut.
@@ -130,7 +133,7 @@ class KeypointDetector:
         wanted: keypoints that the cut, at or above the threshold, shall leave.
         """
         contrast = peak - flat[PIXELS]
-        cut = _raised(threshold, _sigmoid(_nth_largest(contrast, CELLS_TO_SCORE * wanted)))
+        cut = _raised(threshold, _sigmoid(nth_largest(contrast, CELLS_TO_SCORE * wanted)))
         promising = contrast > _least_contrast(cut)
         promising[:2] = True  # NumPy adds up a single column in another order than several
         cells = np.flatnonzero(promising)
@@ -144,7 +147,7 @@ class KeypointDetector:
         np.exp(share, out=share)
         total = share.sum(0)
         strongest = np.exp(peak - highest) / total
-        cut = max(cut, _raised(threshold, _nth_largest(strongest, CELLS_TO_SEARCH * wanted)))
+        cut = max(cut, _raised(threshold, nth_largest(strongest, CELLS_TO_SEARCH * wanted)))
         share /= total
         found = np.flatnonzero(share[:PIXELS] > np.float32(cut))
         channel = found // cells.size
@@ -155,7 +158,7 @@ class KeypointDetector:
         self, pixels: np.ndarray, scores: np.ndarray, radius: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Pixels that none within the radius exceeds, strongest first, ties in row-major order."""
-        pixels, scores = _strongest_first(pixels, scores)
+        pixels, scores = strongest_first(pixels, scores)
         if radius == 0 or not pixels.size:
             return pixels, scores
         # Ranks order as the scores do, and 16 bits dilate in half the time.
@@ -227,48 +230,16 @@ def _raised(threshold: float, guess: float) -> float:
     return guess if guess > 1.2 * threshold else threshold
 
 
-def _nth_largest(values: np.ndarray, n: float) -> float:
-    """The n-th largest of some numbers; -inf if there are fewer."""
-    n = int(n)
-    return float(np.partition(values, -n)[-n]) if n <= values.size else -math.inf
-
-
 def _sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
 
 
 def _least_contrast(threshold: float) -> float:
     """
-    Least (strongest logit - logit of "no point") of a cell that can hold a point.
+    Least (strongest logit - logit of "no point") of a cell with a score above the threshold.
 
-    A score is at most sigmoid(contrast); the margin is far wider than what float32 rounds off.
+    A score's denominator holds at least its own term and that of "no point": the score is at most
+    sigmoid(contrast). The margin is far wider than what float32 rounds off.
     """
     lowest = threshold * (1 - 1e-4)
     return math.log(lowest / (1 - lowest)) - 1e-4 if lowest else -math.inf
-
-
-def _strongest_first(pixels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sort by score, descending, then by pixel."""
-    # The bits of positive floats order as the floats do: one integer holds the whole criterion.
-    keys = scores.view(np.int32).astype(np.int64) << 32
-    keys -= pixels
-    keys = np.sort(keys)[::-1]
-    scores = ((keys + LAST_PIXEL) >> 32).astype(np.int32)
-    return -keys & LAST_PIXEL, scores.view(np.float32)
-
-
-def _choose(
-    pixels: np.ndarray, settings: DetectorSettings, size: tuple[int, int]
-) -> np.ndarray | slice:
-    """Which of the pixels, strongest first, to keep, in the same order."""
-    if len(pixels) <= settings.max_keypoints or settings.grid == (1, 1):
-        return slice(settings.max_keypoints)
-    height, width = size
-    rows, cols = settings.grid
-    y, x = np.divmod(pixels, width)
-    part = (y * rows // height) * cols + x * cols // width
-    by_part = np.argsort(part, kind='stable')
-    first = np.searchsorted(part[by_part], np.arange(rows * cols))
-    rank = np.empty(len(pixels), np.intp)
-    rank[by_part] = np.arange(len(pixels)) - first[part[by_part]]
-    return np.sort(np.argsort(rank, kind='stable')[: settings.max_keypoints])

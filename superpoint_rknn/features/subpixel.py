@@ -28,9 +28,9 @@ def peak_shift(
     cols = (x[interior, None] + steps)[:, None, :]
     cells, at = np.unique(rows // CELL * (width // CELL) + cols // CELL, return_inverse=True)
     at = at.reshape(-1, 3, 3)  # NumPy 2.0 alone returns that shape by itself
-    columns = logits[:, cells].astype(np.float64)
+    columns = logits[:, cells]
     highest = columns.max(0)
-    log_sum = highest + np.log(np.exp(columns - highest).sum(0))
+    log_sum = highest + np.log(np.exp(columns - highest).sum(0), dtype=np.float64)
     log_share = columns[rows % CELL * CELL + cols % CELL, at] - log_sum[at]
     dx[interior], dy[interior] = _peak(log_share)
     return dx, dy
