@@ -34,7 +34,6 @@ def environment(log: Path) -> dict[str, str]:
         'ROS_DOMAIN_ID': str(free_domain()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         'FASTDDS_DEFAULT_PROFILES_FILE': str(PROFILES),
-        'FASTRTPS_DEFAULT_PROFILES_FILE': str(PROFILES),
         'ROS_LOG_DIR': str(log),
     }
 

@@ -1,12 +1,7 @@
-"""The demo's modules are scripts side by side, and no package."""
-
-import sys
 import time
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'demo'))
 
 
 def alive(pid):

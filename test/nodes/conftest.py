@@ -1,7 +1,6 @@
 """A real ROS graph: the node under test in a process of its own, the test beside it."""
 
 import importlib.util
-import itertools
 import os
 import signal
 import subprocess
@@ -14,12 +13,12 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from processes import free_domain
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from superpoint_rknn.msg import Descriptors, Keypoints
 
-DOMAINS = itertools.count(os.getpid())
 RELIABLE = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
@@ -39,7 +38,7 @@ class Graph:
     """The test's own node, and the processes that it started."""
 
     def __init__(self, log_dir):
-        self.domain = 1 + next(DOMAINS) % 100
+        self.domain = free_domain()
         self.context = rclpy.Context()
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
         rclpy.init(context=self.context, domain_id=self.domain)
