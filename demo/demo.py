@@ -72,8 +72,8 @@ def play_and_record(
         processes.start('recorder', HERE / 'recorder.py', path)
         processes.hear('recorder', START_TIMEOUT)
         player = [source, '--count', count, '--rate', rate, '--wait', START_TIMEOUT]
-        processes.start('player', HERE / 'player.py', *player)
         with tqdm(total=round(seconds), desc='playing', unit=' s', disable=None) as bar:
+            processes.start('player', HERE / 'player.py', *player)
             images_published = processes.hear(
                 'player',
                 seconds + START_TIMEOUT,
