@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests of features and runtimes on 32-bit and 64-bit ARM, emulated, with Debian's Python,
 # NumPy and OpenCV. Only x86-64 hosts with Debian's or Ubuntu's packages.
-# usage: test/arm.sh [PYTEST ARGUMENTS]
+# usage: test/arm.sh [PYTEST ARGUMENTS (default: test/features test/runtimes)]
 # Environment: ARM_CACHE, where the root file systems go (1.3 GB; default: .cache/arm);
 #              ARM_ARCHITECTURES (default: "armhf arm64"); ARM_MIRROR, of Debian.
 set -euo pipefail
@@ -51,9 +51,10 @@ run_tests() {
   $qemu -L "$root" -E LD_LIBRARY_PATH="$lib/blas:$lib/lapack:$lib" -E PYTHONPATH="$PWD" \
     -E PYTHONDONTWRITEBYTECODE=1 -E RKNN_STANDIN_DIR="$standins" \
     "$root/usr/bin/python3" -m pytest -q -p no:cacheprovider \
-    --ignore-glob='*onnx*' test/features test/runtimes "$@"
+    --ignore-glob='*onnx*' "$@"
 }
 
+[ $# -gt 0 ] || set -- test/features test/runtimes
 status=0
 for architecture in ${ARM_ARCHITECTURES:-armhf arm64}; do
   case $architecture in
