@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -20,7 +21,7 @@ class Mailbox(Generic[T]):
     def __init__(self):
         self._changed = threading.Condition()
         self._item: T | None = None
-        self._busy = False
+        self._busy_since: float | None = None
         self._closed = False
 
     def put(self, item: T) -> T | None:
@@ -35,11 +36,13 @@ class Mailbox(Generic[T]):
     def take(self) -> T | None:
         """Wait for an item; None once closed. The item taken before counts as done."""
         with self._changed:
-            self._busy = False
+            self._busy_since = None
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._closed or self._item is not None)
-            self._busy = not self._closed
-            return None if self._closed else self._empty()
+            if self._closed:
+                return None
+            self._busy_since = time.monotonic()
+            return self._empty()
 
     def clear(self) -> T | None:
         """Take a waiting item back; None if there is none."""
@@ -49,7 +52,12 @@ class Mailbox(Generic[T]):
     def wait_done(self, timeout: float) -> bool:
         """Wait until the item taken last is done; False if it isn't after `timeout` [s]."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._busy, timeout)
+            return self._changed.wait_for(lambda: self._busy_since is None, timeout)
+
+    def busy_for(self) -> float:
+        """How long the item taken last is being worked on [s]; 0 if it is done."""
+        with self._changed:
+            return 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
 
     def close(self) -> T | None:
         """End `take` for good; returns the item that still waited, if any."""

@@ -13,6 +13,7 @@ from superpoint_rknn.runtimes.runtime import EngineError, ModelError, Runtime
 
 FAILURES_BEFORE_REOPENING = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # [s] between attempts to reopen a failing engine
+SLOW = 5.0  # [s] after which an engine that doesn't answer is reported
 
 
 class Worker(threading.Thread):
@@ -37,7 +38,7 @@ class Worker(threading.Thread):
         super().__init__(name='superpoint_worker', daemon=True)
         self.mailbox: Mailbox = Mailbox()
         self.extractor: Extractor | None = None  # None until opened
-        self.trouble: str | None = None  # what keeps the engine from working now
+        self._trouble: str | None = None
         self.opened = threading.Event()  # set once opened, or failed to
         self.reopened = 0
         self._open_runtime = open_runtime
@@ -46,6 +47,14 @@ class Worker(threading.Thread):
         self._log = log
         self._stopping = threading.Event()
         self._runtime: Runtime | None = None  # None while closed
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps the engine from working now, if anything."""
+        seconds = self.mailbox.busy_for()
+        if self._trouble is None and seconds > SLOW:
+            return f'the engine has not answered for {seconds:.0f} s'
+        return self._trouble
 
     def apply(self, settings: Settings) -> None:
         """Use these settings from the next image on."""
@@ -64,7 +73,7 @@ class Worker(threading.Thread):
         try:
             self._open()
         except (EngineError, ModelError, OSError, ValueError) as error:
-            self.trouble = str(error)
+            self._trouble = str(error)
             return
         finally:
             self.opened.set()
@@ -87,11 +96,11 @@ class Worker(threading.Thread):
         while (item := self.mailbox.take()) is not None:
             try:
                 self._handle(item, self.extractor)
-                failures, self.trouble = 0, None
+                failures, self._trouble = 0, None
             except RuntimeError as error:
                 failures += 1
                 self._log.error(f'inference failed: {error}', throttle_duration_sec=5.0)
-                self.trouble = f'{failures} inferences in a row failed: {error}'
+                self._trouble = f'{failures} inferences in a row failed: {error}'
             except Exception:
                 self._log.error(f'image given up:\n{traceback.format_exc()}')
             if failures >= FAILURES_BEFORE_REOPENING:
@@ -107,8 +116,8 @@ class Worker(threading.Thread):
                 self._open()
             except (EngineError, ModelError, OSError) as error:
                 pause = min(2 * pause, LONGEST_PAUSE)
-                self.trouble = f'the engine does not open again: {error}'
-                self._log.error(f'{self.trouble}; next attempt in {pause:g} s')
+                self._trouble = f'the engine does not open again: {error}'
+                self._log.error(f'{self._trouble}; next attempt in {pause:g} s')
             else:
                 self.reopened += 1
                 self._log.warning('the engine was closed and opened again after failures')

@@ -164,7 +164,7 @@ def test_stopping_ends_the_wait_for_an_engine_that_never_opens_again():
     assert bench.worker.stop(5)
 
 
-def test_a_hanging_engine_is_left_behind_and_never_closed_while_in_use():
+def test_a_hanging_engine_is_left_behind_and_never_closed_while_in_use(monkeypatch):
     engine = Engine()
     bench = Bench(engine)
     bench.start()
@@ -172,6 +172,9 @@ def test_a_hanging_engine_is_left_behind_and_never_closed_while_in_use():
     bench.worker.mailbox.put('hangs')
     assert engine.entered.wait(5)
     assert not bench.worker.mailbox.wait_done(0.05)
+    assert bench.worker.trouble is None
+    monkeypatch.setattr(worker_module, 'SLOW', 0.01)
+    assert bench.worker.trouble == 'the engine has not answered for 0 s'
     assert not bench.worker.stop(0.05)
     assert not engine.closed
     engine.hang.set()
