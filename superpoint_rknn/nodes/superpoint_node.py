@@ -25,7 +25,7 @@ from superpoint_rknn.nodes.worker import Worker
 from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.runtime import Runtime, default_model, open_runtime
 
-PATIENCE = 1.5  # [s] for an inference under way to end when the node is stopped
+PATIENCE = 1.0  # [s] for an inference under way to end when the node is stopped
 DIAGNOSTICS_PERIOD = 1.0  # [s]
 
 
@@ -99,7 +99,8 @@ class SuperPointNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release the engine and the topics."""
-        if not self._worker.stop(PATIENCE):
+        waited_in_vain = not self._worker.mailbox.wait_done(0)
+        if not self._worker.stop(0.1 if waited_in_vain else PATIENCE):
             self.get_logger().error('a call into the engine hangs: it is left behind')
         self._camera.destroy()
         self.destroy_publisher(self._diagnostics)
