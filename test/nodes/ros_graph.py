@@ -14,6 +14,7 @@ from processes import free_domain
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
+
 from superpoint_rknn.msg import Descriptors, Keypoints
 
 RELIABLE = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)

@@ -2,9 +2,9 @@ import threading
 
 import numpy as np
 import pytest
-from superpoint_rknn.features.keypoints import Keypoints
 
 from superpoint_rknn.extractor import Detection
+from superpoint_rknn.features.keypoints import Keypoints
 from superpoint_rknn.nodes.mailbox import DescriptorBuffers, Mailbox, Undescribed
 
 

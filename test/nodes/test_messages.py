@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
-from superpoint_rknn.features.keypoints import Keypoints as Points
 
+from superpoint_rknn.features.keypoints import Keypoints as Points
 from superpoint_rknn.nodes.messages import (
     descriptors_message,
     float_array,
