@@ -64,6 +64,7 @@ class LibrknnRuntime:
             raise EngineError(f'core_mask {core_mask}: this NPU has one core; leave it unset')
         self._core_mask = core_mask
         self.stages_ms: dict[str, float] = {}
+        self.zero_copy = False  # whether memory is shared with the NPU
         content = self._read_file()
         self.model = model_id(self._path, content)
         self._ownership = Ownership(self.model, self._destroy)
@@ -78,11 +79,6 @@ class LibrknnRuntime:
             if type(error) in (RuntimeError, NpuError):
                 raise EngineError(f'{path}: {error}') from error
             raise
-
-    @property
-    def zero_copy(self) -> bool:
-        """Whether memory is shared with the NPU."""
-        return isinstance(self._data, SharedPath)
 
     def infer(self, image: np.ndarray, descriptors: np.ndarray | None) -> np.ndarray:
         """
@@ -170,6 +166,7 @@ class LibrknnRuntime:
             self._data = SharedPath(self._context, self._network)
             results = self._results(image)
             if all(np.array_equal(*pair) for pair in zip(expected, results, strict=True)):
+                self.zero_copy = True
                 return
             reason = 'its results differ from those of copied data'
         except (RuntimeError, MemoryError) as error:

@@ -154,7 +154,7 @@ class SharedPath:
     def _share_image(self, tensor: RknnTensor) -> np.ndarray:
         height, width = tensor.spec.shape[2:]
         attr = _copy(tensor.attr)
-        attr.type, attr.fmt, attr.pass_through = TensorType.UINT8, Format.NHWC, 0
+        attr.type, attr.fmt = TensorType.UINT8, Format.NHWC
         stride = attr.w_stride or width
         if stride < width:
             raise RuntimeError(f'{tensor.spec.name}: w_stride {stride} is below width {width}')
@@ -175,6 +175,9 @@ class SharedPath:
     def _share(self, attr: ctypes.Structure, size: int) -> np.ndarray:
         mem = self._context.create_mem(size)
         self._mems.append(mem)
+        if not mem.virt_addr:
+            raise RuntimeError('rknn_create_mem: the memory has no address')
+        attr.pass_through = 0
         self._context.set_io_mem(mem, attr)
         return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(mem.virt_addr))
 

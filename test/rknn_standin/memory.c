@@ -72,8 +72,9 @@ int rknn_set_io_mem(rknn_context handle, struct tensor_mem *public, struct tenso
     EXPECT(attr->type == UINT8 && attr->fmt == NHWC && attr->pass_through == 0, ERR_INPUT,
            "rknn_set_io_mem: input as type %d, fmt %d, pass_through %d", attr->type, attr->fmt,
            attr->pass_through);
-    EXPECT(attr->w_stride == own.w_stride, ERR_INPUT, "rknn_set_io_mem: w_stride %u",
-           attr->w_stride);
+    EXPECT(attr->w_stride == own.w_stride && attr->size_with_stride == own.size_with_stride,
+           ERR_INPUT, "rknn_set_io_mem: w_stride %u, size_with_stride %u", attr->w_stride,
+           attr->size_with_stride);
     uint32_t width = world.inputs[0].dims[own.fmt == NHWC ? 2 : 3];
     uint32_t size = n_elements(&world.inputs[0]) / width * (own.w_stride ? own.w_stride : width);
     EXPECT(mem->public.size >= size, ERR_INPUT, "rknn_set_io_mem: input in %u bytes, expected %u",
@@ -86,6 +87,8 @@ int rknn_set_io_mem(rknn_context handle, struct tensor_mem *public, struct tenso
   struct tensor *tensor = &world.outputs[attr->index];
   EXPECT(attr->type == tensor->type || attr->type == FLOAT32, ERR_OUTPUT,
          "rknn_set_io_mem: output as type %d", attr->type);
+  EXPECT(attr->pass_through == 0, ERR_OUTPUT, "rknn_set_io_mem: output with pass_through %d",
+         attr->pass_through);
   EXPECT(attr->fmt == tensor->fmt, ERR_OUTPUT, "rknn_set_io_mem: output as fmt %d", attr->fmt);
   uint32_t size = n_elements(tensor) * element_size(attr->type);
   EXPECT(attr->size == size && mem->public.size == size, ERR_OUTPUT,

@@ -35,6 +35,7 @@ void fill_attr(const struct tensor *tensor, uint32_t index, struct tensor_attr *
   attr->scale = tensor->scale;
 #if GENERATION == 2
   uint32_t width = tensor->fmt == NHWC ? tensor->dims[2] : tensor->dims[3];
+  attr->pass_through = 1; /* so that the opposite has to be said */
   attr->w_stride = tensor->w_stride;
   attr->size_with_stride = tensor->w_stride ? attr->size / width * tensor->w_stride : attr->size;
 #endif

@@ -1,11 +1,15 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'rknn_standin'))
 
 from rknn_standin import MODEL, Standin, build
+
+from superpoint_rknn.runtimes.librknn import LibrknnRuntime
+from superpoint_rknn.runtimes.rknn_abi import Format
 
 
 @pytest.fixture(scope='session')
@@ -35,7 +39,44 @@ def standin2(standin_libraries):
 
 
 @pytest.fixture
+def image():
+    """A network image of the size that stand-ins have by default."""
+    return np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)
+
+
+@pytest.fixture(params=[1, 2], ids=['v1', 'v2'])
+def faulty(request, standin_libraries, image):
+    """A stand-in whose violations the test looks at itself."""
+    standin = Standin(request.param, standin_libraries[request.param])
+    # Nothing that matters is 0, which looks the same wherever it lies.
+    standin.set_superpoint(w_stride=33, dims=(1, 16, 24, 1), fmt=Format.NHWC)
+    standin.answer_random()
+    standin.expect_input(image ^ 0x80 if standin.generation == 2 else image)
+    yield standin
+    standin.reset()
+
+
+@pytest.fixture
 def model(tmp_path):
     path = tmp_path / 'superpoint.rknn'
     path.write_bytes(MODEL)
     return path
+
+
+@pytest.fixture
+def infer(model, image):
+    """Makes two inferences by a library, as the extractor does it."""
+
+    def infer_by(library, **options):
+        runtime = LibrknnRuntime(
+            model, library=library, mean=0, std=1, pass_through='true', **options
+        )
+        descriptors = np.zeros(runtime.descriptors.shape[1:], runtime.descriptors.dtype)
+        try:
+            runtime.infer(image, descriptors)
+            runtime.infer(image, None)
+        finally:
+            runtime.close()
+        return runtime
+
+    return infer_by

@@ -1,0 +1,105 @@
+"""The stand-in refuses structures that are laid out wrongly."""
+
+import ctypes
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from superpoint_rknn.runtimes.rknn_abi import Input, Output, TensorAttr1, TensorAttr2, TensorMem2
+from superpoint_rknn.runtimes.rknn_library import load_library
+
+
+def layout(structure):
+    offsets = {name: getattr(structure, name).offset for name, _ in structure._fields_}
+    return offsets, ctypes.sizeof(structure)
+
+
+def with_fields(structure, fields):
+    return type(structure.__name__, (ctypes.Structure,), {'_fields_': fields})
+
+
+def moved(structure):
+    """Every structure with the fields from one on moved by 4 bytes, or two fields swapped."""
+    fields = structure._fields_
+    for i in range(len(fields)):
+        pushed = [*fields[:i], ('wrong', ctypes.c_uint32), *fields[i:]]
+        swapped = [*fields[:i], *reversed(fields[i : i + 2]), *fields[i + 2 :]]
+        for kind, changed in (('pushed', pushed), ('swapped', swapped)):
+            mutant = with_fields(structure, changed)
+            offsets, size = layout(mutant)
+            offsets.pop('wrong', None)
+            if (offsets, size) != layout(structure):
+                yield pytest.param(mutant, id=f'{structure.__name__}-{fields[i][0]}-{kind}')
+
+
+def caught(standin, library, infer):
+    """Whether the stand-in refused what was done, or the tensors were not those described."""
+    try:
+        runtime = infer(library)
+    except (RuntimeError, UnicodeDecodeError):
+        return True
+    desc = standin.outputs[1]
+    understood = runtime.descriptors.quantization
+    misread = (understood.zero_point, understood.dtype) != (desc.zp, desc.dtype)
+    return misread or standin.violations() != ''
+
+
+def mutated_library(standin, **structures):
+    library = load_library(standin.path)
+    abi = replace(library.abi, **structures)
+    abi.bind(library.functions)
+    return replace(library, abi=abi)
+
+
+def shares_memory(standin, library, infer):
+    """Whether zero copy works: the stand-in's network shows every pixel that reaches it."""
+    standin.expect_input(None)
+    standin.compute(
+        lambda pixels, logits, _: np.copyto(logits.reshape(-1)[: pixels.size], pixels.reshape(-1))
+    )
+    return infer(library, zero_copy=True).zero_copy and standin.violations() == ''
+
+
+def test_the_right_layout_passes(faulty, infer):
+    library = load_library(faulty.path)
+    assert not caught(faulty, library, infer)
+    assert shares_memory(faulty, library, infer) == (faulty.generation == 2)
+
+
+# The index of the only input is 0.
+@pytest.mark.parametrize('mutant', [m for m in moved(Input) if m.id != 'Input-index-pushed'])
+def test_a_moved_field_of_an_input(faulty, infer, mutant):
+    assert caught(faulty, mutated_library(faulty, input=mutant), infer)
+
+
+@pytest.mark.parametrize('mutant', moved(Output))
+def test_a_moved_field_of_an_output(faulty, infer, mutant):
+    assert caught(faulty, mutated_library(faulty, output=mutant), infer)
+
+
+@pytest.mark.parametrize('mutant', moved(TensorAttr1))
+def test_a_moved_field_of_attributes_1(faulty, infer, mutant):
+    if faulty.generation == 1:
+        assert caught(faulty, mutated_library(faulty, tensor_attr=mutant), infer)
+
+
+@pytest.mark.parametrize('mutant', moved(TensorAttr2))
+def test_a_moved_field_of_attributes_2(faulty, infer, mutant):
+    if faulty.generation == 2:
+        library = mutated_library(faulty, tensor_attr=mutant)
+        assert caught(faulty, library, infer) or not shares_memory(faulty, library, infer)
+
+
+@pytest.mark.parametrize(
+    'mutant', [m for m in moved(TensorMem2) if m.id.startswith('TensorMem2-virt_addr')]
+)
+def test_a_moved_address_of_shared_memory(faulty, infer, mutant):
+    """The address is all that is read; without one, memory is not shared."""
+    if faulty.generation == 2:
+        assert not shares_memory(faulty, mutated_library(faulty, tensor_mem=mutant), infer)
+
+
+def test_attributes_of_the_other_generation(faulty, infer):
+    other = {1: TensorAttr2, 2: TensorAttr1}[faulty.generation]
+    assert caught(faulty, mutated_library(faulty, tensor_attr=other), infer)
