@@ -26,6 +26,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from sensor_msgs.msg import Image
+
 from superpoint_rknn.msg import Descriptors, Keypoints
 
 KINDS = {'image': Image, 'keypoints': Keypoints, 'descriptors': Descriptors}
