@@ -1,0 +1,159 @@
+"""`superpoint_rknn analyze`: what 8 bits cost, layer by layer, as a table and an HTML report."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+from collections.abc import Iterable
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from superpoint_rknn import __version__
+from superpoint_rknn.model.analysis import Analysis, analyse, check_origin
+from superpoint_rknn.model.analysis_advice import Finding, findings, worst_layer
+from superpoint_rknn.model.analysis_page import page
+from superpoint_rknn.model.analysis_table import render
+from superpoint_rknn.model.board_analysis import BoardAnalysis, analyse_board
+from superpoint_rknn.model.board_record import read_record
+from superpoint_rknn.model.calibration import CalibrationImage, calibration_image
+from superpoint_rknn.model.layer_trace import IntegerTrace
+from superpoint_rknn.model.output import write_atomically
+from superpoint_rknn.model.quantize import STD_HELP
+from superpoint_rknn.model.weights import load_weights, without_floors
+from superpoint_rknn.runtimes.runtime import shipped_models
+from superpoint_rknn.sources import open_source, thinned
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `superpoint_rknn analyze`."""
+    parser.description = (
+        'Compare a quantised network with the float one: the error of every layer, how its '
+        '8-bit range is used, heat maps, keypoints and descriptors, and what to try. '
+        'Prints a table and writes a report, one HTML file that needs nothing else.'
+    )
+    parser.epilog = (
+        'Example: superpoint_rknn analyze --images my_pictures/ -o report.html\n'
+        '         superpoint_rknn analyze --board recorded/ (from doctor --record recorded/)'
+    )
+    add = parser.add_argument
+    add('--weights', type=Path, help='float network, .npz, .onnx or .pth (default: the shipped)')
+    add('--model', type=Path, help='8-bit network by `quantize` (default: the shipped, 400x640)')
+    add('--input-std', type=float, metavar='STD', help=STD_HELP)
+    add('-i', '--images', type=Path, nargs='+', default=[], metavar='SOURCE', help=IMAGES_HELP)
+    add('--max-images', type=int, default=8, help='of each source, evenly spread (default: 8)')
+    add('--board', type=Path, metavar='DIR', help='compare what doctor --record wrote on a board')
+    add('-o', '--output', type=Path, default=Path('analysis.html'), help='default: analysis.html')
+    add('--json', type=Path, metavar='FILE', help='write the figures as JSON, too')
+
+
+IMAGES_HELP = 'pictures to compare on: folders of pictures, pictures, videos or rosbags'
+
+
+def run(args: argparse.Namespace) -> int:
+    """
+    Run `superpoint_rknn analyze`; returns the exit code.
+
+    Raises ValueError, ModelError or OSError for what can't be analysed, read or written.
+    """
+    from tqdm import tqdm
+
+    _check(args)
+    weights_path = args.weights or shipped_models() / 'superpoint.npz'
+    network = IntegerTrace(args.model or shipped_models() / 'superpoint_400x640_u8.onnx')
+    weights = load_weights(weights_path, args.input_std)
+    if weights.floors:
+        log.warning(
+            f'{weights_path}: batch normalisation after ReLU is folded approximately here, as in '
+            'the 8-bit network: errors near the border that come from that are not seen'
+        )
+    weights = without_floors(weights)
+    check_origin(weights, network.layers, str(network.path))
+    images = _images(args.images, args.max_images, network.size)
+    analyses = []
+    if images:
+        bar = partial(tqdm, desc='analysing', unit='image', leave=False)
+        analyses.append(analyse(weights, network, images, progress=bar))
+    board = None
+    if args.board:
+        board = analyse_board(weights, network, read_record(args.board))
+    print(render(analyses, board))
+    made_from = _made_from(weights_path, network, images)
+    write_atomically(args.output, page(analyses, board, _lines(made_from)).encode())
+    print(f'report: {args.output}')
+    if args.json:
+        content = json.dumps(summary(analyses, board, made_from), indent=2, allow_nan=False)
+        write_atomically(args.json, f'{content}\n'.encode())
+    return 0
+
+
+def summary(analyses: list[Analysis], board: BoardAnalysis | None, made_from: dict) -> dict:
+    """All figures, for JSON."""
+    networks = [
+        {
+            **analysis.summary(),
+            'worst_layer': worst_layer(analysis),
+            'findings': _findings(findings(analysis)),
+        }
+        for analysis in analyses
+    ]
+    on_board = board and {**board.summary(), 'findings': _findings(board.findings)}
+    return {**made_from, 'networks': networks, 'board': on_board}
+
+
+def _findings(found: Iterable[Finding]) -> list[dict]:
+    return [{**vars(finding), 'advice': list(finding.advice)} for finding in found]
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise ValueError or OSError for arguments that would fail after the work is done."""
+    if args.max_images < 1:
+        raise ValueError(f'--max-images {args.max_images}: at least one is needed')
+    if not args.images and not args.board:
+        raise ValueError('name pictures by --images, or what a board recorded by --board')
+    for path in filter(None, (args.output, args.json)):
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f'{path.parent}: no such folder')
+
+
+def _images(sources: list[Path], limit: int, size: tuple[int, int]) -> list[CalibrationImage]:
+    opened = [open_source(path) for path in sources]
+    frames = chain.from_iterable(thinned(source, limit) for source in opened)
+    images = [calibration_image(frame, size) for frame in frames]
+    if sources and not images:
+        raise ValueError(f'{", ".join(map(str, sources))}: no image could be read')
+    return images
+
+
+def _made_from(weights: Path, network: IntegerTrace, images: list[CalibrationImage]) -> dict:
+    """What the report was made from; files by name, not by place."""
+    return {
+        'weights': {'name': weights.name, 'sha256': _sha256(weights.read_bytes())},
+        'model': {'name': network.path.name, 'sha256': _sha256(network.content)},
+        'size': list(network.size),
+        'images': [image.name for image in images],
+        'version': __version__,
+    }
+
+
+def _lines(made_from: dict) -> list[tuple[str, str]]:
+    """The same for people."""
+    weights, model = (
+        f'{made_from[part]["name"]} (SHA-256 {made_from[part]["sha256"][:12]}…)'
+        for part in ('weights', 'model')
+    )
+    return [
+        ('float network', weights),
+        ('8-bit network', model),
+        ('image size', '{}x{}'.format(*made_from['size'])),
+        ('images', ', '.join(made_from['images']) or 'none'),
+        ('superpoint_rknn', made_from['version']),
+    ]
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
