@@ -3,11 +3,10 @@
 # NumPy and OpenCV. Only x86-64 hosts with Debian's or Ubuntu's packages.
 # usage: test/arm.sh [PYTEST ARGUMENTS (default: test/features test/runtimes)]
 # Environment: ARM_CACHE, where the root file systems go (1.3 GB; default: .cache/arm);
-#              ARM_ARCHITECTURES (default: "armhf arm64"); ARM_MIRROR, of Debian.
+#              ARM_ARCHITECTURES (default: "armhf arm64").
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 cache=$(readlink -m "${ARM_CACHE:-.cache/arm}")
-mirror=${ARM_MIRROR:-http://deb.debian.org/debian}
 
 fail() { echo "arm.sh: $*" >&2; exit 1; }
 
@@ -26,8 +25,7 @@ make_root() {
   rm -rf "$root"
   mkdir -p "$cache"
   mmdebstrap --quiet --architectures="$architecture" --variant=extract \
-    --include=python3-numpy,python3-opencv,python3-pytest bookworm "$root" \
-    "deb $mirror bookworm main" || fail "no root file system for $architecture; try again"
+    --include=python3-numpy,python3-opencv,python3-pytest bookworm "$root" || fail "no root file system for $architecture; try again"
   touch "$root/.complete"
 }
 

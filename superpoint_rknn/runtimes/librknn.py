@@ -18,6 +18,7 @@ from superpoint_rknn.runtimes.runtime import (
     EngineError,
     ModelError,
     TensorSpec,
+    check_array,
     model_id,
     resolve_input_table,
 )
@@ -87,9 +88,11 @@ class LibrknnRuntime:
         Raises NpuError (a RuntimeError) where the library reports an error, RuntimeError if the
         runtime is closed or another thread owns the NPU, ValueError if an array doesn't fit.
         """
-        _expect('image', image, self.input.shape[2:], np.dtype(np.uint8))
+        check_array('image', image, self.input.shape[2:], np.dtype(np.uint8))
         if descriptors is not None:
-            _expect('descriptors', descriptors, self.descriptors.shape[1:], self.descriptors.dtype)
+            check_array(
+                'descriptors', descriptors, self.descriptors.shape[1:], self.descriptors.dtype
+            )
         with self._ownership.admitted():
             self._run(image, descriptors)
             return self._logits
@@ -212,10 +215,3 @@ class LibrknnRuntime:
                 context.destroy()
         except NpuError as error:  # it is gone, for good or bad; opening anew shows which
             log.warning('%s: not released cleanly: %s', self.model, error)
-
-
-def _expect(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
-        raise ValueError(
-            f'{name}: {array.shape} {array.dtype}, expected contiguous {shape} {dtype}'
-        )

@@ -14,6 +14,7 @@ from superpoint_rknn.runtimes.runtime import (
     EngineError,
     ModelError,
     TensorSpec,
+    check_array,
     model_id,
     resolve_input_table,
 )
@@ -109,13 +110,13 @@ class OnnxRuntime:
         session = self._session
         if session is None:
             raise RuntimeError(f'{self.model} is closed')
-        _expect('image', image, self.input.shape[2:], np.dtype(np.uint8))
+        check_array('image', image, self.input.shape[2:], np.dtype(np.uint8))
         start = time.perf_counter()
         self._set_input(image)
         binding = self._logits_alone
         if descriptors is not None:
             spec = self.descriptors
-            _expect('descriptors', descriptors, spec.shape[1:], spec.dtype)
+            check_array('descriptors', descriptors, spec.shape[1:], spec.dtype)
             binding = self._with_descriptors
             _bind_output(binding, spec, descriptors)
         was_set = time.perf_counter()
@@ -191,10 +192,3 @@ def _options(threads: int, precise: bool) -> onnxruntime.SessionOptions:
 
 def _bind_output(binding: onnxruntime.IOBinding, spec: TensorSpec, array: np.ndarray) -> None:
     binding.bind_output(spec.name, 'cpu', 0, spec.dtype, list(spec.shape), array.ctypes.data)
-
-
-def _expect(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
-        raise ValueError(
-            f'{name}: {array.shape} {array.dtype}, expected contiguous {shape} {dtype}'
-        )

@@ -49,8 +49,8 @@ class CopiedPath:
         self._converted = None if table is None else np.empty((height, width), np.uint8)
         self._logits = OutputReader(network.logits, np.float32)
         self._descriptors = OutputReader(network.descriptors, network.descriptors_dtype)
-        # Requests stand in the order of their outputs, as in all of Rockchip's examples, so only
-        # the first output can be asked for alone.
+        # Requests stand in the order of their outputs, so only the first output can be asked for
+        # alone.
         self._logits_index = network.logits.index
         self._requests = {count: (context.abi.output * count)() for count in (1, 2)}
         self._unused = np.empty(network.descriptors.spec.shape[1:], network.descriptors_dtype)

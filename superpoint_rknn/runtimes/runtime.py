@@ -137,6 +137,14 @@ def check_tensors(image: TensorSpec, logits: TensorSpec, descriptors: TensorSpec
         )
 
 
+def check_array(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise ValueError unless an array is C-contiguous, of this shape and dtype."""
+    if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
+        raise ValueError(
+            f'{name}: {array.shape} {array.dtype}, expected contiguous {shape} {dtype}'
+        )
+
+
 def shipped_models() -> Path:
     """Folder of the networks that the package ships. Raises ModelError if it isn't there."""
     prefixes = [*os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep), sys.prefix]
