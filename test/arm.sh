@@ -8,6 +8,11 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 cache=$(readlink -m "${ARM_CACHE:-.cache/arm}")
 
+# The host's own mirror, where the host is a Debian 12; the updates of other architectures that
+# mmdebstrap would add can be out of step, and are not needed.
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' \
+  2>/dev/null | head -n 1)
+
 fail() { echo "arm.sh: $*" >&2; exit 1; }
 
 for tool in mmdebstrap qemu-arm-static qemu-aarch64-static \
@@ -25,7 +30,9 @@ make_root() {
   rm -rf "$root"
   mkdir -p "$cache"
   mmdebstrap --quiet --architectures="$architecture" --variant=extract \
-    --include=python3-numpy,python3-opencv,python3-pytest bookworm "$root" || fail "no root file system for $architecture; try again"
+    --include=python3-numpy,python3-opencv,python3-pytest bookworm "$root" \
+    ${mirror:+"deb $mirror bookworm main"} \
+    || fail "no root file system for $architecture; try again"
   touch "$root/.complete"
 }
 
