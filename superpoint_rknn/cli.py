@@ -11,6 +11,7 @@ COMMANDS = {
     'doctor': ('superpoint_rknn.doctor', 'what runs here, and what to do about what does not'),
     'quantize': ('superpoint_rknn.model.quantize', 'float network and images -> 8-bit network'),
     'analyze': ('superpoint_rknn.model.analyze', 'what 8 bits cost, layer by layer'),
+    'evaluate': ('superpoint_rknn.model.evaluate', 'how well features repeat and match'),
 }
 
 
