@@ -143,8 +143,8 @@ def _about_biases(analysis: Analysis) -> Iterator[Finding]:
 
 
 def _about_the_input(analysis: Analysis, before: list[Finding]) -> Iterator[Finding]:
-    image = analysis.layers[IMAGE]
-    if image.quantization is None or any(finding.layer == IMAGE for finding in before):
+    image = analysis.layers.get(IMAGE)
+    if image is None or image.quantization is None or any(f.layer == IMAGE for f in before):
         return
     low, high = limits(image.quantization)
     if low > 0.5 or high < 254.5:

@@ -118,10 +118,11 @@ def _judge(floating: FloatTrace, record: BoardRecord, true: Outputs) -> Iterator
 def _other_inputs(grey: np.ndarray) -> Iterator[tuple[np.ndarray, str, str]]:
     """What the network is given by typical mistakes, in words, and the remedy."""
     normalise = 'Set input.mean and input.std as at the conversion (mean 0, std 1 for ours).'
-    yield grey / np.float32(255), 'the image was divided by 255 twice', normalise
+    # 8 bits hold whole grey values.
+    yield np.rint(grey / np.float32(255)), 'the image was divided by 255 twice', normalise
     yield np.where(grey > 0, np.uint8(WHITE), np.uint8(0)), 'all but black was clipped', normalise
-    centred = (grey - np.float32(127.5)) / np.float32(127.5)
-    yield centred, 'the image was brought to -1..1 by mean and std 127.5', normalise
+    centred = np.rint((grey - np.float32(127.5)) / np.float32(127.5))
+    yield np.maximum(centred, 0), 'the image was brought to -1..1 by mean and std 127.5', normalise
     yield (
         grey ^ np.uint8(0x80),
         'the top bit of the bytes was flipped',
