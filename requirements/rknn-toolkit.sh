@@ -39,4 +39,4 @@ if [ "$(cat "$venv/.done" 2>/dev/null)" != "$wanted" ]; then
   "$venv/bin/python" -c 'from rknn.api import RKNN' || fail "$toolkit can't be imported"
   echo "$wanted" > "$venv/.done"
 fi
-echo "$venv/bin/python"
+echo "rknn-toolkit: $toolkit is ready in $venv/bin/python" >&2

@@ -10,6 +10,7 @@ from importlib import import_module
 COMMANDS = {
     'doctor': ('superpoint_rknn.doctor', 'what runs here, and what to do about what does not'),
     'quantize': ('superpoint_rknn.model.quantize', 'float network and images -> 8-bit network'),
+    'convert': ('superpoint_rknn.model.convert', 'float network and images -> .rknn for an NPU'),
     'analyze': ('superpoint_rknn.model.analyze', 'what 8 bits cost, layer by layer'),
     'evaluate': ('superpoint_rknn.model.evaluate', 'how well features repeat and match'),
 }
