@@ -39,9 +39,23 @@ def worst_layer(analysis: Analysis) -> str | None:
 
 
 def own_error(layer: LayerErrors) -> float:
-    """Relative error that a layer adds, at the keypoints if there are any; 0 if it is in float."""
+    """Relative error that a layer adds, at the keypoints if there are any; 0 if none is known."""
     figures = layer.own.at_keypoints.relative, layer.own.everywhere.relative
     return next((figure for figure in figures if figure is not None), 0.0)
+
+
+def weights_error(layer: LayerErrors) -> float | None:
+    """
+    Relative error by 8-bit weights.
+
+    Where the weights are unknown: what is left of the layer's own error besides rounding, as if
+    the two were independent.
+    """
+    known, own = layer.weights.everywhere.relative, layer.own.everywhere.relative
+    rounding = layer.rounding.everywhere.relative
+    if known is not None or own is None or rounding is None:
+        return known
+    return max(0.0, own**2 - rounding**2) ** 0.5
 
 
 def has_range_fault(layer: LayerErrors) -> bool:
@@ -70,16 +84,20 @@ def _judge(name: str, analysis: Analysis) -> Finding:
     layer = analysis.layers[name]
     if has_range_fault(layer):
         return _wrong_range(name, layer)
-    rounding, weights = layer.rounding.everywhere.relative, layer.weights.everywhere.relative
-    added = f'{name} adds the most error: {percent(own_error(layer))} at the keypoints'
+    rounding, weights = layer.rounding.everywhere.relative, weights_error(layer)
+    added = f'No range is at fault. {name} adds the most error, '
+    added += f'{percent(own_error(layer))} at the keypoints'
     if own_error(layer) < MUCH:
-        added += ', which is little. No layer stands out'
+        added += ', which is little'
     advice = [f'Leave {name} in float16 (hybrid quantisation).']
     effects = analysis.effects.get(name, {})
     changes = [e.relative for e in effects.values() if e.relative is not None]
     if changes:
         advice[0] += f' By itself it changes the outputs by {percent(max(changes))}.'
-    if weights is None or (rounding or 0) > weights:
+    if rounding is None:
+        text = f'{added}, although it is in float.'
+        return Finding(name, 'rounding', text, (COMPARE_ADVICE,))
+    if weights is None or rounding > weights:
         text = f'{added}. Its range is as good as one range for the whole tensor can be.'
         return Finding(name, 'rounding', text, tuple(advice))
     text = (
@@ -110,6 +128,7 @@ def _wrong_range(name: str, layer: LayerErrors) -> Finding:
     return Finding(name, 'wasted', text, WASTED_ADVICE)
 
 
+COMPARE_ADVICE = 'Compare the conversion with what `superpoint_rknn convert` does.'
 CLIPPED_ADVICE = (
     'Calibrate with more pictures, and with some like those of your camera: bright, dark, '
     'detailed (quantize --images ...).',

@@ -59,7 +59,7 @@ def layer_chart(analysis: Analysis, worst: str | None) -> str:
 def range_chart(layers: Iterable[LayerErrors], worst: str | None) -> str:
     """How many of the 256 steps typical values use, and what share of the values is clipped."""
     quantised = [layer for layer in layers if layer.steps_used is not None]
-    width = WIDTH - LEFT - RIGHT - 130
+    width = WIDTH - LEFT - 168  # leaves room for the words
     parts = []
     for i, layer in enumerate(quantised):
         y = ROW * i + 4

@@ -10,6 +10,7 @@ from superpoint_rknn.model.analysis_advice import (
     findings,
     own_error,
     percent,
+    weights_error,
     worst_layer,
 )
 from superpoint_rknn.model.analysis_charts import (
@@ -110,9 +111,9 @@ def _finding_list(found: list[Finding]) -> str:
     """What stands out, and what to try."""
     items = []
     for finding in found:
-        advice = ''.join(f'<li>{escape(text)}</li>' for text in finding.advice)
+        advice = ''.join(f'<li>{_words(text)}</li>' for text in finding.advice)
         items.append(
-            f'<div class="finding {escape(finding.kind)}"><p>{escape(finding.text)}</p>'
+            f'<div class="finding {escape(finding.kind)}"><p>{_words(finding.text)}</p>'
             f'<p class="try">What to try</p><ul>{advice}</ul></div>'
         )
     return ''.join(items)
@@ -171,12 +172,17 @@ def _layer_row(layer: LayerErrors, effects: dict[str, Deviation] | None) -> list
         percent(layer.accumulated.at_keypoints.relative),
         _cosine(layer.accumulated.at_keypoints.cosine),
         percent(layer.accumulated.everywhere.relative),
-        percent(layer.weights.everywhere.relative),
+        percent(weights_error(layer)),
         percent(layer.rounding.everywhere.relative),
         percent(best and best[2]),
         percent(logits and logits.relative),
         percent(descriptors and descriptors.relative),
     ]
+
+
+def _words(text: str) -> str:
+    """Text as HTML, its percentages in one piece."""
+    return escape(text).replace(' %', '&nbsp;%')
 
 
 def _cosine(value: float | None) -> str:

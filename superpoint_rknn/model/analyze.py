@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import logging
@@ -18,14 +19,22 @@ from superpoint_rknn.model.analysis_page import page
 from superpoint_rknn.model.analysis_table import render
 from superpoint_rknn.model.board_analysis import BoardAnalysis, analyse_board
 from superpoint_rknn.model.board_record import read_record
-from superpoint_rknn.model.calibration import CalibrationImage, calibration_image
+from superpoint_rknn.model.calibration import (
+    CalibrationImage,
+    Progress,
+    calibration_image,
+    ramp_image,
+)
 from superpoint_rknn.model.layer_trace import IntegerTrace
+from superpoint_rknn.model.network import Weights
 from superpoint_rknn.model.output import write_atomically
 from superpoint_rknn.model.quantize import STD_HELP
+from superpoint_rknn.model.simulator_analysis import analyse_simulator
 from superpoint_rknn.model.weights import load_weights, without_floors
 from superpoint_rknn.runtimes.runtime import shipped_models
 from superpoint_rknn.sources import open_source, thinned
 
+CALIBRATION_IMAGES = 64  # of each source, as in `superpoint_rknn quantize`
 log = logging.getLogger(__name__)
 
 
@@ -46,12 +55,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--input-std', type=float, metavar='STD', help=STD_HELP)
     add('-i', '--images', type=Path, nargs='+', default=[], metavar='SOURCE', help=IMAGES_HELP)
     add('--max-images', type=int, default=8, help='of each source, evenly spread (default: 8)')
+    add('--simulator', nargs='?', const='rv1126b', metavar='TARGET', help=SIMULATOR_HELP)
+    add('--calibration', type=Path, nargs='+', metavar='SOURCE', help=CALIBRATION_HELP)
+    add('--per-channel', action='store_true', help='scales per channel in the simulator')
+    add('--toolkit', type=Path, metavar='PYTHON', help='interpreter that has rknn-toolkit2')
     add('--board', type=Path, metavar='DIR', help='compare what doctor --record wrote on a board')
     add('-o', '--output', type=Path, default=Path('analysis.html'), help='default: analysis.html')
     add('--json', type=Path, metavar='FILE', help='write the figures as JSON, too')
 
 
 IMAGES_HELP = 'pictures to compare on: folders of pictures, pictures, videos or rosbags'
+
+SIMULATOR_HELP = "analyse rknn-toolkit2's simulator, too, for this chip (default: rv1126b)"
+CALIBRATION_HELP = 'what the simulator is calibrated on (default: the pictures, and a ramp)'
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,8 +76,6 @@ def run(args: argparse.Namespace) -> int:
 
     Raises ValueError, ModelError or OSError for what can't be analysed, read or written.
     """
-    from tqdm import tqdm
-
     _check(args)
     weights_path = args.weights or shipped_models() / 'superpoint.npz'
     network = IntegerTrace(args.model or shipped_models() / 'superpoint_400x640_u8.onnx')
@@ -76,8 +90,9 @@ def run(args: argparse.Namespace) -> int:
     images = _images(args.images, args.max_images, network.size)
     analyses = []
     if images:
-        bar = partial(tqdm, desc='analysing', unit='image', leave=False)
-        analyses.append(analyse(weights, network, images, progress=bar))
+        analyses.append(analyse(weights, network, images, progress=_bar('8 bits on the CPU')))
+    if args.simulator:
+        analyses.append(_simulated(args, weights, images, network.size))
     board = None
     if args.board:
         board = analyse_board(weights, network, read_record(args.board))
@@ -113,11 +128,52 @@ def _check(args: argparse.Namespace) -> None:
     """Raise ValueError or OSError for arguments that would fail after the work is done."""
     if args.max_images < 1:
         raise ValueError(f'--max-images {args.max_images}: at least one is needed')
+    if args.simulator and not args.images:
+        raise ValueError('--simulator needs pictures: name some by --images')
     if not args.images and not args.board:
         raise ValueError('name pictures by --images, or what a board recorded by --board')
     for path in filter(None, (args.output, args.json)):
         if not path.parent.is_dir():
             raise FileNotFoundError(f'{path.parent}: no such folder')
+
+
+def _simulated(
+    args: argparse.Namespace,
+    weights: Weights,
+    images: list[CalibrationImage],
+    size: tuple[int, int],
+) -> Analysis:
+    from tqdm import tqdm
+
+    from superpoint_rknn.model.simulator import Simulator
+
+    calibration = _images(args.calibration or [], CALIBRATION_IMAGES, size)
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(tqdm(total=1, desc='calibrating', leave=False))
+        simulator = stack.enter_context(
+            Simulator(
+                weights,
+                calibration or [*images, ramp_image(size)],
+                size=size,
+                target=args.simulator,
+                per_channel=args.per_channel,
+                toolkit=args.toolkit,
+                layers=True,
+                on_progress=lambda fraction: bar.update(fraction - bar.n),
+            )
+        )
+        bar.close()
+        method = 'per channel' if args.per_channel else 'per layer'
+        title = f"rknn-toolkit2 {simulator.version}'s simulator, {args.simulator}, {method}"
+        return analyse_simulator(
+            weights, simulator, images, size=size, title=title, progress=_bar('simulating')
+        )
+
+
+def _bar(description: str) -> Progress:
+    from tqdm import tqdm
+
+    return partial(tqdm, desc=description, unit='image', leave=False)
 
 
 def _images(sources: list[Path], limit: int, size: tuple[int, int]) -> list[CalibrationImage]:

@@ -126,7 +126,8 @@ def _other_inputs(grey: np.ndarray) -> Iterator[tuple[np.ndarray, str, str]]:
     yield (
         grey ^ np.uint8(0x80),
         'the top bit of the bytes was flipped',
-        'The input is int8 (uint8): leave input.pass_through at auto, so that a table is made.',
+        'uint8 bytes were given to an int8 input, or the reverse: leave input.pass_through at '
+        'auto, so that a table is made.',
     )
     yield (
         np.ascontiguousarray(grey.T).reshape(grey.shape),

@@ -74,7 +74,8 @@ class LayerErrors:
     Errors of one layer of a quantised network.
 
     accumulated: of the layer's output as it is, with all that went wrong before.
-    own: of the layer by itself, given the float network's input.
+    own: of the layer by itself, given the float network's input, or compared with what the float
+    layer makes of the quantised network's input.
     weights, rounding: the parts of `own` that are due to 8-bit weights, and to the output's range.
     """
 
@@ -90,25 +91,21 @@ class LayerErrors:
     def add(
         self,
         true: np.ndarray,
-        quantised: np.ndarray | None,
+        quantised: np.ndarray,
         alone: np.ndarray | None,
         cells: tuple[np.ndarray, ...],
     ) -> np.ndarray:
         """
         Take an image into account; arrays are (C, h, w) float32.
 
-        true: of the float network. quantised: of the quantised one; None where it can't be had.
+        true: of the float network. quantised: of the quantised one.
         alone: with 8-bit weights on the float network's input; None where the layer has none.
         cells: the keypoints' rows and columns.
         Returns the layer's output by itself, rounded to its 8 bits.
         """
-        if quantised is not None:
-            self.accumulated.add(true, quantised, cells)
-        if self.quantization is None:
+        rounded = self._add_common(true, quantised, cells)
+        if rounded is None:
             return true
-        self._add_range(true)
-        rounded = fake_quantise(true, self.quantization)
-        self.rounding.add(true, rounded, cells)
         if alone is None:
             self.own.add(true, rounded, cells)
             return rounded
@@ -116,6 +113,33 @@ class LayerErrors:
         own = fake_quantise(alone, self.quantization)
         self.own.add(true, own, cells)
         return own
+
+    def add_step(
+        self,
+        true: np.ndarray,
+        quantised: np.ndarray,
+        step: np.ndarray,
+        cells: tuple[np.ndarray, ...],
+    ) -> None:
+        """
+        Take an image into account where the integer weights are unknown.
+
+        step: what the float layer makes of the quantised network's input. See add.
+        """
+        self._add_common(true, quantised, cells)
+        self.own.add(step, quantised, cells)
+
+    def _add_common(
+        self, true: np.ndarray, quantised: np.ndarray, cells: tuple[np.ndarray, ...]
+    ) -> np.ndarray | None:
+        """The true values rounded to the layer's 8 bits, if it has 8 bits."""
+        self.accumulated.add(true, quantised, cells)
+        if self.quantization is None:
+            return None
+        self._add_range(true)
+        rounded = fake_quantise(true, self.quantization)
+        self.rounding.add(true, rounded, cells)
+        return rounded
 
     def _add_range(self, true: np.ndarray) -> None:
         lowest, highest = limits(self.quantization)

@@ -97,7 +97,7 @@ def test_the_page_needs_nothing_from_outside(report):
 def test_the_page_shows_what_there_is(report, frames):
     html, figures = report
     page = Page(html)
-    text = ' '.join(page.text)
+    text = ' '.join(page.text).replace('\xa0', ' ')
     for name in ('image', 'conv1a', 'conv4b', 'convPb', 'convDb', 'What to try', 'in float'):
         assert name in text
     assert figures['networks'][0]['findings'][0]['text'] in text
@@ -186,7 +186,7 @@ def test_ctrl_c_leaves_no_file(pictures, tmp_path):
         command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
     ) as process:
         seen = b''
-        while b'analysing' not in seen:
+        while b'on the CPU' not in seen:
             byte = process.stderr.read(1)
             assert byte, seen
             seen += byte

@@ -79,7 +79,7 @@ def test_rounding_is_that_of_quantisation():
 def test_use_of_a_range_by_hand():
     errors = LayerErrors('layer', Quantization(1.0, 0, np.uint8))
     values = np.arange(-100, 500, dtype=np.float32).reshape(1, 20, 30)
-    errors.add(values, None, None, NOWHERE)
+    errors.add(values, values, None, NOWHERE)
     # -1 and below, 256 and above: what is less than half a step outside is rounded, not clipped.
     assert errors.saturated == (100 + 244) / 600
     assert errors.steps_used == 1
@@ -92,7 +92,8 @@ def test_steps_that_typical_values_use():
     errors = LayerErrors('layer', Quantization(1.0, 100, np.uint8))
     values = np.tile(np.float32([0, 51]), 20_000)
     values[:2] = 155  # an outlier has no part in it
-    errors.add(values.reshape(1, 200, 200), None, None, NOWHERE)
+    values = values.reshape(1, 200, 200)
+    errors.add(values, values, None, NOWHERE)
     assert errors.typical == (0, 51)
     assert errors.steps_used == pytest.approx(51 / 255)
     assert errors.saturated == 0
