@@ -24,6 +24,7 @@ class Analysis:
     outputs: OutputErrors
     # By layer: change of logits and descriptors at the keypoints where it alone is in 8 bits.
     effects: dict[str, dict[str, Deviation]] = field(default_factory=dict)
+    per_channel: bool = False  # whether each output channel's weights have a scale of their own
 
     def summary(self) -> dict:
         """The figures, for JSON."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from superpoint_rknn.model.analysis import Analysis
 from superpoint_rknn.model.layer_errors import LayerErrors, limits
@@ -23,7 +23,7 @@ class Finding:
     layer: str
     kind: str  # clipped, wasted, input, bias, weights or rounding
     text: str
-    advice: tuple[str, ...]
+    advice: tuple[str, ...]  # empty where an earlier finding has the same
 
 
 def worst_layer(analysis: Analysis) -> str | None:
@@ -77,7 +77,15 @@ def findings(analysis: Analysis) -> list[Finding]:
         key=lambda name: -own_error(analysis.layers[name]),
     )
     first += [_judge(name, analysis) for name in faults]
-    return [*first, *_about_biases(analysis), *_about_the_input(analysis, first)]
+    found = [*first, *_about_biases(analysis), *_about_the_input(analysis, first)]
+    return [_not_repeated(finding, found[:i]) for i, finding in enumerate(found)]
+
+
+def _not_repeated(finding: Finding, before: list[Finding]) -> Finding:
+    """The finding without advice that was given already."""
+    if any(finding.advice == other.advice for other in before):
+        return replace(finding, advice=())
+    return finding
 
 
 def _judge(name: str, analysis: Analysis) -> Finding:
@@ -104,9 +112,11 @@ def _judge(name: str, analysis: Analysis) -> Finding:
         f'{added}. Its range is good (rounding: {percent(rounding)}); it is the 8-bit weights '
         f'that lose {percent(weights)}.'
     )
-    advice.append(
-        'Scales per channel for the weights (quantized_method channel), where the NPU takes them.'
-    )
+    if not analysis.per_channel:
+        advice.append(
+            'Scales per channel for the weights (quantized_method channel), where the NPU takes '
+            'them.'
+        )
     return Finding(name, 'weights', text, tuple(advice))
 
 

@@ -112,9 +112,11 @@ def _finding_list(found: list[Finding]) -> str:
     items = []
     for finding in found:
         advice = ''.join(f'<li>{_words(text)}</li>' for text in finding.advice)
+        if advice:
+            advice = f'<p class="try">What to try</p><ul>{advice}</ul>'
         items.append(
             f'<div class="finding {escape(finding.kind)}"><p>{_words(finding.text)}</p>'
-            f'<p class="try">What to try</p><ul>{advice}</ul></div>'
+            f'{advice}</div>'
         )
     return ''.join(items)
 

@@ -166,7 +166,13 @@ def _simulated(
         method = 'per channel' if args.per_channel else 'per layer'
         title = f"rknn-toolkit2 {simulator.version}'s simulator, {args.simulator}, {method}"
         return analyse_simulator(
-            weights, simulator, images, size=size, title=title, progress=_bar('simulating')
+            weights,
+            simulator,
+            images,
+            size=size,
+            title=title,
+            per_channel=args.per_channel,
+            progress=_bar('simulating'),
         )
 
 

@@ -24,6 +24,7 @@ def analyse_simulator(
     *,
     size: tuple[int, int],
     title: str,
+    per_channel: bool = False,
     progress: Progress = iter,
 ) -> Analysis:
     """
@@ -32,7 +33,8 @@ def analyse_simulator(
     A layer's own error is between the simulator's output and what the float layer makes of the
     simulator's input to it, since the toolkit's integer weights can't be had.
     weights: of the float network, without floors (see without_floors).
-    simulator: opened with `layers`. size: of its images. title: for people.
+    simulator: opened with `layers`. size: of its images. title: for people. per_channel: of
+    the weights' scales.
     Raises RuntimeError with the toolkit's reason.
     """
     floating, steps = FloatTrace(weights, size), LayerSteps(weights, size)
@@ -49,4 +51,4 @@ def analyse_simulator(
             cells = keypoint_cells(keypoints, size, true[name].shape[1:])
             errors.add_step(true[name], quantised[name], stepped[name], cells)
         outputs.add(image.name, image.grey, network_outputs(true), network_outputs(quantised))
-    return Analysis(title, layers, outputs)
+    return Analysis(title, layers, outputs, per_channel=per_channel)

@@ -189,6 +189,14 @@ def test_two_broken_ranges_are_both_named(weights, network_file, images, tmp_pat
     assert {(f.layer, f.kind) for f in found} == {('conv3a', 'clipped'), ('conv1b', 'wasted')}
 
 
+def test_advice_is_given_once(weights, network_file, images, tmp_path):
+    broken = edited(network_file, tmp_path / 'broken.onnx', conv3a=0.2, conv4a=0.1)
+    found = findings(analyse(weights, IntegerTrace(broken), images[:1]))
+    assert [finding.kind for finding in found] == ['clipped', 'clipped']
+    assert found[0].advice
+    assert not found[1].advice
+
+
 def test_biases_for_another_range_are_named(weights, network_file, images, tmp_path):
     model = onnx.load(network_file)
     (scale,) = (c for c in model.graph.initializer if c.name == 'conv3a_scale')
