@@ -81,6 +81,8 @@ class BuildWithCMake(build_py):
             if '__pycache__' in path.parts or any(map(path.match, WORKSPACE_FILES)):
                 continue
             place = path.relative_to(prefix).parent
+            if place.name == 'bin':
+                continue  # setuptools makes the same command, for this interpreter
             if packages in path.parents:
                 inside = path.relative_to(packages)
                 if inside.parts[0] != NAME:

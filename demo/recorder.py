@@ -33,7 +33,7 @@ KINDS = {'image': Image, 'keypoints': Keypoints, 'descriptors': Descriptors}
 # Ten seconds of images: none is lost while this process waits for the disk or the processor.
 QOS = QoSProfile(depth=300, reliability=ReliabilityPolicy.RELIABLE)
 COUNTS = ('received', 'published', 'dropped', 'failed', 'descriptors')
-STATUS = 'superpoint:'  # how the name of the node's diagnostics begins
+STATUS = '/superpoint: '  # how the name of the node's diagnostics begins
 PATIENCE = 5.0  # [s] for an image to reach the node and be processed, when some are missing
 SETTLED_AFTER = 30.0  # [s] at most
 

@@ -2,7 +2,7 @@
 
 import os
 
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -11,19 +11,43 @@ from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
 
+# arguments that win over the parameter file where they are given
+PARAMETERS = {
+    'model': (str, 'path of the network; empty: the shipped one for this machine'),
+    'runtime': (str, 'auto, librknn, rknnlite or onnx'),
+    'autostart': (bool, 'true: configure and activate by itself; false: wait for a manager'),
+}
+
+
+def superpoint_node(context):
+    given = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, (kind, _) in PARAMETERS.items()
+        if LaunchConfiguration(name).perform(context)
+    }
+    return [
+        Node(
+            package='superpoint_rknn',
+            executable='superpoint_node',
+            name='superpoint',
+            namespace=LaunchConfiguration('camera'),
+            output='screen',
+            remappings=[('image', LaunchConfiguration('image'))],
+            parameters=[LaunchConfiguration('params_file'), *([given] if given else [])],
+        )
+    ]
+
 
 def generate_launch_description():
     config = PathJoinSubstitution([FindPackageShare('superpoint_rknn'), 'config'])
     arguments = {
         'camera': ('', 'namespace of the camera: its topic is CAMERA/image'),
         'image': ('image', 'topic of the images, if not `image` in that namespace'),
-        'model': ('', 'path of the network; empty: the shipped one for this machine'),
-        'runtime': ('auto', 'auto, librknn, rknnlite or onnx'),
-        'params_file': (
-            PathJoinSubstitution([config, 'superpoint.yaml']),
-            'YAML file of parameters',
-        ),
-        'autostart': ('true', 'configure and activate by itself'),
+        'params_file': (PathJoinSubstitution([config, 'superpoint.yaml']), 'YAML of parameters'),
+        **{
+            name: ('', f'{description} (empty: as in params_file)')
+            for name, (_, description) in PARAMETERS.items()
+        },
         'fastdds_profile': (
             EnvironmentVariable(
                 'FASTDDS_DEFAULT_PROFILES_FILE',
@@ -32,8 +56,7 @@ def generate_launch_description():
             'Fast DDS profile; the default has room for images in shared memory',
         ),
     }
-    value = LaunchConfiguration
-    profile = value('fastdds_profile')
+    profile = LaunchConfiguration('fastdds_profile')
     return LaunchDescription(
         [
             *(
@@ -47,21 +70,6 @@ def generate_launch_description():
                 profile,
                 condition=IfCondition(str(os.environ.get('ROS_DISTRO') in ('humble', 'jazzy'))),
             ),
-            Node(
-                package='superpoint_rknn',
-                executable='superpoint_node',
-                name='superpoint',
-                namespace=value('camera'),
-                output='screen',
-                remappings=[('image', value('image'))],
-                parameters=[
-                    value('params_file'),
-                    {
-                        'model': ParameterValue(value('model'), value_type=str),
-                        'runtime': ParameterValue(value('runtime'), value_type=str),
-                        'autostart': ParameterValue(value('autostart'), value_type=bool),
-                    },
-                ],
-            ),
+            OpaqueFunction(function=superpoint_node),
         ]
     )

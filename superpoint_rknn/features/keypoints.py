@@ -18,6 +18,7 @@ PIXELS = CELL * CELL
 # 2.4 times as many cells of highest contrast, and in 1.0 to 1.4 times as many of highest score.
 CELLS_TO_SCORE = 2.5
 CELLS_TO_SEARCH = 1.6
+MOST_PARTS = 64  # of the grid, along each axis
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,15 @@ class DetectorSettings:
     subpixel: bool = False  # refine each point by up to half a pixel
 
     def __post_init__(self):
-        if not 0 <= self.threshold < 1:
-            raise ValueError(f'threshold: {self.threshold}, expected 0 <= threshold < 1')
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f'threshold: {self.threshold}, expected 0 to 1')
         for name, least in (('nms_radius', 0), ('max_keypoints', 1), ('border', 0)):
             if getattr(self, name) < least:
                 raise ValueError(f'{name}: {getattr(self, name)}, expected at least {least}')
-        if len(self.grid) != 2 or min(self.grid) < 1:
-            raise ValueError(f'grid: {self.grid}, expected two numbers, rows and columns, above 0')
+        if len(self.grid) != 2 or not 1 <= min(self.grid) <= max(self.grid) <= MOST_PARTS:
+            raise ValueError(
+                f'grid: {self.grid}, expected rows and columns, 1 to {MOST_PARTS} each'
+            )
         object.__setattr__(self, 'grid', tuple(self.grid))
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from functools import partial
 
 import cv2
+import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
-from superpoint_rknn.extractor import Extractor
+from superpoint_rknn.extractor import Detection, Extractor
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.diagnostics import Accounting
+from superpoint_rknn.nodes.image_subscription import ImageSubscription
 from superpoint_rknn.nodes.mailbox import DescriptorBuffers, Undescribed
 from superpoint_rknn.nodes.messages import (
     descriptors_message,
@@ -22,9 +24,9 @@ from superpoint_rknn.nodes.messages import (
     keypoints_message,
 )
 from superpoint_rknn.nodes.overlay import draw_points
+from superpoint_rknn.nodes.parameters import Parameters
 from superpoint_rknn.nodes.worker import Worker
 
-IMAGES = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 FEATURES = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 OVERLAYS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)  # as RViz asks for
 THROTTLE = 5.0  # [s] between two warnings of a kind
@@ -34,93 +36,71 @@ class Camera:
     """
     From `image` to `keypoints`, `descriptors` and `overlay`.
 
-    `on_image` and `publish_descriptors` run in the executor, `process` in the worker's thread.
+    Images arrive and descriptors are published in the executor; the worker's thread does the rest.
     """
 
-    def __init__(self, node: LifecycleNode, values: dict[str, Any]):
+    def __init__(self, node: LifecycleNode, parameters: Parameters):
         self.accounting = Accounting()
-        self.values = values
+        self.active = False
         self._node = node
         self._log = node.get_logger()
-        self._active = False
-        self._subscription = None
+        self._parameters = parameters
+        self._worker: Worker | None = None
+        self._subscription: ImageSubscription | None = None
         self._buffers: DescriptorBuffers | None = None
         self._buffers_of: Extractor | None = None
         self._last_stamp = (0, 0)
         self._last_size: tuple[int, int] | None = None
-        self._last_sequence: int | None = None
         self._next_overlay = 0.0
-        self._publishers = [
-            node.create_lifecycle_publisher(
-                kind,
-                topic,
-                qos,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
-            for kind, topic, qos in (
-                (Keypoints, 'keypoints', FEATURES),
-                (Descriptors, 'descriptors', FEATURES),
-                (Image, 'overlay', OVERLAYS),
-            )
-        ]
-        self._keypoints, self._descriptors, self._overlay = self._publishers
+        self._publishers = []
+        self._keypoints = self._publisher(Keypoints, 'keypoints', FEATURES)
+        self._descriptors = self._publisher(Descriptors, 'descriptors', FEATURES)
+        self._overlay = self._publisher(Image, 'overlay', OVERLAYS)
+
+    def _publisher(self, kind: type, topic: str, qos: QoSProfile):
+        overridable = QoSOverridingOptions.with_default_policies()
+        publisher = self._node.create_lifecycle_publisher(
+            kind, topic, qos, qos_overriding_options=overridable
+        )
+        self._publishers.append(publisher)
+        return publisher
 
     def activate(self, worker: Worker) -> None:
         """Begin to take images."""
         self._worker = worker
-        self._active = True
-        topic = self._node.resolve_topic_name('image')
-        compressed = self.values['image_transport'] == 'compressed'
-        self.topic = topic + '/compressed' if compressed else topic
-        self._subscription = self._node.create_subscription(
-            CompressedImage if compressed else Image,
-            self.topic,
-            self._on_image_with_info,
-            IMAGES,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        self._subscription = ImageSubscription(
+            self._node,
+            self._parameters['image_transport'] == 'compressed',
+            self._on_image,
+            self.accounting,
         )
+        self.active = True
 
     def deactivate(self) -> None:
         """Take no more images; what still waits or is being processed is dropped."""
-        self._active = False
-        self._node.destroy_subscription(self._subscription)
-        self._last_sequence = None
+        self.active = False
+        self._subscription.destroy()
         if self._worker.mailbox.clear() is not None:
-            self.accounting.count('dropped')
+            self.accounting.settle('dropped')
 
     def destroy(self) -> None:
         """Take the publishers down."""
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def _on_image_with_info(self, message: Image | CompressedImage, info: Any) -> None:
-        self._count_lost(info)
-        self.on_image(message)
+    def forget_descriptors(self) -> None:
+        """Let what was not described until now stay undescribed."""
+        self._buffers = self._buffers_of = None
 
-    def on_image(self, message: Image | CompressedImage) -> None:
+    def _on_image(self, message: Image | CompressedImage) -> None:
         """Leave an image for the worker; a waiting older one gives way."""
-        stamp = (message.header.stamp.sec, message.header.stamp.nanosec)
-        if stamp < self._last_stamp:
-            self.accounting.count('stamps_back')
-            self._log.warning(
-                f'{self.topic}: header.stamp runs back from {self._last_stamp} to {stamp} '
-                f'[s, ns] (seen {self.accounting["stamps_back"]} times)',
-                throttle_duration_sec=THROTTLE,
-            )
-        self._last_stamp = stamp
-        if self._worker.mailbox.put((self, message, time.perf_counter())) is not None:
-            self.accounting.count('dropped')
+        self.accounting.arrive()
+        self._note_stamp(message)
+        job = partial(self._process, message, time.perf_counter())
+        if self._worker.mailbox.put(job) is not None:
+            self.accounting.settle('dropped')
 
-    def _count_lost(self, info: Any) -> None:
-        """Count gaps in the publisher's sequence, where the middleware tells it."""
-        sequence = info.get('publication_sequence_number') if isinstance(info, dict) else None
-        if sequence is None:
-            return
-        if self._last_sequence is not None and sequence > self._last_sequence + 1:
-            self.accounting.count('lost', sequence - self._last_sequence - 1)
-        self._last_sequence = sequence
-
-    def process(
+    def _process(
         self, message: Image | CompressedImage, arrived: float, extractor: Extractor
     ) -> None:
         """
@@ -128,33 +108,35 @@ class Camera:
 
         Raises RuntimeError if the engine failed; a bad image is warned of and counted.
         """
-        start = time.perf_counter()
+        fate = 'failed'
         try:
+            start = time.perf_counter()
             image = grey_image(message)
             converted = time.perf_counter()
-            raw = self._raw_buffer(extractor)
+            buffers = self._wanted_buffers(extractor)
+            raw = None if buffers is None else buffers.writable()
             detection = extractor.detect(image, raw)
+            if not self.active:
+                fate = 'dropped'
+                return
+            self._note_size(detection.image_size)
+            found = time.perf_counter()
+            keypoints = keypoints_message(
+                message.header, detection.image_size, detection.keypoints
+            )
+            self._keypoints.publish(keypoints)
+            fate = 'published'
         except (ValueError, cv2.error) as error:
-            self.accounting.count('failed')
             self._log.warning(
-                f'{self.topic}: image refused: {error} '
-                f'({self.accounting["failed"]} images failed so far)',
+                f'{self._subscription.topic}: image refused: {error} '
+                f'({self.accounting["failed"] + 1} images failed so far)',
                 throttle_duration_sec=THROTTLE,
             )
             return
-        except Exception:
-            self.accounting.count('failed')
-            raise
-        if not self._active:
-            self.accounting.count('dropped')
-            return
-        self._note_size(detection.image_size)
-        found = time.perf_counter()
-        keypoints = keypoints_message(message.header, detection.image_size, detection.keypoints)
-        self._keypoints.publish(keypoints)
-        self.accounting.count('published')
+        finally:
+            self.accounting.settle(fate)
         if raw is not None:
-            self._buffers.complete(Undescribed(detection, keypoints, extractor))
+            buffers.complete(Undescribed(detection, keypoints, extractor))
         end = time.perf_counter()
         self.accounting.stages(
             {
@@ -168,7 +150,8 @@ class Camera:
 
     def publish_descriptors(self) -> None:
         """Describe the points of the newest image that has not been described, and publish."""
-        newest = self._buffers.take_newest() if self._buffers else None
+        buffers = self._buffers
+        newest = None if buffers is None else buffers.take_newest()
         if newest is None:
             return
         start = time.perf_counter()
@@ -184,28 +167,44 @@ class Camera:
             }
         )
 
-    def _raw_buffer(self, extractor: Extractor):
+    def _wanted_buffers(self, extractor: Extractor) -> DescriptorBuffers | None:
         """Where the descriptor map goes; None while nobody wants descriptors."""
-        if self.values['descriptors.rate'] <= 0 or not self._descriptors.get_subscription_count():
+        wanted = self._parameters['descriptors.rate'] > 0
+        if not wanted or not self._descriptors.get_subscription_count():
             return None
-        if self._buffers_of is not extractor:  # new, or the engine was reopened
+        if self._buffers is None or self._buffers_of is not extractor:  # the engine was reopened
             self._buffers = DescriptorBuffers([extractor.new_raw() for _ in range(3)])
             self._buffers_of = extractor
-        return self._buffers.writable()
+        return self._buffers
+
+    def _note_stamp(self, message: Image | CompressedImage) -> None:
+        stamp = (message.header.stamp.sec, message.header.stamp.nanosec)
+        if stamp < self._last_stamp:
+            times = self.accounting.count('stamps_back')
+            self._log.warning(
+                f'{self._subscription.topic}: header.stamp runs back from {self._last_stamp} to '
+                f'{stamp} [s, ns] (seen {times} times)',
+                throttle_duration_sec=THROTTLE,
+            )
+        self._last_stamp = stamp
 
     def _note_size(self, size: tuple[int, int]) -> None:
         if self._last_size not in (None, size):
-            self.accounting.count('size_changes')
+            times = self.accounting.count('size_changes')
             self._log.warning(
-                f'{self.topic}: size (height, width) changed from {self._last_size} to {size}'
+                f'{self._subscription.topic}: height, width changed from {self._last_size} to '
+                f'{size} (seen {times} times)',
+                throttle_duration_sec=THROTTLE,
             )
         self._last_size = size
 
-    def _draw_overlay(self, message, image, detection) -> None:
+    def _draw_overlay(
+        self, message: Image | CompressedImage, image: np.ndarray, detection: Detection
+    ) -> None:
         now = time.monotonic()
         if now < self._next_overlay or not self._overlay.get_subscription_count():
             return
-        self._next_overlay = now + 1.0 / self.values['overlay.rate']
+        self._next_overlay = now + 1.0 / self._parameters['overlay.rate']
         points = detection.keypoints
         canvas = draw_points(image, points.x, points.y, points.score)
         self._overlay.publish(image_message(message.header, canvas))

@@ -5,31 +5,58 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 FATES = ('published', 'dropped', 'failed')
 
 
+@dataclass(frozen=True)
+class Report:
+    """Counts at one moment."""
+
+    counts: Counter[str]  # since the start
+    recent: Counter[str]  # since the last report
+    period: float  # [s] since the last report
+    stages_ms: dict[str, float]  # smoothed duration of each stage [ms]
+
+
 class Accounting:
     """
     Counts of what happened to the images of one camera; any thread may count.
 
-    An image counts as received once its fate is known, so that at any moment
-    received = published + dropped + failed.
+    An image that arrived is open until its fate is settled. Those that are still open, waiting or
+    being worked on, are pending and don't count as received yet, so that at any moment
+    received = published + dropped + failed, unless an image got lost within.
     """
 
     def __init__(self):
+        self.lost_is_known = False  # whether the middleware tells what never arrived
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
+        self._open = 0
         self._stages_ms: dict[str, float] = {}
         self._before: Counter[str] = Counter()
         self._since = time.monotonic()
 
-    def count(self, what: str, number: int = 1) -> None:
-        """Add to a count: one of FATES, 'lost', 'descriptors', 'stamps_back', ..."""
+    def arrive(self) -> None:
+        """An image arrived."""
+        with self._lock:
+            self._counts['arrived'] += 1
+            self._open += 1
+
+    def settle(self, fate: str) -> None:
+        """An open image met one of FATES."""
+        with self._lock:
+            self._counts[fate] += 1
+            self._open -= 1
+
+    def count(self, what: str, number: int = 1) -> int:
+        """Add to another count, 'lost', 'descriptors', 'stamps_back', ...; returns it."""
         with self._lock:
             self._counts[what] += number
+            return self._counts[what]
 
     def __getitem__(self, what: str) -> int:
         with self._lock:
@@ -42,27 +69,35 @@ class Accounting:
                 smooth = self._stages_ms.setdefault(stage, duration)
                 self._stages_ms[stage] = smooth + 0.1 * (duration - smooth)
 
-    def report(self) -> tuple[Counter[str], Counter[str], float, dict[str, float]]:
-        """Counts since the start, and since the last report how long ago [s]; stage times [ms]."""
+    def report(self) -> Report:
+        """Counts until now, and since the last report."""
         with self._lock:
             now = time.monotonic()
             counts = self._counts.copy()
-            counts['received'] = sum(counts[fate] for fate in FATES)
+            counts['received'] = counts.pop('arrived', 0) - self._open
+            counts['pending'] = self._open
             recent = counts.copy()
             recent.subtract(self._before)
             period, self._since, self._before = now - self._since, now, counts
-            return counts, recent, period, dict(self._stages_ms)
+            return Report(counts, recent, period, dict(self._stages_ms))
 
 
 def status_of(
-    name: str, accounting: Accounting, runtime: str, model: str, trouble: str | None = None
+    name: str,
+    accounting: Accounting,
+    runtime: str,
+    model: str,
+    reopened: int,
+    trouble: str | None = None,
 ) -> DiagnosticStatus:
     """
     Status of one camera for /diagnostics.
 
+    reopened: how often the engine was opened again after failures.
     trouble: what keeps the engine from working now, if anything.
     """
-    counts, recent, period, stages_ms = accounting.report()
+    report = accounting.report()
+    counts, recent = report.counts, report.recent
     level, message = DiagnosticStatus.OK, 'ok'
     if trouble:
         level, message = DiagnosticStatus.ERROR, trouble
@@ -70,12 +105,15 @@ def status_of(
         level, message = DiagnosticStatus.WARN, f'{recent["failed"]} images failed lately'
     elif recent['received'] <= 0:
         level, message = DiagnosticStatus.WARN, 'no images'
+    first = ('received', *FATES, 'pending', 'lost', 'descriptors')
     values = {
-        **{key: counts[key] for key in ('received', *FATES, 'lost', 'descriptors')},
-        **{key: counts[key] for key in sorted(counts) if key not in ('received', *FATES)},
-        'keypoints_hz': f'{recent["published"] / period:.2f}',
-        'descriptors_hz': f'{recent["descriptors"] / period:.2f}',
-        **{f'{stage}_ms': f'{duration:.3f}' for stage, duration in stages_ms.items()},
+        **{key: counts[key] for key in first},
+        **{key: counts[key] for key in sorted(set(counts) - set(first))},
+        'lost': counts['lost'] if accounting.lost_is_known else 'unknown',
+        'reopened': reopened,
+        'keypoints_hz': f'{recent["published"] / report.period:.2f}',
+        'descriptors_hz': f'{recent["descriptors"] / report.period:.2f}',
+        **{f'{stage}_ms': f'{duration:.3f}' for stage, duration in report.stages_ms.items()},
         'runtime': runtime,
         'model': model,
     }

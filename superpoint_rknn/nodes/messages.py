@@ -13,6 +13,8 @@ from superpoint_rknn.features.image import EncodingError, to_grey
 from superpoint_rknn.features.keypoints import Keypoints as Points
 from superpoint_rknn.msg import Descriptors, Keypoints
 
+GREY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION  # as the camera has it
+
 
 def grey_image(message: Image | CompressedImage) -> np.ndarray:
     """
@@ -38,7 +40,7 @@ def grey_image(message: Image | CompressedImage) -> np.ndarray:
 def _decompress(message: CompressedImage) -> np.ndarray:
     data = np.frombuffer(message.data, np.uint8)
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
+        image = cv2.imdecode(data, GREY_AS_STORED) if data.size else None
     except cv2.error:
         image = None
     if image is None:

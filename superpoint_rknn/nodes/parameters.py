@@ -20,6 +20,8 @@ from rclpy.node import Node
 from superpoint_rknn.extractor import Settings
 from superpoint_rknn.features.keypoints import DetectorSettings
 
+LEAST_RATE = 0.01  # [Hz] of descriptors, if any
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -160,40 +162,71 @@ def declare_parameter(node: Node, name: str) -> Any:
     return node.get_parameter(name).value
 
 
-def declare_parameters(node: Node) -> dict[str, Any]:
+class Parameters:
     """
-    Declare all of PARAMETERS; returns their values.
+    The values of PARAMETERS on a node, and the settings that they state, as they change.
 
-    Raises ValueError, or rclpy's ParameterException, naming the parameter that is refused.
+    changed: called with the names of changed parameters, after `settings` holds them.
     """
-    values = {p.name: declare_parameter(node, p.name) for p in PARAMETERS}
-    check_choices(values)
-    return values
 
+    def __init__(self, node: Node, changed: Callable[[set[str]], None]):
+        self.settings = Settings()
+        self._node = node
+        self._changed = changed
+        self._values: dict[str, Any] = {}
 
-def check_choices(values: dict[str, Any]) -> None:
-    """Raise ValueError if a value is none of its parameter's choices."""
-    for parameter in PARAMETERS:
-        if parameter.choices and values[parameter.name] not in parameter.choices:
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def declare(self) -> None:
+        """
+        Declare all parameters that are not declared yet, and take their values.
+
+        Raises ValueError, or rclpy's ParameterException, naming the parameter that is refused.
+        """
+        first = not self._values
+        values = {p.name: declare_parameter(self._node, p.name) for p in PARAMETERS}
+        self.settings = self._checked(values, set(values))
+        self._values = values
+        if first:
+            self._node.add_on_set_parameters_callback(self._on_set)
+
+    def _on_set(self, parameters: list) -> SetParametersResult:
+        """Take a change of several parameters together, or refuse it with the reason."""
+        changes = {p.name: p.value for p in parameters if p.name in self._values}
+        if not changes:
+            return SetParametersResult(successful=True)
+        values = self._values | changes
+        try:
+            self.settings = self._checked(values, set(changes))
+        except (TypeError, ValueError) as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._values = values
+        self._changed(set(changes))
+        return SetParametersResult(successful=True)
+
+    def _checked(self, values: dict[str, Any], changed: set[str]) -> Settings:
+        """Settings that these values state; ValueError with the reason if they are bad."""
+        for parameter in PARAMETERS:
+            if parameter.choices and values[parameter.name] not in parameter.choices:
+                raise ValueError(
+                    f'{parameter.name}: {values[parameter.name]!r}, expected '
+                    f'{parameter.descriptor.additional_constraints}'
+                )
+        if 0 < values['descriptors.rate'] < LEAST_RATE:
             raise ValueError(
-                f'{parameter.name}: {values[parameter.name]!r}, expected '
-                f'{parameter.descriptor.additional_constraints}'
+                f'descriptors.rate: {values["descriptors.rate"]}, expected 0 or at least '
+                f'{LEAST_RATE}'
             )
-
-
-def read_settings(values: dict[str, Any]) -> Settings:
-    """Settings that these parameter values state. Raises ValueError with the reason if bad."""
-    detector = {
-        name.removeprefix('detector.'): value
-        for name, value in values.items()
-        if name.startswith('detector.')
-    }
-    detector['grid'] = tuple(detector['grid'])
-    return Settings(
-        detector=DetectorSettings(**detector),
-        resize=values['resize'],
-        mask=read_mask(values['mask']) if values['mask'] else None,
-    )
+        mask = self.settings.mask
+        if 'mask' in changed:
+            mask = read_mask(values['mask']) if values['mask'] else None
+        detector = {
+            name.removeprefix('detector.'): value
+            for name, value in values.items()
+            if name.startswith('detector.')
+        }
+        return Settings(DetectorSettings(**detector), values['resize'], mask)
 
 
 def read_mask(path: str) -> np.ndarray:
@@ -206,25 +239,3 @@ def read_mask(path: str) -> np.ndarray:
     if mask is None:
         raise ValueError(f'mask: {path} is not an image that OpenCV reads')
     return mask
-
-
-def on_change(
-    node: Node, values: dict[str, Any], apply: Callable[[dict[str, Any], Settings], None]
-) -> None:
-    """Check every change against the other values, then have it applied, all or nothing."""
-
-    def check_and_apply(changes) -> SetParametersResult:
-        changed = {c.name: c.value for c in changes if c.name in values}
-        if not changed:
-            return SetParametersResult(successful=True)
-        proposed = values | changed
-        try:
-            check_choices(proposed)
-            settings = read_settings(proposed)
-        except (TypeError, ValueError) as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        values.update(changed)
-        apply(dict(values), settings)
-        return SetParametersResult(successful=True)
-
-    node.add_on_set_parameters_callback(check_and_apply)

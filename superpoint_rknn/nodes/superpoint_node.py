@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Any
+import traceback
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from superpoint_rknn.extractor import Settings
 from superpoint_rknn.nodes.camera import FEATURES, Camera
 from superpoint_rknn.nodes.diagnostics import status_of
-from superpoint_rknn.nodes.parameters import (
-    declare_parameter,
-    declare_parameters,
-    on_change,
-    read_settings,
-)
-from superpoint_rknn.nodes.process import run_node
+from superpoint_rknn.nodes.parameters import Parameters, declare_parameter
+from superpoint_rknn.nodes.process import Interruption, run_node
 from superpoint_rknn.nodes.worker import Worker
 from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.runtime import Runtime, default_model, open_runtime
 
 PATIENCE = 1.0  # [s] for an inference under way to end when the node is stopped
 DIAGNOSTICS_PERIOD = 1.0  # [s]
+WAKE_UP = 0.1  # [s] longest time until an interruption is noticed while a model is loaded
 
 
 class SuperPointNode(LifecycleNode):
@@ -35,48 +30,48 @@ class SuperPointNode(LifecycleNode):
 
     Callbacks only hand images over; the worker thread alone uses the engine. Descriptors are
     made in a timer of their own, on the steady clock, out of the keypoints' way.
+    interruption: while it is requested, a model that is being loaded is not waited for.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, interruption: Interruption | None = None, **kwargs):
         super().__init__('superpoint', **kwargs)
         self.autostart = declare_parameter(self, 'autostart')
-        self._values: dict[str, Any] | None = None
+        self.finalized = False
+        self._interruption = interruption
+        self._values = Parameters(self, self._on_parameters)
         self._worker: Worker | None = None
         self._camera: Camera | None = None
         self._diagnostics = None
-        self._timers_of_activity: list = []
+        self._diagnostics_timer = None
+        self._descriptor_timer = None
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
 
     @property
     def hangs(self) -> bool:
-        """Whether a call into the engine never returned."""
+        """Whether a call into an engine that was given up has not returned."""
         return self._worker is not None and self._worker.is_alive()
 
-    def interrupt(self) -> None:
-        """Give up waiting for a model that is being loaded; safe in a signal handler."""
-        if self._worker is not None:
-            self._worker.opened.set()
-
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Read parameters, advertise topics, load the model."""
+        """Read parameters, advertise topics, load the model; returns failure if one is bad."""
         if self.hangs:
-            return self._refuse('a call into the engine never returned; restart this process')
+            return self._refuse(
+                'the last call into the engine has not returned; try again, or restart'
+            )
         try:
-            first = self._values is None
-            self._values = declare_parameters(self)
-            settings = read_settings(self._values)
-        except (ParameterException, TypeError, ValueError) as error:
-            self._values = None
+            self._values.declare()
+            self._camera = Camera(self, self._values)
+            self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', FEATURES)
+        except (ParameterException, RuntimeError, TypeError, ValueError) as error:
             return self._refuse(str(error))
-        if first:
-            on_change(self, self._values, self._apply)
-        self._worker = Worker(self._open_runtime, self._process, settings, self.get_logger())
+        except Exception:  # rclpy would hide it
+            return self._refuse(traceback.format_exc())
+        self._worker = Worker(self._open_runtime, self._values, self.get_logger())
         self._worker.start()
-        self._worker.opened.wait()
+        while not self._worker.opened.wait(WAKE_UP):
+            if self._interruption is not None and self._interruption.requested:
+                return self._refuse('interrupted while the model was being loaded')
         if self._worker.extractor is None:
-            return self._refuse(self._worker.trouble or 'interrupted while the model was loading')
-        self._camera = Camera(self, self._values)
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', FEATURES)
+            return self._refuse(self._worker.trouble)
         runtime = self._worker.extractor.runtime
         self.get_logger().info(f'{runtime.model} on {runtime.name}')
         return TransitionCallbackReturn.SUCCESS
@@ -84,40 +79,70 @@ class SuperPointNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to images, start the timers."""
         super().on_activate(state)
-        self._camera.activate(self._worker)
-        self._start_timers()
+        try:
+            self._camera.activate(self._worker)
+        except Exception:  # rclpy would hide it
+            self.get_logger().error(f'not activated:\n{traceback.format_exc()}')
+            return TransitionCallbackReturn.ERROR
+        self._diagnostics_timer = self.create_timer(
+            DIAGNOSTICS_PERIOD, self._publish_diagnostics, clock=self._steady_clock
+        )
+        self._start_descriptors()
         return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Take no more images; report the final counts."""
-        self._stop_timers()
-        self._camera.deactivate()
-        if not self._worker.mailbox.wait_done(PATIENCE):
-            self.get_logger().warning(f'an inference is not done after {PATIENCE} s')
+        self._stop()
         self._publish_diagnostics()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release the engine and the topics."""
-        waited_in_vain = not self._worker.mailbox.wait_done(0)
-        if not self._worker.stop(0.1 if waited_in_vain else PATIENCE):
-            self.get_logger().error('a call into the engine hangs: it is left behind')
-        self._camera.destroy()
-        self.destroy_publisher(self._diagnostics)
-        self._camera = None
+        self._release()
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Go down in order, from wherever the node is."""
-        if self._timers_of_activity:
+        if self._diagnostics_timer is not None:
             self.on_deactivate(state)
-        if self._camera is not None:
-            self.on_cleanup(state)
+        self._release()
+        self.finalized = True
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything: the node may be configured again."""
+        self._release()
         return TransitionCallbackReturn.SUCCESS
 
     def _refuse(self, reason: str) -> TransitionCallbackReturn:
         self.get_logger().error(f'not configured: {reason}')
+        self._release()
         return TransitionCallbackReturn.FAILURE
+
+    def _stop(self) -> None:
+        """Stop the timers, take no more images, let an inference under way end."""
+        self._stop_descriptors()
+        if self._diagnostics_timer is not None:
+            self.destroy_timer(self._diagnostics_timer)
+            self._diagnostics_timer = None
+        if self._camera is not None and self._camera.active:
+            self._camera.deactivate()
+            if not self._worker.mailbox.wait_done(PATIENCE):
+                self.get_logger().warning(f'the engine is still busy after {PATIENCE} s')
+
+    def _release(self) -> None:
+        """Give up whatever is held, in any state."""
+        self._stop()
+        if self._worker is not None:
+            busy = self._worker.mailbox.busy_for() > 0
+            if not self._worker.stop(0.1 if busy else PATIENCE):
+                self.get_logger().warning('a call into the engine is left to end by itself')
+        if self._camera is not None:
+            self._camera.destroy()
+            self._camera = None
+        if self._diagnostics is not None:
+            self.destroy_publisher(self._diagnostics)
+            self._diagnostics = None
 
     def _open_runtime(self) -> Runtime:
         values = self._values
@@ -142,33 +167,25 @@ class SuperPointNode(LifecycleNode):
             core_mask=values['npu.core_mask'],
         )
 
-    @staticmethod
-    def _process(item, extractor) -> None:
-        camera, message, arrived = item
-        camera.process(message, arrived, extractor)
+    def _on_parameters(self, changed: set[str]) -> None:
+        """Put to use what the worker doesn't look up at each image."""
+        if 'descriptors.rate' in changed and self._diagnostics_timer is not None:
+            self._stop_descriptors()
+            self._start_descriptors()
 
-    def _apply(self, values: dict[str, Any], settings: Settings) -> None:
-        """Put changed parameters to use."""
-        if self._worker is not None:
-            self._worker.apply(settings)
-        if self._timers_of_activity:
-            self._stop_timers()
-            self._start_timers()
-
-    def _start_timers(self) -> None:
-        timers = [(DIAGNOSTICS_PERIOD, self._publish_diagnostics)]
+    def _start_descriptors(self) -> None:
         rate = self._values['descriptors.rate']
         if rate > 0:
-            timers.append((1.0 / rate, self._camera.publish_descriptors))
-        self._timers_of_activity = [
-            self.create_timer(period, callback, clock=self._steady_clock)
-            for period, callback in timers
-        ]
+            self._descriptor_timer = self.create_timer(
+                1.0 / rate, self._camera.publish_descriptors, clock=self._steady_clock
+            )
 
-    def _stop_timers(self) -> None:
-        for timer in self._timers_of_activity:
-            self.destroy_timer(timer)
-        self._timers_of_activity = []
+    def _stop_descriptors(self) -> None:
+        if self._descriptor_timer is not None:
+            self.destroy_timer(self._descriptor_timer)
+            self._descriptor_timer = None
+        if self._camera is not None:
+            self._camera.forget_descriptors()
 
     def _publish_diagnostics(self) -> None:
         runtime = self._worker.extractor.runtime
@@ -176,10 +193,11 @@ class SuperPointNode(LifecycleNode):
         message.header.stamp = self.get_clock().now().to_msg()
         message.status = [
             status_of(
-                f'{self.get_name()}: camera',
+                f'{self.get_fully_qualified_name()}: camera',
                 self._camera.accounting,
                 runtime.name,
                 runtime.model,
+                self._worker.reopened,
                 self._worker.trouble,
             )
         ]

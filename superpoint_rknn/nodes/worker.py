@@ -5,48 +5,49 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from superpoint_rknn.extractor import Extractor, Settings
 from superpoint_rknn.nodes.mailbox import Mailbox
-from superpoint_rknn.runtimes.runtime import EngineError, ModelError, Runtime
+from superpoint_rknn.runtimes.runtime import Runtime
 
 FAILURES_BEFORE_REOPENING = 5
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # [s] between attempts to reopen a failing engine
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # [s] before a failing engine is opened again
 SLOW = 5.0  # [s] after which an engine that doesn't answer is reported
+
+
+class HasSettings(Protocol):
+    """Whatever knows the settings of the moment."""
+
+    settings: Settings
 
 
 class Worker(threading.Thread):
     """
-    Opens an engine, has each item of a mailbox handled, closes the engine.
+    Opens an engine, has each job of a mailbox done, closes the engine.
 
     A call into an engine can't be interrupted: a worker that hangs in one is left behind as a
     daemon thread, with the engine, which is never closed while in use.
 
     open_runtime: opens the engine; called in this thread, again after failures in a row.
-    handle: called with each item and the extractor; raises RuntimeError if the engine failed.
+    source: of the settings that each image is processed with.
     log: of the node.
     """
 
-    def __init__(
-        self,
-        open_runtime: Callable[[], Runtime],
-        handle: Callable[[Any, Extractor], None],
-        settings: Settings,
-        log: Any,
-    ):
+    def __init__(self, open_runtime: Callable[[], Runtime], source: HasSettings, log: Any):
         super().__init__(name='superpoint_worker', daemon=True)
-        self.mailbox: Mailbox = Mailbox()
+        # Jobs are called with the extractor and raise RuntimeError if the engine failed.
+        self.mailbox: Mailbox[Callable[[Extractor], None]] = Mailbox()
         self.extractor: Extractor | None = None  # None until opened
-        self._trouble: str | None = None
         self.opened = threading.Event()  # set once opened, or failed to
         self.reopened = 0
+        self._trouble: str | None = None
         self._open_runtime = open_runtime
-        self._handle = handle
-        self._settings = settings
+        self._source = source
         self._log = log
         self._stopping = threading.Event()
         self._runtime: Runtime | None = None  # None while closed
+        self._pause = FIRST_PAUSE
 
     @property
     def trouble(self) -> str | None:
@@ -55,12 +56,6 @@ class Worker(threading.Thread):
         if self._trouble is None and seconds > SLOW:
             return f'the engine has not answered for {seconds:.0f} s'
         return self._trouble
-
-    def apply(self, settings: Settings) -> None:
-        """Use these settings from the next image on."""
-        self._settings = settings
-        if self.extractor is not None:
-            self.extractor.settings = settings
 
     def stop(self, timeout: float) -> bool:
         """End the thread and close the engine; False if it still hangs after `timeout` [s]."""
@@ -72,7 +67,8 @@ class Worker(threading.Thread):
     def run(self) -> None:
         try:
             self._open()
-        except (EngineError, ModelError, OSError, ValueError) as error:
+        except Exception as error:  # whatever it is, configure reports it
+            self._log.debug(traceback.format_exc())
             self._trouble = str(error)
             return
         finally:
@@ -84,7 +80,11 @@ class Worker(threading.Thread):
 
     def _open(self) -> None:
         self._runtime = self._open_runtime()
-        self.extractor = Extractor(self._runtime, self._settings)
+        try:
+            self.extractor = Extractor(self._runtime, self._source.settings)
+        except BaseException:
+            self._close()
+            raise
 
     def _close(self) -> None:
         runtime, self._runtime = self._runtime, None
@@ -93,31 +93,32 @@ class Worker(threading.Thread):
 
     def _work(self) -> None:
         failures = 0
-        while (item := self.mailbox.take()) is not None:
+        while (job := self.mailbox.take()) is not None:
+            self.extractor.settings = self._source.settings
             try:
-                self._handle(item, self.extractor)
-                failures, self._trouble = 0, None
+                job(self.extractor)
             except RuntimeError as error:
                 failures += 1
-                self._log.error(f'inference failed: {error}', throttle_duration_sec=5.0)
                 self._trouble = f'{failures} inferences in a row failed: {error}'
+                self._log.error(f'inference failed: {error}', throttle_duration_sec=5.0)
             except Exception:
                 self._log.error(f'image given up:\n{traceback.format_exc()}')
+            else:
+                failures, self._trouble, self._pause = 0, None, FIRST_PAUSE
             if failures >= FAILURES_BEFORE_REOPENING:
                 self._reopen()
                 failures = 0
 
     def _reopen(self) -> None:
         """Close the engine and open it anew, with growing pauses, until it opens or we stop."""
-        pause = FIRST_PAUSE
         self._close()
-        while not self._stopping.wait(pause):
+        while not self._stopping.wait(self._pause):
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
             try:
                 self._open()
-            except (EngineError, ModelError, OSError) as error:
-                pause = min(2 * pause, LONGEST_PAUSE)
+            except Exception as error:  # whatever it is, it may pass
                 self._trouble = f'the engine does not open again: {error}'
-                self._log.error(f'{self._trouble}; next attempt in {pause:g} s')
+                self._log.error(f'{self._trouble}; next attempt in {self._pause:g} s')
             else:
                 self.reopened += 1
                 self._log.warning('the engine was closed and opened again after failures')

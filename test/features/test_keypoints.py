@@ -252,7 +252,7 @@ def test_allocates_less_than_a_megabyte():
     ('field', 'value'),
     [
         ('threshold', -0.1),
-        ('threshold', 1.0),
+        ('threshold', 1.01),
         ('threshold', float('nan')),
         ('nms_radius', -1),
         ('max_keypoints', 0),

@@ -151,7 +151,10 @@ class Rig:
             self.camera.publish(image_message(black))
             self.graph.spin(lambda: self.warm, 2.0)
         self.diagnostics.clear()
-        self.graph.wait(lambda: len(self.diagnostics) >= 2, 'diagnostics')
+        self.graph.wait(
+            lambda: len(self.diagnostics) >= 2 and self.raw_counts()['pending'] == '0',
+            'diagnostics without pending images',
+        )
         self.base = {k: int(v) for k, v in self.raw_counts().items() if v.isdigit()}
 
     def send(self, image, **fields):

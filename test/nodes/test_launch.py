@@ -16,7 +16,7 @@ if importlib.util.find_spec('launch_ros') is None or shutil.which('ros2') is Non
 
 def test_launch_brings_the_node_up_in_its_namespace_and_ctrl_c_takes_it_down(graph, tmp_path):
     parameters = tmp_path / 'parameters.yaml'
-    parameters.write_text('/**: {ros__parameters: {detector: {max_keypoints: 33}}}')
+    parameters.write_text('/**: {ros__parameters: {runtime: onnx, detector: {max_keypoints: 33}}}')
     log = tmp_path / 'launch.log'
     with log.open('w') as output:
         process = subprocess.Popen(
@@ -37,9 +37,10 @@ def test_launch_brings_the_node_up_in_its_namespace_and_ctrl_c_takes_it_down(gra
     graph.wait(lambda: state().id == State.PRIMARY_STATE_ACTIVE, 'the node to be active')
     assert graph.node.count_subscribers('cam7/image') == 1
     assert graph.node.count_publishers('cam7/keypoints') == 1
-    request = GetParameters.Request(names=['detector.max_keypoints'])
+    request = GetParameters.Request(names=['detector.max_keypoints', 'runtime'])
     answer = graph.call(GetParameters, 'cam7/superpoint/get_parameters', request)
     assert answer.values[0].integer_value == 33
+    assert answer.values[1].string_value == 'onnx'
     code, _ = graph.interrupt(process)
     assert code == 0
     assert 'process has finished cleanly' in log.read_text()

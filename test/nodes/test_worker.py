@@ -55,6 +55,9 @@ class Log:
 
     warning = error
 
+    def debug(self, text):
+        pass
+
 
 class Bench:
     """A worker whose opener hands out the engines of a list."""
@@ -64,7 +67,8 @@ class Bench:
         self.opened = []
         self.log = Log()
         self.handled = []
-        self.worker = Worker(self.open, self.handle, Settings(), self.log)
+        self.settings = Settings()
+        self.worker = Worker(self.open, self, self.log)
 
     def open(self):
         engine = self.engines.pop(0)
@@ -73,16 +77,22 @@ class Bench:
         self.opened.append((engine, time.monotonic()))
         return engine
 
-    def handle(self, item, extractor):
-        self.handled.append(item)
-        extractor.detect(IMAGE)
+    def job(self, item):
+        def job(extractor):
+            self.handled.append(item)
+            extractor.detect(IMAGE)
+
+        return job
 
     def start(self):
         self.worker.start()
         assert self.worker.opened.wait(5)
 
+    def put(self, item):
+        self.worker.mailbox.put(self.job(item))
+
     def feed(self, item):
-        self.worker.mailbox.put(item)
+        self.put(item)
         wait_until(lambda: item in self.handled)
         assert self.worker.mailbox.wait_done(5)
 
@@ -136,7 +146,7 @@ def test_errors_in_a_row_reopen_the_engine_with_growing_pauses(monkeypatch):
     first.broken = True
     begin = time.monotonic()
     for i in range(FAILURES_BEFORE_REOPENING):
-        bench.worker.mailbox.put(i)
+        bench.put(i)
         wait_until(lambda i=i: i in bench.handled)
         if i < FAILURES_BEFORE_REOPENING - 1:
             assert bench.worker.mailbox.wait_done(5)
@@ -156,7 +166,7 @@ def test_stopping_ends_the_wait_for_an_engine_that_never_opens_again():
     bench.start()
     engine.broken = True
     for i in range(FAILURES_BEFORE_REOPENING):
-        bench.worker.mailbox.put(i)
+        bench.put(i)
         wait_until(lambda i=i: i in bench.handled)
         if i < FAILURES_BEFORE_REOPENING - 1:
             assert bench.worker.mailbox.wait_done(5)
@@ -169,7 +179,7 @@ def test_a_hanging_engine_is_left_behind_and_never_closed_while_in_use(monkeypat
     bench = Bench(engine)
     bench.start()
     engine.hang.clear()
-    bench.worker.mailbox.put('hangs')
+    bench.put('hangs')
     assert engine.entered.wait(5)
     assert not bench.worker.mailbox.wait_done(0.05)
     assert bench.worker.trouble is None
@@ -184,25 +194,41 @@ def test_a_hanging_engine_is_left_behind_and_never_closed_while_in_use(monkeypat
 
 def test_an_unexpected_error_is_logged_and_the_worker_lives():
     bench = Bench(Engine())
-    real = bench.handle
-
-    def handle(item, extractor):
-        real(item, extractor)
-        if item == 'odd':
-            raise KeyError('a bug')
-
-    bench.worker = Worker(bench.open, handle, Settings(), bench.log)
     bench.start()
-    bench.feed('odd')
+
+    def odd(extractor):
+        raise KeyError('a bug')
+
+    bench.worker.mailbox.put(odd)
+    wait_until(lambda: bench.log.lines)
     bench.feed('even')
     assert any('a bug' in line for line in bench.log.lines)
+    assert bench.worker.stop(5)
+
+
+def test_an_engine_that_opens_but_always_fails_is_opened_ever_more_rarely(monkeypatch):
+    monkeypatch.setattr(worker_module, 'FIRST_PAUSE', 0.05)
+    engines = [Engine() for _ in range(4)]
+    for engine in engines:
+        engine.broken = True
+    bench = Bench(*engines)
+    bench.start()
+    i = 0
+    while len(bench.opened) < 4:
+        if bench.worker.mailbox.wait_done(0):
+            bench.feed(i)
+            i += 1
+    times = [when for _, when in bench.opened]
+    assert times[1] - times[0] >= 0.05
+    assert times[2] - times[1] >= 0.1
+    assert times[3] - times[2] >= 0.2
     assert bench.worker.stop(5)
 
 
 def test_new_settings_serve_from_the_next_image_on():
     bench = Bench(Engine())
     bench.start()
-    settings = Settings(resize='crop')
-    bench.worker.apply(settings)
-    assert bench.worker.extractor.settings is settings
+    bench.settings = Settings(resize='crop')
+    bench.feed(1)
+    assert bench.worker.extractor.settings is bench.settings
     bench.worker.stop(5)

@@ -1,0 +1,68 @@
+"""A subscription to a camera that also counts what was lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
+
+from superpoint_rknn.nodes.diagnostics import Accounting
+
+IMAGES = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+# Callbacks may take a second argument, on the message, from Iron on.
+TELLS_SEQUENCE = hasattr(Subscription, 'CallbackType')
+
+
+class ImageSubscription:
+    """
+    Images of one camera, best effort, newest only.
+
+    Lost images are counted by gaps in the publisher's numbers, where rclpy and the middleware
+    tell them and there is one publisher; elsewhere `lost` is unknown.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        compressed: bool,
+        on_image: Callable[[Image | CompressedImage], None],
+        accounting: Accounting,
+    ):
+        self.topic = node.resolve_topic_name('image') + ('/compressed' if compressed else '')
+        self._node = node
+        self._on_image = on_image
+        self._accounting = accounting
+        self._last_sequence: int | None = None
+        self._subscription = node.create_subscription(
+            CompressedImage if compressed else Image,
+            self.topic,
+            self._on_image_and_info if TELLS_SEQUENCE else on_image,
+            IMAGES,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+    def destroy(self) -> None:
+        """Take no more images."""
+        self._node.destroy_subscription(self._subscription)
+
+    def _on_image_and_info(self, message: Image | CompressedImage, info: dict[str, Any]) -> None:
+        self._count_lost(info.get('publication_sequence_number'))
+        self._on_image(message)
+
+    def _count_lost(self, sequence: int | None) -> None:
+        if sequence is None:
+            return
+        self._accounting.lost_is_known = True
+        last, self._last_sequence = self._last_sequence, sequence
+        if last is None or sequence <= last + 1:
+            return
+        # Numbers are each publisher's own: with several, a gap says nothing.
+        if self._node.count_publishers(self.topic) > 1:
+            self._accounting.lost_is_known = False
+        else:
+            self._accounting.count('lost', sequence - last - 1)
