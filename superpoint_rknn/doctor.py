@@ -34,6 +34,7 @@ from superpoint_rknn.runtimes.runtime import (
     TensorSpec,
     default_model,
     open_runtime,
+    resolve_normalisation,
 )
 
 IMAGES = 3  # the first is slower than the rest; the last one is reported
@@ -157,21 +158,30 @@ def _drawn(height: int, width: int) -> np.ndarray:
 
 
 def _describe(runtime: Runtime, path: Path) -> dict[str, Any]:
-    table = runtime.input_table
-    if table is None:
-        input_table = 'identity: the bytes of the image are the input'
-    else:
-        table = table.view(np.uint8)
-        flips = np.array_equal(table, np.arange(256) ^ 0x80)
-        input_table = 'x ^ 0x80, one table look-up' if flips else 'other, one table look-up'
     return {
         'engine': runtime.name,
         'model': runtime.model,
         'path': str(path),
         'pass_through': getattr(runtime, 'pass_through', None),
-        'input_table': input_table,
+        'input_table': _input_table(runtime, path),
         'tensors': [_tensor(t) for t in (runtime.input, runtime.logits, runtime.descriptors)],
     }
+
+
+def _input_table(runtime: Runtime, path: Path) -> str:
+    """What an image's bytes go through, and why."""
+    quantization = runtime.input.quantization
+    if quantization is None or getattr(runtime, 'pass_through', True) is False:
+        return 'none: the engine normalises and quantises'
+    mean, std = resolve_normalisation(path, quantization, None, None)
+    why = (
+        f'(x - {mean:g}) / {std:g} / scale {quantization.scale:g} + zero point '
+        f'{quantization.zero_point}'
+    )
+    if runtime.input_table is None:
+        return f"identity: the image's bytes are the input, since x = {why}"
+    flipped = np.array_equal(runtime.input_table.view(np.uint8), np.arange(256) ^ 0x80)
+    return f'{"x ^ 0x80" if flipped else "not the identity"}, one look-up a pixel: {why}'
 
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:

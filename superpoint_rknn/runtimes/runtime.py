@@ -92,24 +92,39 @@ def read_card(path: Path) -> dict:
     return content
 
 
+def resolve_normalisation(
+    path: Path, quantization: Quantization, mean: float | None, std: float | None
+) -> tuple[float, float]:
+    """
+    Mean and std of the network's real input, (x - mean) / std.
+
+    None takes a number from the model card, else mean 0 and the std that makes the input scale
+    the identity.
+    Raises ModelError if neither tells, or the card holds no numbers.
+    """
+    stated = read_card(path).get('input', {})
+    try:
+        mean = float(stated.get('mean', 0.0) if mean is None else mean)
+        std = stated.get('std') if std is None else std
+        return mean, default_std(quantization) if std is None else float(std)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ModelError(f'{path}: input: {error}') from error
+
+
 def resolve_input_table(
     path: Path, quantization: Quantization, mean: float | None, std: float | None
 ) -> np.ndarray | None:
     """
     Table that an image's bytes go through before they are the network's input.
 
-    mean, std: normalisation (x - mean) / std of the network's real input; None takes it from the
-    model card, else mean 0 and the std that makes the input scale the identity.
+    mean, std: see `resolve_normalisation`.
     Returns (256,) of the input's dtype, or None where the bytes are the input already.
     Raises ModelError if no faithful table exists, with the reason.
     """
-    stated = read_card(path).get('input', {})
+    mean, std = resolve_normalisation(path, quantization, mean, std)
     try:
-        mean = float(stated.get('mean', 0.0) if mean is None else mean)
-        std = stated.get('std') if std is None else std
-        std = default_std(quantization) if std is None else float(std)
         table = input_table(quantization, mean, std)
-    except (AttributeError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise ModelError(f'{path}: input: {error}') from error
     return None if is_identity(table) else table
 

@@ -73,18 +73,18 @@ def test_a_moved_field_of_an_input(faulty, infer, mutant):
     assert caught(faulty, mutated_library(faulty, input=mutant), infer)
 
 
-@pytest.mark.parametrize('mutant', moved(Output))
+@pytest.mark.parametrize('mutant', list(moved(Output)))
 def test_a_moved_field_of_an_output(faulty, infer, mutant):
     assert caught(faulty, mutated_library(faulty, output=mutant), infer)
 
 
-@pytest.mark.parametrize('mutant', moved(TensorAttr1))
+@pytest.mark.parametrize('mutant', list(moved(TensorAttr1)))
 def test_a_moved_field_of_attributes_1(faulty, infer, mutant):
     if faulty.generation == 1:
         assert caught(faulty, mutated_library(faulty, tensor_attr=mutant), infer)
 
 
-@pytest.mark.parametrize('mutant', moved(TensorAttr2))
+@pytest.mark.parametrize('mutant', list(moved(TensorAttr2)))
 def test_a_moved_field_of_attributes_2(faulty, infer, mutant):
     if faulty.generation == 2:
         library = mutated_library(faulty, tensor_attr=mutant)
