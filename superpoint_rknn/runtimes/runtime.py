@@ -164,7 +164,8 @@ def shipped_models() -> Path:
     """Folder of the networks that the package ships. Raises ModelError if it isn't there."""
     prefixes = [*os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep), sys.prefix]
     installed = [Path(p, 'share', 'superpoint_rknn', 'models') for p in prefixes if p]
-    checkout = Path(__file__).absolute().parents[2] / 'models'  # symlinks are installations
+    # Not resolved: the files of a symlinked installation belong to it.
+    checkout = Path(__file__).absolute().parents[2] / 'models'
     for folder in (checkout, *installed):
         if folder.is_dir():
             return folder
