@@ -20,6 +20,7 @@ from superpoint_rknn.features.quantization import (
     is_identity,
 )
 
+SAME_NPU = {'rk3566': 'rk3568'}  # chips that run what is converted for another
 CELL = 8  # [px] side of the square that one element of the outputs describes
 
 
@@ -177,7 +178,7 @@ def shipped_models() -> Path:
 
 def default_model(soc: str | None) -> Path:
     """Shipped network for a chip ('rk3588', ...), else the one for CPUs."""
-    on_npu = shipped_models() / f'superpoint_400x640_{soc}.rknn'
+    on_npu = shipped_models() / f'superpoint_400x640_{SAME_NPU.get(soc, soc)}.rknn'
     return on_npu if soc and on_npu.is_file() else shipped_models() / 'superpoint_400x640_u8.onnx'
 
 
