@@ -21,7 +21,7 @@ INTERPRETER = Path('.venv-rknn', 'bin', 'python')
 LOG_LINES = 40  # kept of what the toolkit prints
 COLOURS = re.compile(r'\x1b\[[\d;]*m')
 VERSION = re.compile(r'rknn-toolkit2 version: ')  # which it repeats before errors
-CALIBRATING = re.compile(r'Quantizating (\d+)/(\d+) *: *(\d+)%')
+CALIBRATING = re.compile(r'Quantizating (?:(\d+)/(\d+))? *: *(\d+)%')
 
 
 def find_toolkit(interpreter: Path | None = None) -> Path:
@@ -67,6 +67,7 @@ class Toolkit:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=self.folder,
+                env=os.environ | {'TMPDIR': str(self.folder)},  # it makes folders there
                 encoding='utf-8',
                 errors='replace',
                 start_new_session=True,  # Ctrl-C is for us; we end it
@@ -125,7 +126,8 @@ class Toolkit:
             line = COLOURS.sub('', line).strip()
             calibrating = CALIBRATING.search(line)
             if calibrating:
-                part, parts, percent = map(int, calibrating.groups())
+                # The parts are named only where the images are too many for one pass.
+                part, parts, percent = map(int, calibrating.groups(default=1))
                 self._on_progress((part - 1 + percent / 100) / parts)
             elif line and '%|' not in line and not VERSION.search(line):
                 self._log.append(line)
