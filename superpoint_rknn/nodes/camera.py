@@ -24,7 +24,7 @@ from superpoint_rknn.nodes.messages import (
     keypoints_message,
 )
 from superpoint_rknn.nodes.overlay import draw_points
-from superpoint_rknn.nodes.parameters import Parameters
+from superpoint_rknn.nodes.parameter_table import Parameters
 from superpoint_rknn.nodes.worker import Worker
 
 FEATURES = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)

@@ -91,10 +91,33 @@ def status_of(
     trouble: str | None = None,
 ) -> DiagnosticStatus:
     """
-    Status of one camera for /diagnostics.
+    Status of one camera of the superpoint node for /diagnostics.
 
     reopened: how often the engine was opened again after failures.
     trouble: what keeps the engine from working now, if anything.
+    """
+    return images_status(
+        name,
+        accounting,
+        {'keypoints': 'published', 'descriptors': 'descriptors'},
+        {'reopened': reopened, 'runtime': runtime, 'model': model},
+        trouble,
+    )
+
+
+def images_status(
+    name: str,
+    accounting: Accounting,
+    outputs: dict[str, str],
+    details: dict[str, object],
+    trouble: str | None = None,
+) -> DiagnosticStatus:
+    """
+    Status of whatever processes images, for /diagnostics.
+
+    outputs: topics whose rate is told, and the count that each is the rate of.
+    details: more to tell; `runtime`, if there, is the hardware's name.
+    trouble: what keeps it from working now, if anything.
     """
     report = accounting.report()
     counts, recent = report.counts, report.recent
@@ -105,22 +128,23 @@ def status_of(
         level, message = DiagnosticStatus.WARN, f'{recent["failed"]} images failed lately'
     elif recent['received'] <= 0:
         level, message = DiagnosticStatus.WARN, 'no images'
-    first = ('received', *FATES, 'pending', 'lost', 'descriptors')
+    first = ('received', *FATES, 'pending', 'lost')
     values = {
         **{key: counts[key] for key in first},
-        **{key: counts[key] for key in sorted(set(counts) - set(first))},
+        **{
+            key: counts[key]
+            for key in sorted(set(counts) | set(outputs.values()))
+            if key not in first
+        },
         'lost': counts['lost'] if accounting.lost_is_known else 'unknown',
-        'reopened': reopened,
-        'keypoints_hz': f'{recent["published"] / report.period:.2f}',
-        'descriptors_hz': f'{recent["descriptors"] / report.period:.2f}',
+        **{f'{t}_hz': f'{recent[key] / report.period:.2f}' for t, key in outputs.items()},
         **{f'{stage}_ms': f'{duration:.3f}' for stage, duration in report.stages_ms.items()},
-        'runtime': runtime,
-        'model': model,
+        **details,
     }
     return DiagnosticStatus(
         level=level,
         name=name,
         message=message,
-        hardware_id=runtime,
+        hardware_id=str(details.get('runtime', '')),
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
     )

@@ -1,57 +1,22 @@
-"""The superpoint node's parameters: declared, checked, and turned into settings."""
+"""The superpoint node's parameters: what they are, and how they are turned into settings."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    SetParametersResult,
-)
-from rclpy.node import Node
 
 from superpoint_rknn.extractor import Settings
 from superpoint_rknn.features.keypoints import DetectorSettings
+from superpoint_rknn.nodes.parameter_table import AUTOSTART, Parameter
 
 LEAST_RATE = 0.01  # [Hz] of descriptors, if any
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter as users see it."""
-
-    name: str
-    default: Any
-    description: str
-    limits: tuple[float, float] | None = None
-    choices: tuple[str, ...] = field(default=())
-    read_only: bool = False
-
-    @property
-    def descriptor(self) -> ParameterDescriptor:
-        descriptor = ParameterDescriptor(description=self.description, read_only=self.read_only)
-        if self.limits is not None and isinstance(self.default, float):
-            low, high = self.limits
-            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-        elif self.limits is not None:
-            low, high = self.limits
-            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
-        if self.choices:
-            descriptor.additional_constraints = 'one of ' + ', '.join(self.choices)
-        return descriptor
-
-
 PARAMETERS = (
-    Parameter(
-        'autostart', True, 'Configure and activate at start, without a manager.', read_only=True
-    ),
+    AUTOSTART,
     Parameter(
         'model',
         '',
@@ -150,83 +115,26 @@ PARAMETERS = (
 )
 
 
-def declare_parameter(node: Node, name: str) -> Any:
+def settings_of(values: dict[str, Any], changed: set[str], before: Settings | None) -> Settings:
     """
-    Declare one of PARAMETERS, if it is not declared yet; returns its value.
+    Settings that the values of PARAMETERS state.
 
-    Raises rclpy's ParameterException naming the parameter if the value given for it is refused.
+    changed: names of those that differ from what stated the settings `before`.
+    Raises ValueError with the reason if a value is bad.
     """
-    if not node.has_parameter(name):
-        (parameter,) = (p for p in PARAMETERS if p.name == name)
-        node.declare_parameter(name, parameter.default, parameter.descriptor)
-    return node.get_parameter(name).value
-
-
-class Parameters:
-    """
-    The values of PARAMETERS on a node, and the settings that they state, as they change.
-
-    changed: called with the names of changed parameters, after `settings` holds them.
-    """
-
-    def __init__(self, node: Node, changed: Callable[[set[str]], None]):
-        self.settings = Settings()
-        self._node = node
-        self._changed = changed
-        self._values: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        return self._values[name]
-
-    def declare(self) -> None:
-        """
-        Declare all parameters that are not declared yet, and take their values.
-
-        Raises ValueError, or rclpy's ParameterException, naming the parameter that is refused.
-        """
-        first = not self._values
-        values = {p.name: declare_parameter(self._node, p.name) for p in PARAMETERS}
-        self.settings = self._checked(values, set(values))
-        self._values = values
-        if first:
-            self._node.add_on_set_parameters_callback(self._on_set)
-
-    def _on_set(self, parameters: list) -> SetParametersResult:
-        """Take a change of several parameters together, or refuse it with the reason."""
-        changes = {p.name: p.value for p in parameters if p.name in self._values}
-        if not changes:
-            return SetParametersResult(successful=True)
-        values = self._values | changes
-        try:
-            self.settings = self._checked(values, set(changes))
-        except (TypeError, ValueError) as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        self._values = values
-        self._changed(set(changes))
-        return SetParametersResult(successful=True)
-
-    def _checked(self, values: dict[str, Any], changed: set[str]) -> Settings:
-        """Settings that these values state; ValueError with the reason if they are bad."""
-        for parameter in PARAMETERS:
-            if parameter.choices and values[parameter.name] not in parameter.choices:
-                raise ValueError(
-                    f'{parameter.name}: {values[parameter.name]!r}, expected '
-                    f'{parameter.descriptor.additional_constraints}'
-                )
-        if 0 < values['descriptors.rate'] < LEAST_RATE:
-            raise ValueError(
-                f'descriptors.rate: {values["descriptors.rate"]}, expected 0 or at least '
-                f'{LEAST_RATE}'
-            )
-        mask = self.settings.mask
-        if 'mask' in changed:
-            mask = read_mask(values['mask']) if values['mask'] else None
-        detector = {
-            name.removeprefix('detector.'): value
-            for name, value in values.items()
-            if name.startswith('detector.')
-        }
-        return Settings(DetectorSettings(**detector), values['resize'], mask)
+    if 0 < values['descriptors.rate'] < LEAST_RATE:
+        raise ValueError(
+            f'descriptors.rate: {values["descriptors.rate"]}, expected 0 or at least {LEAST_RATE}'
+        )
+    mask = before.mask if before else None
+    if 'mask' in changed:
+        mask = read_mask(values['mask']) if values['mask'] else None
+    detector = {
+        name.removeprefix('detector.'): value
+        for name, value in values.items()
+        if name.startswith('detector.')
+    }
+    return Settings(DetectorSettings(**detector), values['resize'], mask)
 
 
 def read_mask(path: str) -> np.ndarray:

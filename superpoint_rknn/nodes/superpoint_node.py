@@ -13,7 +13,8 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from superpoint_rknn.nodes.camera import FEATURES, Camera
 from superpoint_rknn.nodes.diagnostics import status_of
-from superpoint_rknn.nodes.parameters import Parameters, declare_parameter
+from superpoint_rknn.nodes.parameter_table import AUTOSTART, Parameters, declare_parameter
+from superpoint_rknn.nodes.parameters import PARAMETERS, settings_of
 from superpoint_rknn.nodes.process import Interruption, run_node
 from superpoint_rknn.nodes.worker import Worker
 from superpoint_rknn.runtimes.board import detect_soc
@@ -35,10 +36,10 @@ class SuperPointNode(LifecycleNode):
 
     def __init__(self, interruption: Interruption | None = None, **kwargs):
         super().__init__('superpoint', **kwargs)
-        self.autostart = declare_parameter(self, 'autostart')
+        self.autostart = declare_parameter(self, AUTOSTART)
         self.finalized = False
         self._interruption = interruption
-        self._values = Parameters(self, self._on_parameters)
+        self._values = Parameters(self, PARAMETERS, settings_of, self._on_parameters)
         self._worker: Worker | None = None
         self._camera: Camera | None = None
         self._diagnostics = None
