@@ -53,7 +53,7 @@ def share_within_a_pixel(x, y, points):
 def test_descriptors_agree(comparison):
     every = np.concatenate([cosine for cosine, _ in comparison.values()])
     assert len(every) == 10 * 500 // kept.EVERY
-    assert every.mean() >= 0.999
+    assert every.mean() >= 0.9999
     assert every.min() > 0.98
     for name, (cosine, _) in comparison.items():
         assert cosine.mean() >= 0.997, name  # retina, which is dim, is the worst
@@ -61,7 +61,7 @@ def test_descriptors_agree(comparison):
 
 def test_keypoints_agree(comparison):
     shares = {name: share for name, (_, share) in comparison.items()}
-    assert np.mean(list(shares.values())) >= 0.95
+    assert np.mean(list(shares.values())) >= 0.97
     assert min(shares.values()) > 0.9, shares
 
 
