@@ -1,0 +1,158 @@
+"""
+How long the host takes for each image, our way and the straightforward way in turn.
+
+Every step is timed on one core, on real images and on what the network made of them before.
+With ROS, messages, the way through the node, and the node as a whole are measured too.
+
+Example:
+-------
+  superpoint_rknn bench --json bench.json --plot bench.png
+  superpoint_rknn bench --check
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from superpoint_rknn.bench.graph import RATES, first_drop, has_ros, node_figures, ros_rows
+from superpoint_rknn.bench.recordings import IMAGES, load_recording, recording_path
+from superpoint_rknn.bench.report import plot, table
+from superpoint_rknn.bench.steps import numeric_steps
+from superpoint_rknn.bench.timing import in_turn, one_core
+from superpoint_rknn.runtimes.board import board_model
+from superpoint_rknn.runtimes.runtime import EngineError
+
+SIZES = ((400, 640), (480, 640))
+RECORDED = Path(__file__).with_name('ratios.json')
+ROUNDS, ROS_ROUNDS, SECONDS = 400, 300, 5.0
+QUICK_ROUNDS, QUICK_SECONDS = 5, 0.5
+CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'superpoint_rknn'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add = parser.add_argument
+    add('--json', type=Path, metavar='FILE', help='write all figures as JSON')
+    add('--plot', type=Path, metavar='FILE', help='write a picture of the rows')
+    add('--check', action='store_true', help='fail where a ratio is below the recorded one')
+    add('--quick', action='store_true', help='only see that it works: the figures mean nothing')
+    add('--images', type=Path, metavar='SOURCE', help='images to use (default: photographs)')
+    add(
+        '--recordings',
+        type=Path,
+        metavar='DIR',
+        default=CACHE,
+        help=f"folder for the network's outputs, computed once (default: {CACHE})",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and report; returns 0 unless `--check` finds a ratio too low."""
+    report = measure(arguments.recordings, arguments.images, arguments.quick)
+    print(table(report))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+    if arguments.plot and not cv2.imwrite(str(arguments.plot), plot(report['rows'])):
+        raise ValueError(f'{arguments.plot}: OpenCV writes no such picture')
+    return check(report['rows'], json.loads(RECORDED.read_text())) if arguments.check else 0
+
+
+def measure(folder: Path, images: Path | None = None, quick: bool = False) -> dict:
+    """
+    All figures that can be had here: {machine, rows, node, ...}.
+
+    folder: of the recordings. quick: as little as shows that everything runs.
+    Raises RuntimeError or ValueError where nothing can be measured, OSError for files.
+    """
+    machine = describe_machine()
+    ros = has_ros()
+    report: dict = {'machine': machine, 'rows': []}
+    if not ros:
+        note('no rclpy or no messages of this package: messages and the node are not measured')
+    for size in SIZES[:1] if quick else SIZES:
+        suffix = '' if size == SIZES[0] else '_{}x{}'.format(*size)
+        try:
+            recording = load_recording(folder, size, images, 1 if quick else IMAGES)
+        except EngineError as error:
+            if size == SIZES[0]:
+                raise
+            note(f'left out {suffix[1:]}: {error}')
+            continue
+        with one_core():
+            rounds = QUICK_ROUNDS if quick else ROUNDS
+            rows = [in_turn(step, rounds) for step in numeric_steps(recording)]
+        path = recording_path(folder, size)
+        if ros:
+            rows += ros_rows(path, QUICK_ROUNDS if quick else ROS_ROUNDS)
+        report['rows'] += [row | {'name': row['name'] + suffix, 'size': size} for row in rows]
+    if ros:
+        report |= _node(recording_path(folder, SIZES[0]), quick)
+    machine['load'].append(os.getloadavg()[0])
+    return report
+
+
+def _node(path: Path, quick: bool) -> dict:
+    """Figures of the node as a whole."""
+    seconds = QUICK_SECONDS if quick else SECONDS
+    figures = [node_figures(path, rate, seconds) for rate in (RATES[-1:] if quick else RATES)]
+    if quick:
+        return {'node': figures}
+    # descriptors of every image
+    figures.append(node_figures(path, RATES[0], seconds, descriptors_rate=200.0))
+    best, dropping = first_drop(path, seconds)
+    return {
+        'node': figures,
+        'no_drop_hz': best,
+        'first_drop_hz': dropping['rate_hz'],
+    }
+
+
+def check(rows: list[dict], recorded: dict) -> int:
+    """Compare with recorded ratios; prints what is too low and returns the exit code."""
+    tolerance = recorded['tolerance']
+    ratios = {row['name']: row['ratio'] for row in rows}
+    code = 0
+    for name, ratio in recorded['ratios'].items():
+        if name in ratios and ratios[name] < ratio * (1 - tolerance):
+            print(
+                f'superpoint_rknn: {name}: {ratios[name]:.2f} times as fast as the baseline, '
+                f'recorded is {ratio:.2f}, and {tolerance:.0%} less is tolerated',
+                file=sys.stderr,
+            )
+            code = 1
+    return code
+
+
+def describe_machine() -> dict:
+    """What was measured on."""
+    return {
+        'board': board_model(),
+        'cpu': _cpu(),
+        'architecture': platform.machine(),
+        'cores': len(os.sched_getaffinity(0)),
+        'python': platform.python_version(),
+        'numpy': np.__version__,
+        'opencv': cv2.__version__,
+        'load': [os.getloadavg()[0]],
+    }
+
+
+def _cpu() -> str:
+    info = Path('/proc/cpuinfo')
+    lines = info.read_text(encoding='utf-8').splitlines() if info.is_file() else []
+    fields = dict(line.split(':', 1) for line in lines if ':' in line)
+    by_name = {key.strip(): value.strip() for key, value in fields.items()}
+    return by_name.get('model name') or by_name.get('Hardware') or platform.machine()
+
+
+def note(text: str) -> None:
+    """Tell what is left out."""
+    print(f'superpoint_rknn: {text}', file=sys.stderr)

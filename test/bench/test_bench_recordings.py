@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from superpoint_rknn.bench.recordings import (
+    RecordedRuntime,
+    load_recording,
+    read_recording,
+    recording_path,
+    write_recording,
+)
+from superpoint_rknn.extractor import Extractor
+
+SIZE = (96, 128)
+
+
+def test_what_is_written_is_read(recording, tmp_path):
+    path = recording_path(tmp_path, SIZE)
+    write_recording(path, recording)
+    again = load_recording(tmp_path, SIZE, count=2)
+    for name in ('images', 'logits', 'raw'):
+        assert np.array_equal(getattr(again, name), getattr(recording, name))
+    assert (again.quantization, again.model) == (recording.quantization, recording.model)
+
+
+@pytest.mark.parametrize('damage', ['cut', 'text', 'key', 'shape', 'pickle'])
+def test_a_damaged_recording_is_refused_by_name(recording, tmp_path, damage):
+    path = recording_path(tmp_path, SIZE)
+    write_recording(path, recording)
+    with np.load(path) as file:
+        fields = dict(file)
+    if damage == 'cut':
+        path.write_bytes(path.read_bytes()[:-50])
+    elif damage == 'text':
+        path.write_text('no archive')
+    elif damage == 'key':
+        np.savez(path, **{k: v for k, v in fields.items() if k != 'raw'})
+    elif damage == 'shape':
+        np.savez(path, **(fields | {'logits': fields['logits'][:, :64]}))
+    else:
+        np.savez(path, **(fields | {'logits': np.array([None, {}], object)}))
+    with pytest.raises(ValueError, match=path.name):
+        read_recording(path)
+
+
+def test_the_runtime_answers_with_the_recording_in_turn(recording):
+    runtime = RecordedRuntime(recording)
+    raw = Extractor(runtime).new_raw()
+    for index in (0, 1, 0):
+        logits = runtime.infer(recording.images[0], raw)
+        assert np.array_equal(logits, recording.logits[index])
+        assert np.array_equal(raw, recording.raw[index])
+
+
+def test_an_unfetched_descriptor_map_is_not_written(recording):
+    runtime = RecordedRuntime(recording)
+    assert np.array_equal(runtime.infer(recording.images[0], None), recording.logits[0])
