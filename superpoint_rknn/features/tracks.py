@@ -62,6 +62,7 @@ class Tracks:
     x: np.ndarray  # float32 [px]
     y: np.ndarray  # float32 [px]
     score: np.ndarray  # float32, of the keypoint that it was last seen at
+    key: np.ndarray  # int64, as the id, but new after a gap: for who assumes that there is none
 
     def __len__(self) -> int:
         return len(self.id)
@@ -240,4 +241,5 @@ class Tracker:
             live.points[:, 0].copy(),
             live.points[:, 1].copy(),
             live.score,
+            live.key,
         )

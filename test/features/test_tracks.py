@@ -174,6 +174,7 @@ def test_a_lost_track_is_recognised_by_its_descriptor_and_keeps_id_and_birth(gre
     rows = [row_of(first, i) for i in tracks.id[known]]
     assert np.median(np.abs(tracks.x[known] - (first.x[rows] - 12))) < 0.2
     assert len(set(tracks.id.tolist())) == len(tracks)
+    assert set(tracks.key.tolist()) <= set(new.id.tolist())  # without a gap since then
 
 
 def test_descriptors_that_say_nothing_recognise_nobody(grey):

@@ -1,0 +1,200 @@
+"""
+Tracks as VINS-Fusion and VINS-Mono read them: sensor_msgs/PointCloud on `feature`.
+
+Both take an id that comes back after a gap for one without a gap and then put its observations
+into the wrong images. So a piece of track without gaps (Tracks.key) is what counts here, and one
+that was left out of a message is not sent again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from geometry_msgs.msg import Point32
+from sensor_msgs.msg import CameraInfo, ChannelFloat32, PointCloud
+from std_msgs.msg import Header
+
+from superpoint_rknn.features.lens import Lens
+from superpoint_rknn.features.tracks import Tracks
+from superpoint_rknn.nodes.messages import float_array
+
+EXACT = 2**24  # below it float32 holds every integer
+SECOND = 1_000_000_000  # [ns]
+LONGEST_STEP = SECOND  # between two images of one sequence [ns]
+FUSION_CHANNELS = ('id', 'camera', 'u', 'v', 'vx', 'vy', 'gx', 'gy', 'gz')
+MONO_CHANNELS = ('id', 'u', 'v', 'vx', 'vy')
+
+
+def jumps(last: int | None, stamp: int) -> bool:
+    """Whether stamps [ns] run back or leave a gap: estimators start anew there."""
+    return last is not None and not last <= stamp <= last + LONGEST_STEP
+
+
+def lens_of(info: CameraInfo, image_size: tuple[int, int]) -> Lens:
+    """
+    Lens of a camera whose images have `image_size` (height, width).
+
+    Raises ValueError naming the field and the value if it isn't calibrated for such images.
+    """
+    if info.width and (info.height, info.width) != image_size:
+        raise ValueError(
+            f'height, width: {info.height}, {info.width}: the images have {image_size}; '
+            'calibrate at their size'
+        )
+    if max(info.binning_x, info.binning_y) > 1 or info.roi.x_offset or info.roi.y_offset:
+        raise ValueError(
+            f'binning: {info.binning_x}, {info.binning_y}, roi at {info.roi.x_offset}, '
+            f'{info.roi.y_offset}: expected the whole image, every pixel'
+        )
+    return Lens(info.k, info.distortion_model, info.d)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an estimator gets of one image; row by row a point."""
+
+    id: np.ndarray  # (N,) int64, below 2^24
+    pixel: np.ndarray  # (N, 2) u, v as seen in the image [px]
+    direction: np.ndarray  # (N, 2) undistorted, on the plane z = 1
+    velocity: np.ndarray  # (N, 2) of the direction [1/s]
+
+    def __getitem__(self, index: np.ndarray) -> Features:
+        return Features(
+            self.id[index], self.pixel[index], self.direction[index], self.velocity[index]
+        )
+
+
+class FeatureIds:
+    """
+    Keys of tracks as ids below a limit, none twice at a time.
+
+    limit: ids are below it; more than there are tracks at a time.
+    """
+
+    def __init__(self, limit: int):
+        self._limit = limit
+        self._keys = np.zeros(0, np.int64)  # of the message before, ascending
+        self._ids = np.zeros(0, np.int64)
+        self._newest = -1  # key that was sent
+
+    def assign(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Ids for the tracks of the next message.
+
+        keys: (N,) int64. Returns which of them to send, ascending by key, (M,), and their ids:
+        the key modulo the limit, or the next id that no other track of the message has.
+        """
+        order = np.argsort(keys)
+        keys = keys[order]
+        known = np.isin(keys, self._keys, assume_unique=True)
+        send = known | (keys > self._newest)
+        order, keys, known = order[send], keys[send], known[send]
+        ids = keys % self._limit
+        ids[known] = self._ids[np.searchsorted(self._keys, keys[known])]
+        while True:
+            _, first = np.unique(np.concatenate([ids[known], ids[~known]]), return_index=True)
+            clashes = np.ones(len(ids), bool)
+            clashes[first] = False
+            fresh = np.flatnonzero(~known)[clashes[known.sum() :]]
+            if not len(fresh):
+                break
+            ids[fresh] = (ids[fresh] + 1) % self._limit
+        self._keys, self._ids = keys, ids
+        self._newest = max(self._newest, int(keys[-1]) if len(keys) else -1)
+        return order, ids
+
+
+class VinsAdapter:
+    """
+    Turns the tracks of one image after another into features.
+
+    style: vins_fusion or vins_mono. cameras: that the estimator has (VINS-Mono's NUM_OF_CAM).
+    """
+
+    def __init__(self, style: str, cameras: int = 1):
+        self.style = style
+        self._limit = EXACT // cameras if style == 'vins_mono' else EXACT
+        self.restart()
+
+    def restart(self) -> None:
+        """What comes next doesn't continue what was before."""
+        self._ids = FeatureIds(self._limit)
+        self._stamp: int | None = None
+        self._keys = np.zeros(0, np.int64)  # of the image before, ascending
+        self._directions = np.zeros((0, 2))
+        self._due: int | None = None
+
+    def update(self, stamp: int, tracks: Tracks, lens: Lens, rate: float = 0.0) -> Features | None:
+        """
+        Take the tracks of the next image; returns what to send of it, if anything.
+
+        stamp: of the image [ns], later than the one before.
+        rate: most messages a second [Hz]; 0: one for every image.
+        VINS-Mono gets nothing of the first image and only tracks seen more than once.
+        """
+        first, step = self._stamp is None, stamp - (self._stamp or 0)
+        directions = lens.undistort(tracks.x, tracks.y)
+        velocities = np.zeros_like(directions)
+        if not first:
+            _, now, before = np.intersect1d(tracks.key, self._keys, True, return_indices=True)
+            velocities[now] = (directions[now] - self._directions[before]) / (step / SECOND)
+        velocities[~np.isfinite(velocities)] = 0
+        order = np.argsort(tracks.key)
+        self._stamp = stamp
+        self._keys, self._directions = tracks.key[order], directions[order]
+        if not self._is_due(stamp, 0 if first else step, rate):
+            return None
+        mono = self.style == 'vins_mono'
+        if mono and first:
+            return None
+        usable = np.isfinite(directions).all(axis=1)
+        if mono:
+            usable &= tracks.age > 1
+        rows = np.flatnonzero(usable)
+        chosen, ids = self._ids.assign(tracks.key[rows])
+        rows = rows[chosen]
+        pixels = np.stack([tracks.x[rows], tracks.y[rows]], axis=1)
+        return Features(ids, pixels, directions[rows], velocities[rows])
+
+    def _is_due(self, stamp: int, step: int, rate: float) -> bool:
+        """Whether this image is the nearest to the time of the next message."""
+        if rate <= 0:
+            self._due = None
+            return True
+        period = round(SECOND / rate)
+        if self._due is None:
+            self._due = stamp
+        if stamp + step // 2 < self._due:
+            return False
+        self._due = max(self._due + period, stamp + period // 2)
+        return True
+
+
+def feature_message(
+    header: Header, features: Features, style: str, cameras: int = 1, camera: int = 0
+) -> PointCloud:
+    """
+    Message of the features that camera number `camera` saw in an image with this header.
+
+    VINS-Fusion tells of six channels, but reads nine as soon as there are six: the last three,
+    the point's true place, are 0. VINS-Mono's has id * cameras + camera, and "world" as frame.
+    """
+    n = len(features.id)
+    common = [*features.pixel.T, *features.velocity.T]
+    if style == 'vins_mono':
+        header = Header(stamp=header.stamp, frame_id='world')
+        names, rows = MONO_CHANNELS, [features.id * cameras + camera, *common]
+    else:
+        zeros = np.zeros(n)
+        names = FUSION_CHANNELS
+        rows = [features.id, np.full(n, camera), *common, zeros, zeros, zeros]
+    return PointCloud(
+        header=header,
+        # the message has no other form than an object a point
+        points=[Point32(x=x, y=y, z=1.0) for x, y in features.direction.tolist()],
+        channels=[
+            ChannelFloat32(name=name, values=float_array(row))
+            for name, row in zip(names, rows, strict=True)
+        ],
+    )
