@@ -91,7 +91,11 @@ class LibrknnRuntime:
         check_array('image', image, self.input.shape[2:], np.dtype(np.uint8))
         if descriptors is not None:
             check_array(
-                'descriptors', descriptors, self.descriptors.shape[1:], self.descriptors.dtype
+                'descriptors',
+                descriptors,
+                self.descriptors.shape[1:],
+                self.descriptors.dtype,
+                writable=True,
             )
         with self._ownership.admitted():
             self._run(image, descriptors)

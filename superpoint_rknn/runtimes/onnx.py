@@ -116,7 +116,7 @@ class OnnxRuntime:
         binding = self._logits_alone
         if descriptors is not None:
             spec = self.descriptors
-            check_array('descriptors', descriptors, spec.shape[1:], spec.dtype)
+            check_array('descriptors', descriptors, spec.shape[1:], spec.dtype, writable=True)
             binding = self._with_descriptors
             _bind_output(binding, spec, descriptors)
         was_set = time.perf_counter()

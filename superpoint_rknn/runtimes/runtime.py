@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from superpoint_rknn.features.quantization import (
     input_table,
     is_identity,
 )
+
+log = logging.getLogger(__name__)
 
 SAME_NPU = {'rk3566': 'rk3568'}  # chips that run what is converted for another
 CELL = 8  # [px] side of the square that one element of the outputs describes
@@ -86,10 +89,12 @@ def read_card(path: Path) -> dict:
         return {}
     try:
         content = json.loads(card.read_text(encoding='utf-8'))
-    except ValueError as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise ModelError(f'{card}: not a model card: {error}') from error
-    if not isinstance(content, dict):
-        raise ModelError(f'{card}: not a model card: a JSON object is expected')
+    if not isinstance(content, dict) or not isinstance(content.get('input', {}), dict):
+        raise ModelError(
+            f'{card}: not a model card: a JSON object with an object "input" expected'
+        )
     return content
 
 
@@ -104,12 +109,15 @@ def resolve_normalisation(
     Raises ModelError if neither tells, or the card holds no numbers.
     """
     stated = read_card(path).get('input', {})
+    mean = stated.get('mean', 0.0) if mean is None else mean
+    std = stated.get('std') if std is None else std
+    for name, value in (('mean', mean), ('std', std)):
+        if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
+            raise ModelError(f'{path}: input: {name} {value!r} is not a number')
     try:
-        mean = float(stated.get('mean', 0.0) if mean is None else mean)
-        std = stated.get('std') if std is None else std
-        return mean, default_std(quantization) if std is None else float(std)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ModelError(f'{path}: input: {error}') from error
+        return float(mean), default_std(quantization) if std is None else float(std)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ModelError(f'{path}: input: mean {mean!r:.40}, std {std!r:.40}: {error}') from error
 
 
 def resolve_input_table(
@@ -153,12 +161,21 @@ def check_tensors(image: TensorSpec, logits: TensorSpec, descriptors: TensorSpec
         )
 
 
-def check_array(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Raise ValueError unless an array is C-contiguous, of this shape and dtype."""
+def check_array(
+    name: str,
+    array: np.ndarray,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    *,
+    writable: bool = False,
+) -> None:
+    """Raise ValueError unless an array is C-contiguous, of this shape and dtype, and writable."""
     if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
         raise ValueError(
             f'{name}: {array.shape} {array.dtype}, expected contiguous {shape} {dtype}'
         )
+    if writable and not array.flags.writeable:
+        raise ValueError(f'{name}: a read-only array can not receive an output')
 
 
 def shipped_models() -> Path:
@@ -222,9 +239,24 @@ def open_runtime(
             return LibrknnRuntime(
                 path, **options, zero_copy=zero_copy, core_mask=core_mask or None
             )
-        except EngineError:
+        except EngineError as error:
             if runtime == 'librknn' or importlib.util.find_spec('rknnlite') is None:
                 raise
+            return _open_fallback(path, options, error)
     from superpoint_rknn.runtimes.rknnlite import RknnliteRuntime
 
     return RknnliteRuntime(path, **options)
+
+
+def _open_fallback(path: Path, options: dict, reason: EngineError) -> Runtime:
+    """Open a model by rknnlite, since the C library can't for a reason; tell both."""
+    from superpoint_rknn.runtimes.rknnlite import RknnliteRuntime
+
+    try:
+        runtime = RknnliteRuntime(path, **options)
+    except (EngineError, ModelError) as error:
+        raise EngineError(f'{reason}; nor does rknnlite serve: {error}') from error
+    log.warning(
+        '%s; rknnlite is used instead: slower, without raw outputs, zero copy or core mask', reason
+    )
+    return runtime

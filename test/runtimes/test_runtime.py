@@ -1,0 +1,126 @@
+"""Opening models: cards, tables and the choice of an engine."""
+
+import sys
+
+import numpy as np
+import pytest
+from rknn_standin import MODEL, Standin
+
+from superpoint_rknn.features.quantization import Quantization
+from superpoint_rknn.runtimes import librknn
+from superpoint_rknn.runtimes.runtime import (
+    EngineError,
+    ModelError,
+    check_array,
+    default_model,
+    open_runtime,
+    read_card,
+    resolve_input_table,
+)
+
+BYTES = Quantization(1.0, 0, np.dtype(np.uint8))
+
+
+def with_card(tmp_path, text):
+    (tmp_path / 'net.json').write_text(text)
+    return tmp_path / 'net.rknn'
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '[' * 100_000,
+        'no json',
+        '[1, 2]',
+        '{"input": null}',
+        '{"input": []}',
+        '{"input": {"mean": true}}',
+        '{"input": {"std": "255"}}',
+        '{"input": {"std": 0}}',
+        f'{{"input": {{"mean": 1{"0" * 400}}}}}',
+        '{"input": {"std": 7}}',
+    ],
+)
+def test_a_bad_card_is_refused_by_name(tmp_path, text):
+    with pytest.raises(ModelError, match=r'net\.(json|rknn)'):
+        resolve_input_table(with_card(tmp_path, text), BYTES, None, None)
+
+
+def test_a_card_says_how_the_input_is_normalised(tmp_path):
+    path = with_card(tmp_path, '{"input": {"mean": 0, "std": 1}}')
+    assert resolve_input_table(path, BYTES, None, None) is None
+    signed = Quantization(1.0, -128, np.dtype(np.int8))
+    table = resolve_input_table(path, signed, None, None)
+    assert np.array_equal(table.view(np.uint8), np.arange(256) ^ 0x80)
+
+
+def test_no_card_is_no_error(tmp_path):
+    assert read_card(tmp_path / 'net.rknn') == {}
+
+
+def test_outputs_go_to_writable_arrays_alone():
+    array = np.frombuffer(bytes(6), np.uint8).reshape(2, 3)
+    check_array('image', array, (2, 3), np.dtype(np.uint8))
+    with pytest.raises(ValueError, match='descriptors: a read-only array'):
+        check_array('descriptors', array, (2, 3), np.dtype(np.uint8), writable=True)
+
+
+@pytest.mark.parametrize('soc', ['rv1126b', 'rk3588', 'rk3568', 'rk3576'])
+def test_every_chip_with_a_shipped_network_gets_its_own(soc):
+    assert default_model(soc).name == f'superpoint_400x640_{soc}.rknn'
+
+
+def test_other_chips_get_what_serves_them():
+    assert default_model('rk3566').name == 'superpoint_400x640_rk3568.rknn'
+    for soc in ('rv1126', None):
+        assert default_model(soc).name == 'superpoint_400x640_u8.onnx'
+
+
+@pytest.mark.parametrize(
+    ('name', 'runtime', 'error'),
+    [
+        ('missing.onnx', 'auto', 'no such file'),
+        ('net.bin', 'auto', 'suffix'),
+        ('net.rknn', 'onnx', 'suffix'),
+    ],
+)
+def test_a_model_that_no_engine_takes_is_refused(tmp_path, name, runtime, error):
+    if name != 'missing.onnx':
+        (tmp_path / name).write_bytes(b'x')
+    with pytest.raises(ModelError, match=error):
+        open_runtime(tmp_path / name, runtime)
+
+
+@pytest.fixture
+def broken_npu(monkeypatch, standin_libraries, tmp_path):
+    """A stand-in whose NPU is absent, found as the board's library; a model; rknnlite's place."""
+    standin = Standin(2, standin_libraries[2])
+    standin.fail('rknn_init', -3)
+    library = librknn.find_library(standin.path)
+    monkeypatch.setattr(librknn, 'find_library', lambda path: library)
+    model = tmp_path / 'superpoint.rknn'
+    model.write_bytes(MODEL)
+    yield model
+    standin.reset()
+
+
+def test_where_neither_library_nor_rknnlite_serves_both_reasons_are_told(
+    broken_npu, monkeypatch, tmp_path
+):
+    package = tmp_path / 'site' / 'rknnlite'
+    package.mkdir(parents=True)
+    (package / '__init__.py').write_text('')
+    (package / 'api.py').write_text('raise ImportError("libpython3.8 is missing")')
+    monkeypatch.syspath_prepend(str(package.parent))
+    with pytest.raises(EngineError) as caught:
+        open_runtime(broken_npu)
+    assert 'RKNN_ERR_DEVICE_UNAVAILABLE (-3)' in str(caught.value)
+    assert 'libpython3.8 is missing' in str(caught.value)
+    for name in [name for name in sys.modules if name.split('.')[0] == 'rknnlite']:
+        del sys.modules[name]
+
+
+def test_librknn_asked_for_by_name_is_not_replaced(broken_npu):
+    with pytest.raises(EngineError, match='DEVICE_UNAVAILABLE') as caught:
+        open_runtime(broken_npu, 'librknn')
+    assert 'rknnlite' not in str(caught.value)
