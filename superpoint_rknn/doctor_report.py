@@ -5,20 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 
-def render(report: dict[str, Any]) -> str:
-    """The report as text, a label and a finding a line."""
-    board, runtime, inference = report['board'], report['runtime'], report['inference']
-    lines = [('system', ', '.join(f'{k} {v}' for k, v in report['system'].items()))]
-    found = {
-        'board': board['model'] or 'no device tree',
-        'chip': board['soc'] or 'not Rockchip',
-        'NPU driver': board['npu_driver'] or 'none',
-        'rknnlite': 'installed' if board['rknnlite'] else 'not installed',
-    }
-    lines += found.items()
+def machine_text(report: dict[str, Any]) -> str:
+    """What is known of the machine, a label and a finding a line."""
+    board = report['board']
+    lines = [
+        ('system', ', '.join(f'{k} {v}' for k, v in report['system'].items())),
+        ('board', board['model'] or 'no device tree'),
+        ('chip', board['soc'] or 'not Rockchip'),
+        ('NPU driver', board['npu_driver'] or 'none'),
+        ('rknnlite', 'installed' if board['rknnlite'] else 'not installed'),
+    ]
     for probe in board['libraries']:
         usable = f'generation {probe["generation"]}, version {probe["version"] or "unknown"}'
         lines.append(('library', probe['reason'] or f'{probe["path"]}: {usable}'))
+    return _text(lines)
+
+
+def trial_text(report: dict[str, Any]) -> str:
+    """What the engine did, and what to do about it."""
+    runtime, inference = report['runtime'], report['inference']
+    lines = []
     if runtime:
         lines.append(('engine', runtime['engine']))
         lines.append(('model', f'{runtime["model"]} ({runtime["path"]})'))
@@ -30,7 +36,10 @@ def render(report: dict[str, Any]) -> str:
         low, high = inference['descriptor_range']
         result = f'{inference["keypoints"]} keypoints; raw descriptors {low:g} to {high:g}'
         lines.append(('result', f'{result}; {inference["rss_mb"]} MB resident'))
-    lines += [('advice', text) for text in report['advice']]
+    return _text(lines + [('advice', text) for text in report['advice']])
+
+
+def _text(lines: list[tuple[str, str]]) -> str:
     return '\n'.join(f'{label:12} {text}' for label, text in lines)
 
 

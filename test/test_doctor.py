@@ -1,20 +1,89 @@
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from rknn_standin import MODEL, build
 
 from superpoint_rknn.runtimes.runtime import default_model, open_runtime
 
+STANDIN = Path(__file__).parent / 'rknn_standin' / 'run_on_standin.py'
 
-def doctor(*arguments):
+
+def doctor(*arguments, program=('-m', 'superpoint_rknn.cli', 'doctor'), library=None):
+    environment = dict(os.environ)
+    if library is not None:  # the loader finds the stand-in where a board's library would be
+        folders = [str(library.parent), environment.get('LD_LIBRARY_PATH', '')]
+        environment['LD_LIBRARY_PATH'] = os.pathsep.join(folders)
     return subprocess.run(
-        [sys.executable, '-m', 'superpoint_rknn.cli', 'doctor', *map(str, arguments)],
+        [sys.executable, *map(str, program), *map(str, arguments)],
         capture_output=True,
         text=True,
+        env=environment,
+        timeout=120,
     )
+
+
+@pytest.fixture(scope='module')
+def libraries(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('standin')
+    return {generation: build(generation, folder) for generation in (1, 2)}
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / 'superpoint.rknn'
+    path.write_bytes(MODEL)
+    return path
+
+
+def on_standin(libraries, generation, *orders):
+    library = libraries[generation]
+    return {
+        'program': (STANDIN, 'superpoint_rknn.cli', library, generation, *orders, '--', 'doctor'),
+        'library': library,
+    }
+
+
+@pytest.mark.parametrize(
+    ('generation', 'table'), [(1, 'identity'), (2, 'x ^ 0x80, one look-up a pixel')]
+)
+def test_on_an_npu_it_tells_library_tensors_and_stages(libraries, model, generation, table):
+    result = doctor('--model', model, **on_standin(libraries, generation))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f'generation {generation}' in result.stdout
+    assert f'input table  {table}' in result.stdout
+    for stage in ('inputs_set', 'run', 'outputs_get', 'decode', 'describe'):
+        assert stage in result.stdout
+    assert 'violations: none' in result.stdout
+
+
+def test_the_slow_way_is_told_as_such(libraries, model):
+    result = doctor('--model', model, '--pass-through', 'false', **on_standin(libraries, 2))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert 'input table  none: the engine normalises and quantises' in result.stdout
+
+
+def test_an_npu_error_is_told_with_cause_and_remedy(libraries, model):
+    result = doctor('--model', model, **on_standin(libraries, 1, 'fail:rknn_init:-3:1'))
+    assert result.returncode == 1
+    assert 'RKNN_ERR_DEVICE_UNAVAILABLE (-3)' in result.stdout
+    assert 'load the NPU driver' in result.stdout
+
+
+def test_a_hanging_npu_is_told_and_left_behind(libraries, model, tmp_path):
+    report = tmp_path / 'report.json'
+    result = doctor(
+        *('--model', model, '--timeout', 8, '--json', report),
+        **on_standin(libraries, 2, 'hang:rknn_run'),
+    )
+    assert result.returncode == 1
+    assert 'has not answered for 8 s (inference)' in result.stdout
+    assert json.loads(report.read_text())['runtime']['tensors'][2]['dtype'] == 'int8'
 
 
 def test_on_a_pc_it_says_so_and_checks_the_cpu_runtime(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from rknn_standin import MODEL, build
 from ros_graph import Graph, Rig
 
-SCRIPT = Path(__file__).with_name('standin_node.py')
+SCRIPT = Path(__file__).parents[1] / 'rknn_standin' / 'run_on_standin.py'
 
 
 @pytest.fixture(scope='module')
@@ -24,7 +24,7 @@ def model(tmp_path):
 
 
 def arguments(library, generation, *orders):
-    return [SCRIPT, library, generation, *orders, '--']
+    return [SCRIPT, 'superpoint_rknn.nodes.superpoint_node', library, generation, *orders, '--']
 
 
 def path_to(library):

@@ -76,6 +76,46 @@ def test_a_moving_photo_through_both_nodes_keeps_its_ids_and_stamps(graph, photo
     assert rig.restarts == []
 
 
+def test_after_a_hand_before_the_lens_the_ids_return_but_not_in_features(graph, photo):
+    """By the real network's descriptors, which come some images late."""
+    rig = TrackerRig(graph)
+    graph.start(**{'descriptors.rate': 20.0})
+    graph.wait(lambda: graph.node.count_publishers('keypoints'), 'superpoint')
+    given = {'feature.format': 'vins_fusion', 'keypoints_wait': 5.0}
+    rig.start(photo, calibration(), detector=False, **given)
+
+    def described(number):
+        return rig.diagnostics and int(rig.counts()['descriptors']) >= number
+
+    graph.wait(lambda: rig.track(photo, calibration()) and described(1), 'descriptors')
+    before = int(rig.counts()['descriptors'])
+    graph.wait(
+        lambda: rig.track(photo, calibration()) and described(before + 2), 'descriptors of all'
+    )
+    _, last = rig.track(photo, calibration())
+    _, dark = rig.track(np.zeros_like(photo), calibration())
+    assert len(dark.id) == 0
+    view, _ = turned(photo, [0.01, 0.02, 0.05])
+    _, new = rig.track(view, calibration())
+    assert not set(new.id) & set(last.id)
+
+    def recognised():
+        _, tracks = rig.track(view, calibration())
+        return len(set(tracks.id) & set(last.id)) > 0.5 * len(last.id)
+
+    graph.wait(recognised, 'the ids to return')
+    tracks = rig.tracks[-1]
+    back = set(tracks.id) & set(last.id)
+    ages = dict(zip(tracks.id, tracks.age, strict=True))
+    old = dict(zip(last.id, last.age, strict=True))
+    gap = {ages[i] - old[i] for i in back}
+    assert len(gap) == 1  # all aged by as many images
+    assert gap.pop() >= 3
+    stamp = nanoseconds(tracks)
+    graph.wait(lambda: nanoseconds(rig.features[-1]) == stamp, 'features')
+    assert not set(directions(rig.features[-1])) & set(last.id)
+
+
 def test_every_image_is_tracked_also_without_keypoints(graph, photo):
     rig = TrackerRig(graph)
     rig.start(photo, keypoints_wait=0.05)

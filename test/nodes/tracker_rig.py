@@ -35,8 +35,13 @@ class TrackerRig:
         self.tracks = graph.collect(Keypoints, 'tracks')
         self.features = graph.collect(PointCloud, 'feature')
         self.restarts = graph.collect(Bool, 'restart')
-        self.diagnostics = graph.collect(DiagnosticArray, '/diagnostics')
+        self.diagnostics = []  # the tracker's own
+        graph.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_status, RELIABLE)
         self.stamp = 10**9  # [ns]
+
+    def _on_status(self, message):
+        if message.status[0].name.startswith('/tracker'):
+            self.diagnostics.append(message)
 
     def start(self, image, calibration=None, detector=True, **parameters):
         """Start the tracker; send an image until tracks come back, all topics being connected."""

@@ -1,22 +1,21 @@
 """
-The superpoint node on a stand-in for Rockchip's library, which computes what the CPU runtime does.
+Any program of the package on a stand-in for Rockchip's library that computes as the CPU does.
 
-usage: standin_node.py LIBRARY GENERATION [fail:FUNCTION:CODE:TIMES | hang:FUNCTION]... -- ROS ARGS
+usage: run_on_standin.py MODULE LIBRARY GENERATION [ORDER]... -- ARGUMENTS OF MODULE.main
+order: fail:FUNCTION:CODE:TIMES or hang:FUNCTION
 """
 
 import sys
+from importlib import import_module
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / 'rknn_standin'))
 
 from rknn_standin import Standin
 
-from superpoint_rknn.nodes.superpoint_node import main
 from superpoint_rknn.runtimes.onnx import OnnxRuntime
 from superpoint_rknn.runtimes.runtime import default_model
 
 separator = sys.argv.index('--')
-library, generation, *orders = sys.argv[1:separator]
+module, library, generation, *orders = sys.argv[1:separator]
 standin = Standin(int(generation), Path(library))
 standin.play(OnnxRuntime(default_model(None)))
 for order in orders:
@@ -25,7 +24,7 @@ for order in orders:
         standin.fail(function, *map(int, numbers))
     else:
         standin.hang(function, True)
-code = main(sys.argv[separator + 1 :])
+code = import_module(module).main(sys.argv[separator + 1 :])
 violations = standin.violations()
 print(f'violations: {violations or "none"}')
 sys.exit(code)

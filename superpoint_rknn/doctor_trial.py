@@ -1,0 +1,144 @@
+"""One network on one engine, tried for the doctor in a thread that may be left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superpoint_rknn.extractor import Detection, Extractor
+from superpoint_rknn.runtimes.runtime import Runtime, TensorSpec, resolve_normalisation
+
+IMAGES = 3  # the first is slower than the rest; the last one is reported
+
+
+class Trial(threading.Thread):
+    """
+    Opens an engine, runs an image, closes the engine.
+
+    A vendor's library may hang: `join(timeout)`, then look at `is_alive()` and `stage`.
+    path, open_runtime: the model, and what opens it. image: (height, width) uint8 grey, or None
+    for a drawn one.
+    """
+
+    def __init__(self, path: Path, open_runtime: Callable[[], Runtime], image: np.ndarray | None):
+        super().__init__(name='doctor_trial', daemon=True)
+        self.stage = 'opening the model'
+        self.runtime: dict[str, Any] | None = None  # engine, model, tensors
+        self.inference: dict[str, Any] | None = None  # stage times, keypoints
+        self.recorded: dict[str, np.ndarray] | None = None  # image, logits, descriptors
+        self.advice: list[str] = []
+        self._path = path
+        self._open_runtime = open_runtime
+        self._image = image
+
+    def run(self) -> None:
+        try:
+            runtime = self._open_runtime()
+        except Exception as error:  # whatever it is, it is what the doctor is asked for
+            self.advice.append(str(error))
+            return
+        try:
+            self.runtime = _describe(runtime, self._path)
+            self.stage = 'inference'
+            self._infer(runtime)
+        except Exception as error:
+            self.advice.append(f'inference failed: {error}')
+        finally:
+            self.stage = 'closing the engine'
+            runtime.close()
+
+    def _infer(self, runtime: Runtime) -> None:
+        extractor = Extractor(runtime)
+        grey = _drawn(*extractor.network_size) if self._image is None else self._image
+        raw = extractor.new_raw()
+        for _ in range(IMAGES):
+            detection = extractor.detect(grey, raw)
+        start = time.perf_counter()
+        extractor.describe(detection)
+        stages = extractor.stages_ms | {'describe': 1e3 * (time.perf_counter() - start)}
+        image = extractor.network_image(grey)
+        self.recorded = {
+            'image': image,
+            'logits': runtime.infer(image, raw).copy(),
+            'descriptors': raw,
+        }
+        self._judge(detection)
+        self.inference = {
+            'stages_ms': {stage: round(duration, 3) for stage, duration in stages.items()},
+            'keypoints': len(detection.keypoints),
+            'descriptor_range': [raw.min().item(), raw.max().item()],
+            'rss_mb': _resident_megabytes(),
+        }
+
+    def _judge(self, detection: Detection) -> None:
+        if len(detection.keypoints) == 0:
+            self.advice.append(
+                'no keypoints were found: the input may be normalised wrongly (input.mean, '
+                'input.std), or the model is not a SuperPoint with raw logits'
+            )
+        if detection.raw.min() == detection.raw.max():
+            self.advice.append(
+                'the descriptor map is constant: the model or its quantisation is broken'
+            )
+
+
+def _drawn(height: int, width: int) -> np.ndarray:
+    """Image with corners of every grey value, for machines without a picture at hand."""
+    side = 24
+    tiles = np.random.default_rng(0).integers(
+        0, 256, (height // side + 1, width // side + 1), np.uint8
+    )
+    return np.ascontiguousarray(np.kron(tiles, np.ones((side, side), np.uint8))[:height, :width])
+
+
+def _describe(runtime: Runtime, path: Path) -> dict[str, Any]:
+    return {
+        'engine': runtime.name,
+        'model': runtime.model,
+        'path': str(path),
+        'pass_through': getattr(runtime, 'pass_through', None),
+        'input_table': _input_table(runtime, path),
+        'tensors': [_tensor(t) for t in (runtime.input, runtime.logits, runtime.descriptors)],
+    }
+
+
+def _input_table(runtime: Runtime, path: Path) -> str:
+    """What an image's bytes go through, and why."""
+    quantization = runtime.input.quantization
+    if quantization is None or getattr(runtime, 'pass_through', True) is False:
+        return 'none: the engine normalises and quantises'
+    mean, std = resolve_normalisation(path, quantization, None, None)
+    why = (
+        f'(x - {mean:g}) / {std:g} / scale {quantization.scale:g} + zero point '
+        f'{quantization.zero_point}'
+    )
+    if runtime.input_table is None:
+        return f"identity: the image's bytes are the input, since x = {why}"
+    flipped = np.array_equal(runtime.input_table.view(np.uint8), np.arange(256) ^ 0x80)
+    return f'{"x ^ 0x80" if flipped else "not the identity"}, one look-up a pixel: {why}'
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    quantization = spec.quantization
+    return {
+        'name': spec.name,
+        'shape': list(spec.shape),
+        'dtype': str(spec.dtype),
+        'scale': quantization.scale if quantization else None,
+        'zero_point': quantization.zero_point if quantization else None,
+    }
+
+
+def _resident_megabytes() -> float | None:
+    """Memory of this process [MB], where the kernel tells."""
+    try:
+        status = Path('/proc/self/status').read_text(encoding='ascii')
+    except OSError:
+        return None
+    lines = dict(line.split(':', 1) for line in status.splitlines() if ':' in line)
+    return round(int(lines['VmRSS'].split()[0]) / 1024, 1) if 'VmRSS' in lines else None
