@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -212,10 +214,14 @@ class LibrknnRuntime:
     def _destroy(self) -> None:
         context, data = self._context, self._data
         self._context = self._data = None
-        try:
-            if data is not None:
-                data.free()
+        with contextlib.ExitStack() as last_first:  # whatever fails, the rest is released
             if context is not None:
-                context.destroy()
+                last_first.callback(self._release, context.destroy)
+            if data is not None:
+                last_first.callback(self._release, data.free)
+
+    def _release(self, release: Callable[[], None]) -> None:
+        try:
+            release()
         except NpuError as error:  # it is gone, for good or bad; opening anew shows which
             log.warning('%s: not released cleanly: %s', self.model, error)

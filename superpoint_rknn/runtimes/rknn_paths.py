@@ -128,7 +128,9 @@ class SharedPath:
             self._logits = self._share_output(network.logits, np.dtype(np.float32))
             self._descriptors = self._share_output(network.descriptors, network.descriptors_dtype)
         except BaseException:
-            self.free()
+            # The first error is the one that explains.
+            with contextlib.suppress(NpuError):
+                self.free()
             raise
 
     def set_input(self, image: np.ndarray) -> None:
@@ -146,10 +148,20 @@ class SharedPath:
         return False
 
     def free(self) -> None:
-        """Free the memory; the context must be destroyed next."""
-        for mem in self._mems:
-            self._context.destroy_mem(mem)
-        self._mems.clear()
+        """
+        Free the memory; the context must be destroyed next.
+
+        Raises the first NpuError, after it tried to free all.
+        """
+        mems, self._mems = self._mems, []
+        first = None
+        for mem in mems:
+            try:
+                self._context.destroy_mem(mem)
+            except NpuError as error:
+                first = first or error
+        if first is not None:
+            raise first
 
     def _share_image(self, tensor: RknnTensor) -> np.ndarray:
         height, width = tensor.spec.shape[2:]

@@ -181,6 +181,27 @@ def test_a_context_that_can_not_be_destroyed_is_reported(standin, model, caplog)
     assert 'not released cleanly: rknn_destroy: RKNN_ERR_FAIL' in caplog.text
 
 
+@pytest.mark.parametrize('times', [1, 3])
+def test_memory_that_can_not_be_freed_keeps_nothing_else(standin2, model, caplog, times):
+    standin2.set_superpoint()
+    runtime = LibrknnRuntime(model, library=standin2.path, zero_copy=True)
+    standin2.fail('rknn_destroy_mem', -1, times)
+    runtime.close()
+    assert caplog.text.count('not released cleanly: rknn_destroy_mem: RKNN_ERR_FAIL') == 1
+    assert standin2.count('rknn_destroy_mem') == 3  # image, logits, descriptors
+    assert standin2.count('mems') == 0
+    assert standin2.count('contexts') == 0
+
+
+def test_the_reason_for_giving_up_zero_copy_outlives_the_clean_up(standin2, model, caplog):
+    standin2.set_superpoint()
+    standin2.fail('rknn_set_io_mem', -4)
+    standin2.fail('rknn_destroy_mem', -1)
+    LibrknnRuntime(model, library=standin2.path, zero_copy=True).close()
+    assert 'zero copy is given up, data is copied: rknn_set_io_mem' in caplog.text
+    assert standin2.count('contexts') == 0
+
+
 def in_thread(function):
     """Result or exception of `function`, run in a thread of its own."""
     results = []
