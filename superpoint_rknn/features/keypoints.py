@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from superpoint_rknn.features.contrast import highest_score, least_contrast
 from superpoint_rknn.features.image import Placement
 from superpoint_rknn.features.selection import nth_largest, spread, strongest_first
 from superpoint_rknn.features.subpixel import peak_shift
@@ -18,6 +18,8 @@ PIXELS = CELL * CELL
 # 2.4 times as many cells of highest contrast, and in 1.0 to 1.4 times as many of highest score.
 CELLS_TO_SCORE = 2.5
 CELLS_TO_SEARCH = 1.6
+# The weakest keypoint's score rarely falls further than this from one image to the next.
+STEADY = 0.8
 MOST_PARTS = 64  # of the grid, along each axis
 
 
@@ -52,8 +54,9 @@ class DetectorSettings:
         if not 0 <= self.threshold <= 1:
             raise ValueError(f'threshold: {self.threshold}, expected 0 to 1')
         for name, least in (('nms_radius', 0), ('max_keypoints', 1), ('border', 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f'{name}: {getattr(self, name)}, expected at least {least}')
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or value < least:
+                raise ValueError(f'{name}: {value}, expected a whole number, at least {least}')
         if len(self.grid) != 2 or not 1 <= min(self.grid) <= max(self.grid) <= MOST_PARTS:
             raise ValueError(
                 f'grid: {self.grid}, expected rows and columns, 1 to {MOST_PARTS} each'
@@ -81,6 +84,7 @@ class KeypointDetector:
         self._columns = np.empty((PIXELS + 1) * row.size, np.float32)
         self._ranks = np.zeros((height, width), np.uint16)  # zero between calls
         self._highest = np.empty_like(self._ranks)
+        self._expected = 0.0  # what the weakest of enough keypoints most likely exceeds
 
     def detect(
         self,
@@ -107,18 +111,24 @@ class KeypointDetector:
         peak = flat[:PIXELS].max(0)
         # What is weaker than the weakest point to keep has no part in the outcome. A guess at
         # that one's score saves most of the work; with too few points above it, guess lower.
-        wanted = settings.max_keypoints if settings.grid == (1, 1) else flat.size
+        wanted, expected = settings.max_keypoints, self._expected
+        if settings.grid != (1, 1):
+            wanted, expected = flat.size, 0.0
         if allowed is not None:
             wanted *= allowed.size / max(np.count_nonzero(allowed), 1)
         while True:
-            pixels, scores, cut = self._candidates(flat, peak, settings.threshold, wanted)
+            pixels, scores, cut = self._candidates(
+                flat, peak, settings.threshold, wanted, expected
+            )
             pixels, scores = self._local_maxima(pixels, scores, settings.nms_radius)
             pixels, scores = self._inside(pixels, scores, settings.border, allowed)
             if len(pixels) >= settings.max_keypoints or cut == settings.threshold:
                 break
-            wanted *= 4
+            wanted, expected = 4 * wanted, 0.0
         chosen = spread(pixels, settings.max_keypoints, settings.grid, self._size)
         pixels, scores = pixels[chosen], scores[chosen]
+        enough = len(pixels) == settings.max_keypoints
+        self._expected = STEADY * float(scores[-1]) if enough else 0.0
         y, x = self._coordinates(pixels)
         x, y = x.astype(np.float32), y.astype(np.float32)
         if settings.subpixel:
@@ -127,7 +137,7 @@ class KeypointDetector:
         return Keypoints(x, y, scores)
 
     def _candidates(
-        self, flat: np.ndarray, peak: np.ndarray, threshold: float, wanted: float
+        self, flat: np.ndarray, peak: np.ndarray, threshold: float, wanted: float, expected: float
     ) -> tuple[np.ndarray, np.ndarray, float]:
         """
         All pixels (flat indices) with a score above a cut, their scores, and the cut.
@@ -136,8 +146,11 @@ class KeypointDetector:
         wanted: keypoints that the cut, at or above the threshold, shall leave.
         """
         contrast = peak - flat[PIXELS]
-        cut = _raised(threshold, _sigmoid(nth_largest(contrast, CELLS_TO_SCORE * wanted)))
-        promising = contrast > _least_contrast(cut)
+        cut = _raised(threshold, highest_score(nth_largest(contrast, CELLS_TO_SCORE * wanted)))
+        if expected > cut:
+            likely = np.count_nonzero(contrast > least_contrast(expected))
+            cut = expected if likely >= CELLS_TO_SEARCH * wanted else cut
+        promising = contrast > least_contrast(cut)
         promising[:2] = True  # NumPy adds up a single column in another order than several
         cells = np.flatnonzero(promising)
         share = self._columns[: flat.shape[0] * cells.size].reshape(-1, cells.size)
@@ -231,18 +244,3 @@ def allowed_map(
 def _raised(threshold: float, guess: float) -> float:
     """The guess, where it is so far above the threshold that it saves more than it risks."""
     return guess if guess > 1.2 * threshold else threshold
-
-
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
-
-
-def _least_contrast(threshold: float) -> float:
-    """
-    Least (strongest logit - logit of "no point") of a cell with a score above the threshold.
-
-    A score's denominator holds at least its own term and that of "no point": the score is at most
-    sigmoid(contrast). The margin is far wider than what float32 rounds off.
-    """
-    lowest = threshold * (1 - 1e-4)
-    return math.log(lowest / (1 - lowest)) - 1e-4 if lowest else -math.inf
