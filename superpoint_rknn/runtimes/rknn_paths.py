@@ -179,7 +179,9 @@ class SharedPath:
         if dtype == np.float32:
             attr.type = TensorType.FLOAT32
         attr.size = tensor.elements * dtype.itemsize
-        values = self._share(attr, attr.size).view(dtype)
+        # The NPU may write rows or planes longer than those that are read.
+        memory = self._share(attr, max(attr.size, attr.size_with_stride))
+        values = memory[: attr.size].view(dtype)
         if tensor.nhwc:
             return values.reshape(height, width, channels).transpose(2, 0, 1)
         return values.reshape(channels, height, width)

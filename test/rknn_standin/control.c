@@ -113,12 +113,13 @@ static void give(uint8_t **to, const void *bytes, uint32_t size) {
 
 void standin_tensor(int is_output, uint32_t index, const char *name, uint32_t n_dims,
                     const uint32_t *dims, int fmt, int type, int qnt_type, int fl, int zp,
-                    float scale, uint32_t w_stride) {
+                    float scale, uint32_t w_stride, uint32_t size_with_stride) {
   struct tensor *tensor = tensor_of(is_output, index);
   uint32_t *n = is_output ? &world.n_output : &world.n_input;
   free(tensor->values);
   *tensor = (struct tensor){.n_dims = n_dims, .fmt = fmt, .type = type, .qnt_type = qnt_type,
-                            .fl = fl, .zp = zp, .scale = scale, .w_stride = w_stride};
+                            .fl = fl, .zp = zp, .scale = scale, .w_stride = w_stride,
+                            .size_with_stride = size_with_stride};
   snprintf(tensor->name, sizeof tensor->name, "%s", name);
   memcpy(tensor->dims, dims, n_dims * sizeof *dims);
   tensor->values = calloc(1, n_bytes(tensor));
@@ -154,8 +155,10 @@ void standin_last_input(void *bytes) {
 }
 
 /* What a tensor's attributes claim as its size, and what rknn_outputs_get says it wrote. */
-void standin_sizes(int is_output, uint32_t index, uint32_t claimed, uint32_t written) {
+void standin_sizes(int is_output, uint32_t index, uint32_t claimed, uint32_t elements,
+                   uint32_t written) {
   tensor_of(is_output, index)->claimed_size = claimed;
+  tensor_of(is_output, index)->claimed_elements = elements;
   tensor_of(is_output, index)->written_size = written;
 }
 

@@ -90,10 +90,12 @@ int rknn_set_io_mem(rknn_context handle, struct tensor_mem *public, struct tenso
   EXPECT(attr->pass_through == 0, ERR_OUTPUT, "rknn_set_io_mem: output with pass_through %d",
          attr->pass_through);
   EXPECT(attr->fmt == tensor->fmt, ERR_OUTPUT, "rknn_set_io_mem: output as fmt %d", attr->fmt);
+  fill_attr(tensor, attr->index, &own);
   uint32_t size = n_elements(tensor) * element_size(attr->type);
-  EXPECT(attr->size == size && mem->public.size == size, ERR_OUTPUT,
-         "rknn_set_io_mem: output size %u in %u bytes, expected %u", attr->size, mem->public.size,
-         size);
+  uint32_t least = size > own.size_with_stride ? size : own.size_with_stride;
+  EXPECT(attr->size == size && mem->public.size >= least, ERR_OUTPUT,
+         "rknn_set_io_mem: output size %u in %u bytes, expected %u in %u", attr->size,
+         mem->public.size, size, least);
   context->output_mem[attr->index] = mem;
   context->output_float[attr->index] = attr->type == FLOAT32;
   return leave(context, 0);

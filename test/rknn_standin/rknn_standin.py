@@ -53,6 +53,7 @@ class Tensor:
     zp: int = 0
     scale: float = 1.0
     w_stride: int = 0
+    size_with_stride: int = 0  # 0: what w_stride makes of the size
 
     @property
     def dtype(self) -> np.dtype:
@@ -187,8 +188,10 @@ class Standin:
     def set_normalisation(self, mean: float, std: float) -> None:
         self._functions.standin_normalisation(ctypes.c_double(mean), ctypes.c_double(std))
 
-    def set_sizes(self, is_output: bool, index: int, claimed: int = 0, written: int = 0) -> None:
-        self._functions.standin_sizes(is_output, index, claimed, written)
+    def set_sizes(
+        self, is_output: bool, index: int, claimed: int = 0, elements: int = 0, written: int = 0
+    ) -> None:
+        self._functions.standin_sizes(is_output, index, claimed, elements, written)
 
     def refuse_float(self) -> None:
         self._functions.standin_refuse_float(1)
@@ -227,4 +230,5 @@ class Standin:
             tensor.zp,
             ctypes.c_float(tensor.scale),
             tensor.w_stride,
+            tensor.size_with_stride,
         )

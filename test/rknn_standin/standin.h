@@ -71,7 +71,8 @@ struct tensor {
   int fmt, type, qnt_type, fl, zp;
   float scale;
   uint32_t w_stride;
-  uint32_t claimed_size; /* 0: the true one */
+  uint32_t size_with_stride; /* 0: what w_stride makes of the size */
+  uint32_t claimed_size, claimed_elements; /* 0: the true ones */
   uint32_t written_size; /* what rknn_outputs_get says it wrote; 0: the true one */
   uint8_t *values;       /* input: what reached the network; output: the answer */
 };

@@ -25,7 +25,7 @@ void fill_attr(const struct tensor *tensor, uint32_t index, struct tensor_attr *
   for (uint32_t i = 0; i < tensor->n_dims; i++)
     attr->dims[i] = tensor->dims[GENERATION == 1 ? tensor->n_dims - 1 - i : i];
   memcpy(attr->name, tensor->name, sizeof attr->name);
-  attr->n_elems = n_elements(tensor);
+  attr->n_elems = tensor->claimed_elements ? tensor->claimed_elements : n_elements(tensor);
   attr->size = tensor->claimed_size ? tensor->claimed_size : n_bytes(tensor);
   attr->fmt = tensor->fmt;
   attr->type = tensor->type;
@@ -37,7 +37,9 @@ void fill_attr(const struct tensor *tensor, uint32_t index, struct tensor_attr *
   uint32_t width = tensor->fmt == NHWC ? tensor->dims[2] : tensor->dims[3];
   attr->pass_through = 1; /* so that the opposite has to be said */
   attr->w_stride = tensor->w_stride;
-  attr->size_with_stride = tensor->w_stride ? attr->size / width * tensor->w_stride : attr->size;
+  attr->size_with_stride = tensor->size_with_stride ? tensor->size_with_stride
+                           : tensor->w_stride ? attr->size / width * tensor->w_stride
+                                              : attr->size;
 #endif
 }
 

@@ -161,13 +161,13 @@ def test_negative_zero_point(standin, open_model):
     assert open_model().descriptors.quantization.zero_point == -100
 
 
+def channels_last(tensor):
+    return replace(tensor, fmt=Format.NHWC, dims=tuple(tensor.dims[i] for i in (0, 2, 3, 1)))
+
+
 def test_outputs_in_channels_last_order(standin, open_model):
     standin.set_superpoint()
-    outputs = [
-        replace(tensor, fmt=Format.NHWC, dims=tuple(tensor.dims[i] for i in (0, 2, 3, 1)))
-        for tensor in standin.outputs
-    ]
-    standin.set_tensors(standin.inputs[0], *outputs)
+    standin.set_tensors(standin.inputs[0], *map(channels_last, standin.outputs))
     logits, raw = standin.answer_random()
     runtime = open_model()
     assert runtime.descriptors.shape == (1, 8, 2, 3)
@@ -237,24 +237,71 @@ def test_zero_copy_gives_the_same(standin2, model, caplog):
     assert standin2.count('contexts') == 0
 
 
-def input_as_logits(pixels, logits, descriptors):
+def test_zero_copy_of_outputs_in_longer_memory(standin2, model, caplog):
+    """The library asks for more than an output's size: 48 bytes in 64, 1560 in 2048."""
+    standin2.set_superpoint()
+    semi = replace(standin2.outputs[0], size_with_stride=2048)
+    desc = replace(standin2.outputs[1], size_with_stride=64)
+    standin2.set_tensors(standin2.inputs[0], semi, desc)
+    logits, raw = standin2.answer_random()
+    runtime = LibrknnRuntime(model, library=standin2.path, zero_copy=True)
+    assert runtime.zero_copy
+    assert caplog.text == ''
+    descriptors = new_descriptors(runtime)
+    np.testing.assert_array_equal(runtime.infer(IMAGE, descriptors), logits)
+    np.testing.assert_array_equal(descriptors, raw)
+    runtime.close()
+
+
+def test_zero_copy_of_outputs_in_channels_last_order(standin2, model):
+    standin2.set_superpoint()
+    standin2.set_tensors(standin2.inputs[0], *map(channels_last, standin2.outputs))
+    logits, raw = standin2.answer_random()
+    runtime = LibrknnRuntime(model, library=standin2.path, zero_copy=True)
+    assert runtime.zero_copy
+    descriptors = new_descriptors(runtime)
+    np.testing.assert_array_equal(runtime.infer(IMAGE, descriptors), logits.transpose(2, 0, 1))
+    np.testing.assert_array_equal(descriptors, raw.transpose(2, 0, 1))
+    runtime.close()
+
+
+def mean_as_logits(pixels, logits, descriptors):
     logits[:] = pixels.astype(np.float32).mean()
 
 
-def test_zero_copy_is_given_up_where_results_differ(standin2, model, caplog):
+def pixel_as_descriptors(pixels, logits, descriptors):
+    descriptors[:] = pixels[0, 0]
+
+
+@pytest.mark.parametrize('network', [mean_as_logits, pixel_as_descriptors])
+def test_zero_copy_is_given_up_where_results_differ(standin2, model, caplog, network):
     """The model normalises otherwise than the table: the NPU sees other bytes."""
     standin2.set_superpoint()
     standin2.set_normalisation(0, 2)
-    standin2.compute(input_as_logits)
+    standin2.compute(network)
     with caplog.at_level(logging.WARNING):
         runtime = LibrknnRuntime(model, library=standin2.path, zero_copy=True)
     assert 'its results differ' in caplog.text
     assert not runtime.zero_copy
-    expected = (IMAGE ^ 0x80).view(np.int8).astype(np.float16).mean(dtype=np.float32)
-    assert runtime.infer(IMAGE, None)[0, 0, 0] == pytest.approx(expected, rel=1e-3)
+    descriptors = new_descriptors(runtime)
+    logits = runtime.infer(IMAGE, descriptors)
+    pixels = (IMAGE ^ 0x80).view(np.int8)
+    if network is mean_as_logits:
+        assert logits[0, 0, 0] == pytest.approx(pixels.mean(), rel=1e-3)
+    else:
+        assert np.all(descriptors == pixels[0, 0])
     runtime.close()
     assert standin2.count('mems') == 0
     assert standin2.count('contexts') == 0
+
+
+def test_zero_copy_is_given_up_where_rows_would_overlap(standin2, model, caplog):
+    standin2.set_superpoint(w_stride=16)
+    runtime = LibrknnRuntime(model, library=standin2.path, zero_copy=True)
+    assert 'image: w_stride 16 is below width 24' in caplog.text
+    assert not runtime.zero_copy
+    runtime.close()
+    assert standin2.count('mems') == 0
 
 
 @pytest.mark.parametrize('function', ['rknn_create_mem', 'rknn_set_io_mem'])

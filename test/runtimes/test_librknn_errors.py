@@ -89,6 +89,16 @@ def wrong_size(standin):
     standin.set_sizes(True, 1, claimed=47)
 
 
+def wrong_number_of_elements(standin):
+    standin.set_sizes(True, 1, elements=49)
+
+
+def unknown_format(standin):
+    """NC1HWC2 of generation 2, say."""
+    semi = replace(standin.outputs[0], fmt=2)
+    standin.set_tensors(standin.inputs[0], semi, standin.outputs[1])
+
+
 @pytest.mark.parametrize(
     ('change', 'reason'),
     [
@@ -100,6 +110,8 @@ def wrong_size(standin):
         (impossible_scale, 'desc: scale: nan, expected a positive number'),
         (unknown_type, 'semi: element type 9 is not supported'),
         (wrong_size, 'desc: 48 elements in 47 bytes, expected 48 in 48'),
+        (wrong_number_of_elements, 'desc: 49 elements in 48 bytes, expected 48 in 48'),
+        (unknown_format, 'semi: memory format 2 is neither NCHW nor NHWC'),
     ],
 )
 def test_a_network_that_is_no_superpoint(standin, model, change, reason):
@@ -135,12 +147,20 @@ def test_an_output_that_only_the_library_could_convert(standin, model):
     runtime.close()
 
 
-def test_an_output_of_a_wrong_size(standin, model):
+@pytest.mark.parametrize(
+    ('index', 'reason'),
+    [
+        (0, 'semi: the library wrote 4 bytes, expected 1560'),
+        (1, 'desc: the library wrote 4 bytes, expected 48'),
+    ],
+)
+def test_an_output_of_a_wrong_size(standin, model, index, reason):
     standin.set_superpoint()
-    standin.set_sizes(True, 0, written=4)
+    standin.set_sizes(True, index, written=4)
     runtime = LibrknnRuntime(model, library=standin.path)
-    with pytest.raises(RuntimeError, match='semi: the library wrote 4 bytes, expected 1560'):
-        runtime.infer(IMAGE, None)
+    descriptors = np.zeros(runtime.descriptors.shape[1:], runtime.descriptors.dtype)
+    with pytest.raises(RuntimeError, match=reason):
+        runtime.infer(IMAGE, descriptors)
     runtime.close()
 
 
