@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +40,7 @@ class RknnTensor:
     @property
     def elements(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.spec.shape))
+        return math.prod(self.spec.shape)
 
 
 def read_tensor(abi: Abi, attr: ctypes.Structure) -> RknnTensor:
@@ -57,7 +58,7 @@ def read_tensor(abi: Abi, attr: ctypes.Structure) -> RknnTensor:
     if attr.type not in DTYPES:
         raise ModelError(f'{name}: element type {attr.type} is not supported')
     dtype = DTYPES[TensorType(attr.type)]
-    elements = int(np.prod(dims))
+    elements = math.prod(dims)
     if attr.n_elems != elements or attr.size != elements * dtype.itemsize:
         raise ModelError(
             f'{name}: {attr.n_elems} elements in {attr.size} bytes, expected {elements} in '
@@ -100,6 +101,7 @@ class OutputReader:
     Takes one output of the network to a caller's array.
 
     dtype: of the caller's array; the tensor's own type, or float32.
+    `size` is that of what the library writes [bytes].
     The library fills the array itself where it can. Where it can't (NHWC, or a refused conversion
     to float), it fills a buffer, from which `finish` converts.
     """
@@ -114,11 +116,6 @@ class OutputReader:
     def name(self) -> str:
         """Name of the tensor."""
         return self._tensor.spec.name
-
-    @property
-    def size(self) -> int:
-        """Size of what the library writes [bytes]."""
-        return self._tensor.elements * self._element.itemsize
 
     @property
     def has_native(self) -> bool:
@@ -151,10 +148,11 @@ class OutputReader:
             quantization.dequantize(source, out=target)
 
     def _set_buffer(self) -> None:
-        self._element = np.dtype(np.float32) if self._want_float else self._tensor.spec.dtype
+        element = np.dtype(np.float32) if self._want_float else self._tensor.spec.dtype
+        self.size = self._tensor.elements * element.itemsize
         self._buffer = None
-        if self._tensor.nhwc or self._element != self._dtype:
+        if self._tensor.nhwc or element != self._dtype:
             channels, height, width = self._tensor.spec.shape[1:]
             hwc = (height, width, channels)
             shape = hwc if self._tensor.nhwc else (channels, height, width)
-            self._buffer = np.empty(shape, self._element)
+            self._buffer = np.empty(shape, element)
