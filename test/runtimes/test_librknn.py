@@ -10,6 +10,7 @@ from rknn_standin import Tensor
 from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.runtimes.librknn import LibrknnRuntime
 from superpoint_rknn.runtimes.rknn_abi import CoreMask, Format, Quantized, TensorType
+from superpoint_rknn.runtimes.rknn_errors import NpuError
 from superpoint_rknn.runtimes.runtime import EngineError, ModelError
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)
@@ -79,6 +80,18 @@ def test_input_goes_through_the_table_of_mean_and_std(standin, open_model):
     runtime = open_model(mean=0, std=1)
     image = np.full((16, 24), 255, np.uint8)
     standin.expect_input(np.full((16, 24), 212, np.uint8))
+    runtime.infer(image, None)
+
+
+def test_a_table_close_to_the_usual_one_of_signed_inputs(standin, open_model):
+    """Mean 1: 0 and 1 both become -128, and 255 becomes 126."""
+    standin.set_superpoint(type=TensorType.INT8, zp=-128)
+    runtime = open_model(mean=1, std=1)
+    image = np.zeros((16, 24), np.uint8)
+    image[0, :4] = 0, 1, 2, 255
+    expected = np.full((16, 24), -128, np.int8)
+    expected[0, :4] = -128, -128, -127, 126
+    standin.expect_input(expected)
     runtime.infer(image, None)
 
 
@@ -190,7 +203,7 @@ def test_descriptors_of_real_numbers_are_float(standin, open_model):
 
 
 @pytest.mark.parametrize('dtype', [TensorType.FLOAT16, TensorType.UINT8])
-def test_a_library_that_will_not_convert_to_float(standin, open_model, dtype):
+def test_a_library_that_will_not_convert_to_float(standin, open_model, caplog, dtype):
     standin.set_superpoint()
     quantization = {} if dtype == TensorType.FLOAT16 else {'qnt_type': Quantized.DFP, 'fl': 2}
     semi = Tensor('semi', standin.outputs[0].dims, dtype, **quantization)
@@ -203,6 +216,24 @@ def test_a_library_that_will_not_convert_to_float(standin, open_model, dtype):
     for _ in range(2):
         np.testing.assert_array_equal(runtime.infer(IMAGE, descriptors), expected)
         np.testing.assert_array_equal(descriptors, raw)
+    reason = 'RKNN_ERR_PARAM_INVALID (-5)'
+    assert caplog.text.count(reason) == 1
+    assert 'outputs are fetched in their own types from now on' in caplog.text
+    assert standin.count('rknn_outputs_get') == 3  # one refused
+
+
+@pytest.mark.parametrize('code', [-5, -9])
+def test_an_error_after_a_good_fetch_does_not_end_conversion(standin, open_model, caplog, code):
+    standin.set_superpoint()
+    logits, _ = standin.answer_random()
+    runtime = open_model()
+    runtime.infer(IMAGE, None)
+    standin.fail('rknn_outputs_get', code)
+    with pytest.raises(NpuError, match=rf'rknn_outputs_get: .* \({code}\)'):
+        runtime.infer(IMAGE, None)
+    assert caplog.text == ''
+    np.testing.assert_array_equal(runtime.infer(IMAGE, None), logits)
+    assert standin.count('rknn_outputs_get') == 3
 
 
 def test_cores_are_chosen_where_there_are_several(standin, open_model):
