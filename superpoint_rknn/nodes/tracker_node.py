@@ -124,7 +124,10 @@ class TrackerNode(LifecycleNode):
                 f'{self.get_fully_qualified_name()}: camera',
                 camera.accounting,
                 {'tracks': 'published', 'feature': 'features', 'descriptors': 'descriptors'},
-                {'alive': camera.alive, **camera.tracker.counts},
+                {
+                    'tracks_alive': camera.alive,
+                    **{f'tracks_{what}': n for what, n in camera.tracker.counts.items()},
+                },
             )
         ]
         self._diagnostics.publish(message)

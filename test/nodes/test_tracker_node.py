@@ -154,6 +154,8 @@ def test_what_is_wrong_is_told_and_the_next_good_image_served(graph, photo):
     graph.wait(lambda: rig.diagnostics and rig.counts()['failed'] == '2', 'two failed images')
     counts = {k: int(v) for k, v in rig.counts().items() if v.isdigit()}
     assert counts['received'] == counts['published'] + counts['dropped'] + counts['failed']
+    assert counts['tracks_alive'] == len(rig.tracks[-1].id)
+    assert counts['tracks_born'] - counts['tracks_lost'] == counts['tracks_alive']
     assert 'nonsense' in log()
     assert rig.features == []
     graph.wait(
