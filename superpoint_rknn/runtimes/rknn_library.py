@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,16 +54,21 @@ def load_library(path: str | Path) -> RknnLibrary:
         functions = ctypes.CDLL(str(path))
     except OSError as error:
         raise EngineError(str(error)) from error
-    abi = abi_of(functions)
+    try:
+        abi = abi_of(functions)
+        if abi is not None:
+            abi.bind(functions)
+    except AttributeError as error:
+        raise EngineError(f'{path}: too old or damaged; update it ({error})') from error
+    except UnicodeDecodeError as error:  # of the message that a function is missing
+        raise EngineError(
+            f'{os.fsencode(path)}: Python loads no library whose path is not UTF-8; move it'
+        ) from error
     if abi is None:
         raise EngineError(
             f'{path}: has neither rknn_inputs_map nor rknn_dup_context: no RKNN library, or too '
             'old; update it'
         )
-    try:
-        abi.bind(functions)
-    except AttributeError as error:
-        raise EngineError(f'{path}: too old or damaged; update it ({error})') from error
     return RknnLibrary(_file_of(functions) or str(path), abi, functions)
 
 
@@ -113,9 +119,11 @@ def _candidates(path: str | Path | None) -> list[str]:
 
 
 def _file_of(functions: ctypes.CDLL) -> str | None:
-    """File that a library was loaded from."""
+    """File that a library was loaded from; None where the system does not tell."""
     info = _SymbolInfo()
-    dladdr = ctypes.CDLL(None).dladdr
+    dladdr = getattr(ctypes.CDLL(None), 'dladdr', None)
+    if dladdr is None:
+        return None
     dladdr.argtypes = [ctypes.c_void_p, ctypes.POINTER(_SymbolInfo)]
     found = dladdr(ctypes.cast(functions.rknn_init, ctypes.c_void_p), ctypes.byref(info))
-    return info.file.decode() if found and info.file else None
+    return os.fsdecode(info.file) if found and info.file else None

@@ -1,6 +1,9 @@
 """Finding the library, and saying why one can't be used."""
 
+import ctypes
 import ctypes.util
+import os
+import shutil
 
 import pytest
 from rknn_standin import build
@@ -24,6 +27,36 @@ def test_generation_is_told_by_symbols(standin):
     (probe,) = probe_libraries(standin.path)
     assert (probe.path, probe.generation) == (str(standin.path), standin.generation)
     assert (probe.version, probe.reason) == (version, None)
+
+
+def test_a_folder_whose_name_is_no_text(standin, tmp_path):
+    folder = tmp_path / os.fsdecode(b'caf\xe9')
+    folder.mkdir()
+    path = folder / standin.path.name
+    shutil.copy(standin.path, path)
+    try:
+        found = load_library(path).path
+    except EngineError as error:
+        # Some versions of Python can't say that functions of generation 1 are missing there.
+        assert standin.generation == 2
+        assert 'caf\\xe9' in str(error)
+        assert 'move it' in str(error)
+    else:
+        assert found == str(path)
+
+
+class WithoutDladdr(ctypes.CDLL):
+    """A library, or the process itself, on a system without dladdr(3)."""
+
+    def __getattr__(self, name):
+        if name == 'dladdr':
+            raise AttributeError(name)
+        return super().__getattr__(name)
+
+
+def test_a_system_that_does_not_tell_where_a_library_lies(standin, monkeypatch):
+    monkeypatch.setattr(ctypes, 'CDLL', WithoutDladdr)
+    assert load_library(standin.path).path == str(standin.path)
 
 
 def test_a_missing_function_is_named(tmp_path):
