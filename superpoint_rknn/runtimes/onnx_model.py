@@ -60,8 +60,10 @@ def has_signed_first_layer(model: onnx.ModelProto) -> bool:
     inputs = {value.name for value in model.graph.input}
     unsigned = {c.name for c in model.graph.initializer if c.data_type == TensorProto.UINT8}
     readers = [node for node in model.graph.node if inputs.intersection(node.input)]
+    # The slice holds the weights' name; nothing in a damaged file that names fewer inputs.
     return not all(
-        node.op_type == 'Conv' or (node.op_type == 'QLinearConv' and node.input[3] in unsigned)
+        node.op_type == 'Conv'
+        or (node.op_type == 'QLinearConv' and unsigned.intersection(node.input[3:4]))
         for node in readers
     )
 

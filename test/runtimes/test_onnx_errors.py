@@ -72,6 +72,11 @@ def custom_operator(model):
     model.graph.node[0].domain = 'ai.elsewhere'
 
 
+def convolution_without_weights(model):
+    assert model.graph.node[0].op_type == 'QLinearConv'
+    del model.graph.node[0].input[2:]
+
+
 def unknown_operator(model):
     model.graph.node[0].op_type = 'NoSuchOperator'
 
@@ -89,6 +94,7 @@ def unknown_operator(model):
         (external, 'is kept in another file'),
         (nested_external, "'hidden' is kept in another file"),
         (custom_operator, "'QLinearConv' of 'ai.elsewhere' is unknown"),
+        (convolution_without_weights, 'onnxruntime refuses this model'),
         (unknown_operator, 'onnxruntime refuses this model'),
     ],
 )
