@@ -7,10 +7,12 @@ can neither pass through nor come back raw, which costs time on every image.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib.metadata
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from superpoint_rknn.runtimes.runtime import (
     EngineError,
     ModelError,
     TensorSpec,
+    check_array,
     check_tensors,
     model_id,
     read_card,
@@ -83,8 +86,10 @@ class RknnliteRuntime:
         Raises RuntimeError if the engine failed, is closed, or belongs to another thread,
         ValueError if an array doesn't fit.
         """
-        if image.shape != self._size or image.dtype != np.uint8:
-            raise ValueError(f'image: {image.shape} {image.dtype}, expected {self._size} uint8')
+        check_array('image', image, self._size, np.dtype(np.uint8))
+        if descriptors is not None:
+            shape, dtype = self.descriptors.shape[1:], self.descriptors.dtype
+            check_array('descriptors', descriptors, shape, dtype, writable=True)
         with self._ownership.admitted():
             outputs = self._run(image)
         logits, raw = sorted(outputs, key=_is_not_logits)
@@ -149,28 +154,43 @@ def _import_rknnlite() -> Any:
 
 
 def _open(rknnlite: Any, path: Path) -> Any:
-    engine = rknnlite()
-    if engine.load_rknn(str(path)) != 0:
-        engine.release()
-        raise ModelError(f'{path}: rknnlite could not load it; see its messages on stderr')
-    if engine.init_runtime() != 0:
-        engine.release()
-        raise EngineError(
-            f'{path}: rknnlite could not open the NPU: the model may be made for another chip, '
-            'or the driver too old; see its messages on stderr'
-        )
+    try:
+        engine = rknnlite()
+    except Exception as error:  # the package raises this very class
+        raise EngineError(f'rknnlite can not be used: {error}') from error
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(engine.release)
+        refusal = _refusal(engine.load_rknn, str(path))
+        if refusal:
+            raise ModelError(f'{path}: rknnlite could not load it: {refusal}')
+        refusal = _refusal(engine.init_runtime)
+        if refusal:
+            raise EngineError(
+                f'{path}: rknnlite could not open the NPU: the model may be made for another '
+                f'chip, or the driver too old: {refusal}'
+            )
+        on_failure.pop_all()
     return engine
+
+
+def _refusal(step: Callable[..., int], *arguments: str) -> str | None:
+    """Why a step of opening failed; None if it did not."""
+    try:
+        code = step(*arguments)
+    except Exception as error:  # the package raises this very class
+        return f'{type(error).__name__}: {error}'
+    return None if code == 0 else f'it returned {code}; see its messages on stderr'
 
 
 def _image_size(path: Path) -> tuple[int, int]:
     """Height and width from the model card: rknnlite does not tell them."""
     size = read_card(path).get('input', {}).get('size')
     match size:
-        case [int(height), int(width)]:
+        case [height, width] if all(type(side) is int and side > 0 for side in size):
             return height, width
     raise ModelError(
-        f'{path.with_suffix(".json")}: states no "input": {{"size": [height, width]}}, which '
-        'rknnlite does not tell: add it'
+        f'{path.with_suffix(".json")}: states no "input": {{"size": [height, width]}} but '
+        f'{size!r:.40}; rknnlite does not tell the size: add it'
     )
 
 

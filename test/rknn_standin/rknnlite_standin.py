@@ -12,6 +12,7 @@ class _Engine:
     outputs = ()  # answers to every inference; None: it failed
     error = None  # raised by inference
     load_code = init_code = 0
+    load_error = init_error = None  # raised by load_rknn and init_runtime
     least_dims = 4
     live = 0
 
@@ -22,11 +23,15 @@ class _Engine:
     def _load(self, path):
         assert isinstance(path, str)
         assert not self._loaded
+        if self.load_error is not None:
+            raise self.load_error
         self._loaded = self.load_code == 0
         return self.load_code
 
     def _init(self):
         assert self._loaded
+        if self.init_error is not None:
+            raise self.init_error
         self._ready = self.init_code == 0
         return self.init_code
 
@@ -50,7 +55,7 @@ class _Engine:
         return [np.array(output, np.float32) for output in self.outputs]
 
     def release(self):
-        assert self._loaded or self.load_code
+        assert self._loaded or self.load_code or self.load_error
         self._loaded = self._ready = False
         type(self).live -= 1
 

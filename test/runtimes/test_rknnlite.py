@@ -80,6 +80,31 @@ def test_the_card_must_state_the_size(engine, model):
         RknnliteRuntime(model)
 
 
+@pytest.mark.parametrize(
+    'card',
+    [
+        '[]',
+        '{"input": null}',
+        '{"input": []}',
+        '{"input": {"size": null}}',
+        '{"input": {"size": 16}}',
+        '{"input": {"size": "ab"}}',
+        '{"input": {"size": {}}}',
+        '{"input": {"size": [16]}}',
+        '{"input": {"size": [16, 24, 1]}}',
+        '{"input": {"size": [-1, 5]}}',
+        '{"input": {"size": [0, 24]}}',
+        '{"input": {"size": [true, 8]}}',
+        '{"input": {"size": [16.0, 24]}}',
+        '{"input": {"size": ["16", "24"]}}',
+    ],
+)
+def test_a_card_with_another_size(engine, model, card):
+    model.with_suffix('.json').write_text(card)
+    with pytest.raises(ModelError, match=r'superpoint\.json: '):
+        RknnliteRuntime(model)
+
+
 @pytest.mark.usefixtures('card')
 @pytest.mark.parametrize(
     'options', [{'mean': 0.0}, {'std': 255.0}, {'pass_through': 'true'}], ids=str
@@ -95,6 +120,8 @@ def test_what_the_package_can_not_do_is_refused(engine, model, options):
     [
         ('load_code', -1, ModelError, 'could not load it'),
         ('init_code', -1, EngineError, 'could not open the NPU'),
+        ('load_error', Exception('no such chip'), ModelError, 'load it: Exception: no such chip'),
+        ('init_error', OSError('no NPU'), EngineError, 'chip, .* too old: OSError: no NPU'),
         ('outputs', None, EngineError, 'first inference: .*returned nothing'),
         ('outputs', (LOGITS,), EngineError, 'returned 1 outputs'),
         ('outputs', (LOGITS, RAW[0]), ModelError, 'descriptors: shape'),
@@ -121,6 +148,28 @@ def test_an_error_costs_one_image(engine, model, monkeypatch, attribute, value):
     runtime.close()
     with pytest.raises(RuntimeError, match='is closed'):
         runtime.infer(IMAGE, None)
+
+
+READ_ONLY = np.zeros((8, 2, 3), np.float32)
+READ_ONLY.flags.writeable = False
+
+
+@pytest.mark.usefixtures('card')
+@pytest.mark.parametrize(
+    ('image', 'descriptors', 'reason'),
+    [
+        (IMAGE[:8], None, r'image: \(8, 24\) uint8'),
+        (IMAGE.astype(np.float32), None, 'image: .* float32'),
+        (IMAGE, np.zeros((8, 2, 3), np.uint8), 'descriptors: .* uint8'),
+        (IMAGE, np.zeros((4, 8, 2, 3), np.float32), r'descriptors: \(4, 8, 2, 3\)'),
+        (IMAGE, READ_ONLY, 'descriptors: a read-only array'),
+    ],
+)
+def test_arrays_that_do_not_fit(engine, model, image, descriptors, reason):
+    runtime = RknnliteRuntime(model)
+    with pytest.raises(ValueError, match=reason):
+        runtime.infer(image, descriptors)
+    runtime.close()
 
 
 class Cycle:
