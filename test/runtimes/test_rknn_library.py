@@ -35,14 +35,12 @@ def test_a_folder_whose_name_is_no_text(standin, tmp_path):
     path = folder / standin.path.name
     shutil.copy(standin.path, path)
     try:
-        found = load_library(path).path
+        outcome = load_library(path).path
     except EngineError as error:
-        # Some versions of Python can't say that functions of generation 1 are missing there.
-        assert standin.generation == 2
-        assert 'caf\\xe9' in str(error)
-        assert 'move it' in str(error)
-    else:
-        assert found == str(path)
+        outcome = str(error)
+    # Some versions of Python can't say that functions of generation 1 are missing there.
+    refused = outcome.startswith(str(os.fsencode(path))) and outcome.endswith('move it')
+    assert outcome == str(path) or (standin.generation == 2 and refused)
 
 
 class WithoutDladdr(ctypes.CDLL):
