@@ -44,16 +44,32 @@ def image():
     return np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)
 
 
-@pytest.fixture(params=[1, 2], ids=['v1', 'v2'])
-def faulty(request, standin_libraries, image):
-    """A stand-in whose violations the test looks at itself."""
-    standin = Standin(request.param, standin_libraries[request.param])
+def unchecked(generation, standin_libraries, image):
+    standin = Standin(generation, standin_libraries[generation])
     # Nothing that matters is 0, which looks the same wherever it lies.
     standin.set_superpoint(w_stride=33, dims=(1, 16, 24, 1), fmt=Format.NHWC)
     standin.answer_random()
     standin.expect_input(image ^ 0x80 if standin.generation == 2 else image)
     yield standin
     standin.reset()
+
+
+@pytest.fixture(params=[1, 2], ids=['v1', 'v2'])
+def faulty(request, standin_libraries, image):
+    """A stand-in of either generation, whose violations the test looks at itself."""
+    yield from unchecked(request.param, standin_libraries, image)
+
+
+@pytest.fixture
+def faulty1(standin_libraries, image):
+    """The same of generation 1."""
+    yield from unchecked(1, standin_libraries, image)
+
+
+@pytest.fixture
+def faulty2(standin_libraries, image):
+    """The same of generation 2."""
+    yield from unchecked(2, standin_libraries, image)
 
 
 @pytest.fixture

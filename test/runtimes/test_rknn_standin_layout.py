@@ -79,25 +79,22 @@ def test_a_moved_field_of_an_output(faulty, infer, mutant):
 
 
 @pytest.mark.parametrize('mutant', list(moved(TensorAttr1)))
-def test_a_moved_field_of_attributes_1(faulty, infer, mutant):
-    if faulty.generation == 1:
-        assert caught(faulty, mutated_library(faulty, tensor_attr=mutant), infer)
+def test_a_moved_field_of_attributes_1(faulty1, infer, mutant):
+    assert caught(faulty1, mutated_library(faulty1, tensor_attr=mutant), infer)
 
 
 @pytest.mark.parametrize('mutant', list(moved(TensorAttr2)))
-def test_a_moved_field_of_attributes_2(faulty, infer, mutant):
-    if faulty.generation == 2:
-        library = mutated_library(faulty, tensor_attr=mutant)
-        assert caught(faulty, library, infer) or not shares_memory(faulty, library, infer)
+def test_a_moved_field_of_attributes_2(faulty2, infer, mutant):
+    library = mutated_library(faulty2, tensor_attr=mutant)
+    assert caught(faulty2, library, infer) or not shares_memory(faulty2, library, infer)
 
 
 @pytest.mark.parametrize(
     'mutant', [m for m in moved(TensorMem2) if m.id.startswith('TensorMem2-virt_addr')]
 )
-def test_a_moved_address_of_shared_memory(faulty, infer, mutant):
+def test_a_moved_address_of_shared_memory(faulty2, infer, mutant):
     """The address is all that is read; without one, memory is not shared."""
-    if faulty.generation == 2:
-        assert not shares_memory(faulty, mutated_library(faulty, tensor_mem=mutant), infer)
+    assert not shares_memory(faulty2, mutated_library(faulty2, tensor_mem=mutant), infer)
 
 
 def test_attributes_of_the_other_generation(faulty, infer):
