@@ -1,0 +1,151 @@
+"""What the managed nodes of this package have in common: their life, and their diagnostics."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+from superpoint_rknn.nodes.parameter_table import (
+    AUTOSTART,
+    Parameter,
+    Parameters,
+    declare_parameter,
+)
+
+DIAGNOSTICS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+DIAGNOSTICS_PERIOD = 1.0  # [s]
+
+
+class ManagedNode(LifecycleNode):
+    """
+    A lifecycle node that never raises in a transition, since rclpy would hide it.
+
+    A child says what to do by `configure`, `activate`, `stop`, `release`, `status`; `stop` and
+    `release` are called in any state and give up whatever is held.
+    table, interpret: the node's parameters, see Parameters.
+    """
+
+    hangs = False  # whether a call that can't be interrupted has not returned
+
+    def __init__(
+        self,
+        name: str,
+        table: tuple[Parameter, ...],
+        interpret: Callable[..., Any],
+        **kwargs,
+    ):
+        super().__init__(name, **kwargs)
+        self.autostart = declare_parameter(self, AUTOSTART)
+        self.finalized = False
+        self.values = Parameters(self, table, interpret, self.parameters_changed)
+        self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._diagnostics = None
+        self._timer = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the node is active."""
+        return self._timer is not None
+
+    def configure(self) -> None:
+        """Advertise topics, load what is needed. Raises RuntimeError or ValueError to refuse."""
+        raise NotImplementedError
+
+    def activate(self) -> None:
+        """Subscribe, start."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Take no more messages; let what is under way end."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Give up topics and engines."""
+        raise NotImplementedError
+
+    def status(self) -> DiagnosticStatus:
+        """What /diagnostics tells."""
+        raise NotImplementedError
+
+    def parameters_changed(self, names: set[str]) -> None:
+        """Put to use what is not looked up at each image."""
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Read parameters and configure; returns failure, with the reason logged, if refused."""
+        try:
+            self.values.declare()
+            self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', DIAGNOSTICS)
+            self.configure()
+        except (ParameterException, RuntimeError, TypeError, ValueError) as error:
+            return self._refuse(str(error))
+        except Exception:
+            return self._refuse(traceback.format_exc())
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Activate, and report once a second."""
+        super().on_activate(state)
+        try:
+            self.activate()
+        except Exception:
+            self.get_logger().error(f'not activated:\n{traceback.format_exc()}')
+            return TransitionCallbackReturn.ERROR
+        self._timer = self.create_timer(
+            DIAGNOSTICS_PERIOD, self._publish_diagnostics, clock=self.steady_clock
+        )
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop, and report the final counts."""
+        self._stop()
+        self._publish_diagnostics()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go down in order, from wherever the node is."""
+        if self.running:
+            self.on_deactivate(state)
+        self._release()
+        self.finalized = True
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything: the node may be configured again."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _refuse(self, reason: str) -> TransitionCallbackReturn:
+        self.get_logger().error(f'not configured: {reason}')
+        self._release()
+        return TransitionCallbackReturn.FAILURE
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+            self._timer = None
+        self.stop()
+
+    def _release(self) -> None:
+        self._stop()
+        self.release()
+        if self._diagnostics is not None:
+            self.destroy_publisher(self._diagnostics)
+            self._diagnostics = None
+
+    def _publish_diagnostics(self) -> None:
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.status = [self.status()]
+        self._diagnostics.publish(message)
