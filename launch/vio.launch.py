@@ -1,0 +1,103 @@
+"""From camera to estimator: ros2 launch superpoint_rknn vio.launch.py --show-args."""
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+)
+from launch.launch_description_sources import AnyLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
+
+
+def included(path):
+    """Another launch file, with its own arguments only; nothing without a path."""
+    if not path:
+        return []
+    return [
+        GroupAction(
+            [IncludeLaunchDescription(AnyLaunchDescriptionSource(path))],
+            scoped=True,
+            forwarding=False,
+        )
+    ]
+
+
+def nodes(context):
+    def value(name):
+        return LaunchConfiguration(name).perform(context)
+
+    style, rate = value('feature_format'), value('feature_rate')
+    given = {
+        **({'feature.format': ParameterValue(style, value_type=str)} if style else {}),
+        **({'feature.rate': float(rate)} if rate else {}),
+    }
+    package = FindPackageShare('superpoint_rknn')
+    superpoint = PathJoinSubstitution([package, 'launch', 'superpoint.launch.py'])
+    return [
+        *included(value('camera_launch')),
+        IncludeLaunchDescription(
+            AnyLaunchDescriptionSource(superpoint),
+            launch_arguments={
+                'camera': value('camera'),
+                'image': value('image'),
+                'params_file': value('superpoint_params'),
+                'model': value('model'),
+                'runtime': value('runtime'),
+            }.items(),
+        ),
+        Node(
+            package='superpoint_rknn',
+            executable='tracker_node',
+            name='tracker',
+            namespace=value('camera'),
+            output='screen',
+            remappings=[
+                ('image', value('image')),
+                ('camera_info', value('camera_info')),
+                ('feature', value('feature')),
+                ('restart', value('restart')),
+            ],
+            parameters=[value('tracker_params'), *([given] if given else [])],
+        ),
+        *included(value('estimator_launch')),
+    ]
+
+
+def generate_launch_description():
+    config = PathJoinSubstitution([FindPackageShare('superpoint_rknn'), 'config'])
+    arguments = {
+        'camera_launch': ('', "path of the camera driver's launch file; empty: it runs already"),
+        'estimator_launch': ('', "path of the estimator's launch file; empty: none"),
+        'camera': ('', 'namespace of the camera: its topics are CAMERA/image, CAMERA/camera_info'),
+        'image': ('image', 'topic of the images, if not `image` in that namespace'),
+        'camera_info': ('camera_info', 'topic of the calibration, if not beside the images'),
+        'feature': ('/feature_tracker/feature', 'topic of the features, as estimators have it'),
+        'restart': ('/feature_tracker/restart', 'topic that tells estimators to begin anew'),
+        'feature_format': ('', 'off, vins_fusion or vins_mono (empty: as in tracker_params)'),
+        'feature_rate': ('', 'most features a second; 0: each image (empty: as in the file)'),
+        'superpoint_params': (
+            PathJoinSubstitution([config, 'superpoint.yaml']),
+            'YAML of parameters of superpoint',
+        ),
+        'tracker_params': (
+            PathJoinSubstitution([config, 'tracker.yaml']),
+            'YAML of parameters of tracker',
+        ),
+        'model': ('', 'path of the network; empty: the shipped one for this machine'),
+        'runtime': ('', 'auto, librknn, rknnlite or onnx (empty: as in superpoint_params)'),
+    }
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, (default, description) in arguments.items()
+            ),
+            OpaqueFunction(function=nodes),
+        ]
+    )

@@ -1,0 +1,80 @@
+"""vio.launch.py under the real launch system, on machines that have it."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
+
+if importlib.util.find_spec('launch_ros') is None:
+    pytest.skip('needs launch_ros, which is not among the wheels', allow_module_level=True)
+
+VIO = Path(__file__).resolve().parents[2] / 'launch' / 'vio.launch.py'
+LAUNCH = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+service = LaunchService()
+source = PythonLaunchDescriptionSource(sys.argv[1])
+arguments = [a.split(':=') for a in sys.argv[2:]]
+include = IncludeLaunchDescription(source, launch_arguments=arguments)
+service.include_launch_description(LaunchDescription([include]))
+sys.exit(service.run())
+"""
+DRIVER = """
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, LogInfo
+from launch.substitutions import LaunchConfiguration
+def generate_launch_description():
+    return LaunchDescription([
+        DeclareLaunchArgument('model', default_value='of_its_own'),
+        LogInfo(msg=['{} ', LaunchConfiguration('model')]),
+    ])
+"""
+
+
+def test_vio_brings_up_camera_superpoint_tracker_and_estimator(graph, tmp_path):
+    for name in ('camera', 'estimator'):
+        (tmp_path / f'{name}.launch.py').write_text(DRIVER.format(name))
+    given = {
+        'camera': 'cam7',
+        'model': VIO.parents[1] / 'models' / 'superpoint_400x640_u8.onnx',
+        'feature_format': 'vins_mono',
+        'feature_rate': '10',
+        'camera_launch': tmp_path / 'camera.launch.py',
+        'estimator_launch': tmp_path / 'estimator.launch.py',
+    }
+    log = tmp_path / 'launch.log'
+    with log.open('w') as output:
+        process = subprocess.Popen(
+            [sys.executable, '-c', LAUNCH, VIO, *(f'{k}:={v}' for k, v in given.items())],
+            env=os.environ | {'ROS_DOMAIN_ID': str(graph.domain)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    process.log = log
+    graph.processes.append(process)
+
+    def state(node):
+        return graph.call(GetState, f'cam7/{node}/get_state', GetState.Request()).current_state.id
+
+    for node in ('superpoint', 'tracker'):
+        graph.wait(lambda n=node: state(n) == State.PRIMARY_STATE_ACTIVE, f'{node} to be active')
+    for topic in ('image', 'keypoints', 'descriptors', 'camera_info'):
+        assert graph.node.count_subscribers(f'cam7/{topic}') >= 1, topic
+    assert graph.node.count_subscribers('cam7/image') == 2
+    for topic in ('cam7/tracks', 'feature_tracker/feature', 'feature_tracker/restart'):
+        assert graph.node.count_publishers(topic) == 1, topic
+    request = GetParameters.Request(names=['feature.format', 'feature.rate'])
+    values = graph.call(GetParameters, 'cam7/tracker/get_parameters', request).values
+    assert (values[0].string_value, values[1].double_value) == ('vins_mono', 10.0)
+    for name in ('camera', 'estimator'):
+        assert f'{name} of_its_own' in log.read_text()
+    assert graph.interrupt(process)[0] in (0, 1)  # launch ends with 1 where it was interrupted
+    assert log.read_text().count('process has finished cleanly') == 2
