@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from superpoint_rknn.runtimes.runtime import shipped_models
+
 RATES = (30.0, 60.0, 120.0)  # [Hz]
 FASTEST = 1000.0  # [Hz] more than that no camera gives
 FASTER = 1.25  # from one rate to the next, until images are dropped
@@ -103,6 +105,9 @@ def _graph() -> Iterator:
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         'ROS_LOCALHOST_ONLY': '1',
     }
+    profile = str(shipped_models().parent / 'config' / 'fastdds.xml')
+    for name in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
+        environment.setdefault(name, profile)
     with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
         environment['ROS_LOG_DIR'] = folder
 

@@ -32,18 +32,20 @@ class StopWatch(Accounting):
     def forget(self) -> None:
         """Begin anew: warmed up."""
         self.overheads: list[float] = []  # callback to published keypoints, without network [s]
-        self.arrivals: list[float] = []  # CPU time of the process when an image arrived [s]
+        self.cpu: list[float] = []  # of the process, when the first image arrived, and after each
         self.callbacks: dict[str, list[float]] = defaultdict(list)  # [s] each, in the executor
         self.forgotten = self._counts.copy()
 
     def arrive(self) -> None:
-        self.arrivals.append(time.process_time())
+        if not self.cpu:
+            self.cpu.append(time.process_time())
         super().arrive()
 
     def stages(self, stages_ms: dict[str, float]) -> None:
         super().stages(stages_ms)
         if 'total' in stages_ms:
             self.overheads.append(1e-3 * (stages_ms['total'] - stages_ms['infer']))
+            self.cpu.append(time.process_time())
             self.finished.set()
 
     def timed(self, name: str, callback: Callable) -> Callable:
@@ -60,10 +62,10 @@ class StopWatch(Accounting):
         """What was remembered, ready for JSON."""
         with self._lock:
             counts = self._counts - self.forgotten
-        cpu = (time.process_time() - self.arrivals[0]) / len(self.arrivals) if self.arrivals else 0
+        images = max(len(self.cpu) - 1, 1)
         return {
             'counts': counts,
-            'cpu_per_image': cpu,
+            'cpu_per_image': (self.cpu[-1] - self.cpu[0]) / images if self.cpu else 0.0,
             'overheads': self.overheads,
             'callbacks': self.callbacks,
         }

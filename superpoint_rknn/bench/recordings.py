@@ -8,6 +8,7 @@ import logging
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ from superpoint_rknn.runtimes.runtime import (
 )
 from superpoint_rknn.sources import Frame, open_source, thinned
 
-IMAGES = 8  # of one recording
+IMAGES = 8  # of one recording, each seen several times in a row
+VIEWS = ((0, 0), (2, 3), (4, 6))  # [px] rows and columns cut off: the camera moves a little
 PHOTOGRAPHS = (
     'astronaut.png',
     'brick.png',
@@ -74,7 +76,7 @@ def load_recording(
     path = recording_path(folder, size)
     if images is None and path.is_file():
         recording = read_recording(path)
-        if recording.size == size and len(recording.images) >= count:
+        if recording.size == size and len(recording.images) >= len(VIEWS) * count:
             return recording
     runtime = _runtime(folder, size)
     try:
@@ -88,14 +90,14 @@ def load_recording(
 
 def record(runtime: Runtime, frames: Iterable[Frame]) -> Recording:
     """
-    Run the network on images, cropped in the middle to its aspect.
+    Run the network on the views of images.
 
     Raises ValueError without images, RuntimeError if the engine fails.
     """
     extractor = Extractor(runtime)
     images, logits, raws = [], [], []
-    for frame in frames:
-        image = np.array(extractor.network_image(frame.grey()))
+    for frame, (top, left) in product(frames, VIEWS):
+        image = np.array(extractor.network_image(frame.grey()[top:, left:]))
         raw = extractor.new_raw()
         logits.append(np.array(runtime.infer(image, raw)))
         images.append(image)

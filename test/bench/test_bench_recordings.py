@@ -3,7 +3,6 @@ import pytest
 
 from superpoint_rknn.bench.recordings import (
     RecordedRuntime,
-    load_recording,
     read_recording,
     recording_path,
     write_recording,
@@ -16,7 +15,7 @@ SIZE = (96, 128)
 def test_what_is_written_is_read(recording, tmp_path):
     path = recording_path(tmp_path, SIZE)
     write_recording(path, recording)
-    again = load_recording(tmp_path, SIZE, count=2)
+    again = read_recording(path)
     for name in ('images', 'logits', 'raw'):
         assert np.array_equal(getattr(again, name), getattr(recording, name))
     assert (again.quantization, again.model) == (recording.quantization, recording.model)

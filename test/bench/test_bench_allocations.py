@@ -1,0 +1,61 @@
+"""No megabyte is allocated per frame, from the message's bytes to the points and descriptors."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from superpoint_rknn.bench.recordings import RecordedRuntime, Recording
+from superpoint_rknn.bench.steps import encoded
+from superpoint_rknn.extractor import Extractor
+from superpoint_rknn.features.image import to_grey
+from superpoint_rknn.features.quantization import Quantization
+
+MEGABYTE = 2**20
+
+
+@pytest.fixture(scope='module')
+def full_size():
+    """Outputs of a 400x640 network with far more points than are kept; a map of a megabyte."""
+    rng = np.random.default_rng(4)
+    logits = rng.normal(-2, 1, (2, 65, 50, 80)).astype(np.float32)
+    logits[:, 64] = 5
+    np.put_along_axis(
+        logits, rng.integers(0, 64, (2, 1, 50, 80)), rng.normal(5, 2, (2, 1, 50, 80)), 1
+    )
+    raw = rng.integers(0, 256, (2, 256, 50, 80), np.uint8)
+    images = rng.integers(0, 256, (2, 400, 640), np.uint8)
+    return Recording(images, logits, raw, Quantization(0.004, 125, np.uint8), 'noise@00000000')
+
+
+def peak_of(call):
+    """Most bytes that a call holds at a time, beyond what was held before it."""
+    call()  # the first call may allocate what the others reuse
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_watch_sees_numpys_allocations():
+    assert peak_of(lambda: np.empty(MEGABYTE, np.uint8)) >= MEGABYTE
+
+
+def test_keypoints_of_a_frame(full_size):
+    extractor = Extractor(RecordedRuntime(full_size))
+    raw, data = extractor.new_raw(), encoded(full_size.images[0], 'mono8')
+
+    def frame():
+        detection = extractor.detect(to_grey(data, 400, 640, 640, 'mono8'), raw)
+        assert len(detection.keypoints) == 500
+
+    assert peak_of(frame) < MEGABYTE / 2
+
+
+def test_descriptors_of_a_frame(full_size):
+    extractor = Extractor(RecordedRuntime(full_size))
+    detection = extractor.detect(full_size.images[0], extractor.new_raw())
+    result = 500 * 256 * 4  # [bytes] that belong to the caller
+    assert peak_of(lambda: extractor.describe(detection)) < result + MEGABYTE / 4

@@ -1,0 +1,23 @@
+"""The node as a whole on a network without cost, images from another process."""
+
+import importlib.util
+
+import pytest
+
+from superpoint_rknn.bench.graph import has_ros, node_figures
+from superpoint_rknn.bench.recordings import load_recording, recording_path
+
+SIZE = (400, 640)
+missing = [p for p in ('onnx', 'onnxruntime', 'skimage') if importlib.util.find_spec(p) is None]
+pytestmark = pytest.mark.skipif(not has_ros() or bool(missing), reason='needs ROS and the network')
+
+
+def test_every_image_at_30_hz_gets_its_descriptors(tmp_path):
+    load_recording(tmp_path, SIZE, count=1)
+    figures = node_figures(
+        recording_path(tmp_path, SIZE), rate=30.0, seconds=2.0, descriptors_rate=200.0
+    )
+    assert figures['published'] == 60
+    assert figures['dropped'] <= 6  # of a machine that is busy otherwise
+    assert figures['descriptors'] == 60 - figures['dropped']
+    assert set(figures['callbacks_ms']) == {'image', 'descriptors', 'diagnostics'}
