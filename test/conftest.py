@@ -1,9 +1,20 @@
-"""Leaves out, and says so, what a machine lacks the packages for: a board, a stock ROS 2."""
+"""
+What all tests share.
+
+Leaves out, and says so, what a machine lacks the packages for: a board, a stock ROS 2.
+"""
 
 import importlib.util
+import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / 'rknn_standin'), str(HERE.parent / 'demo')]  # scripts, no packages
+
+from rknn_standin import MODEL, build  # noqa: E402
+
 NEEDS = {
     'model': ('onnx', 'onnxruntime', 'rosbags', 'tqdm', 'skimage'),
     'nodes': ('rclpy', 'onnx', 'onnxruntime', 'skimage'),
@@ -30,3 +41,18 @@ def pytest_report_header():
         for place, packages in MISSING.items()
         if packages
     ]
+
+
+@pytest.fixture(scope='session')
+def standin_libraries(tmp_path_factory):
+    """Stand-ins of Rockchip's library, by generation."""
+    folder = tmp_path_factory.mktemp('standin')
+    return {generation: build(generation, folder) for generation in (1, 2)}
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Model file that the stand-ins accept."""
+    path = tmp_path / 'superpoint.rknn'
+    path.write_bytes(MODEL)
+    return path

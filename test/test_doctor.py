@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from rknn_standin import MODEL, build
 
 from superpoint_rknn.runtimes.runtime import default_model, open_runtime
 
@@ -28,21 +27,8 @@ def doctor(*arguments, program=('-m', 'superpoint_rknn.cli', 'doctor'), library=
     )
 
 
-@pytest.fixture(scope='module')
-def libraries(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('standin')
-    return {generation: build(generation, folder) for generation in (1, 2)}
-
-
-@pytest.fixture
-def model(tmp_path):
-    path = tmp_path / 'superpoint.rknn'
-    path.write_bytes(MODEL)
-    return path
-
-
-def on_standin(libraries, generation, *orders):
-    library = libraries[generation]
+def on_standin(standin_libraries, generation, *orders):
+    library = standin_libraries[generation]
     return {
         'program': (STANDIN, 'superpoint_rknn.cli', library, generation, *orders, '--', 'doctor'),
         'library': library,
@@ -52,8 +38,10 @@ def on_standin(libraries, generation, *orders):
 @pytest.mark.parametrize(
     ('generation', 'table'), [(1, 'identity'), (2, 'x ^ 0x80, one look-up a pixel')]
 )
-def test_on_an_npu_it_tells_library_tensors_and_stages(libraries, model, generation, table):
-    result = doctor('--model', model, **on_standin(libraries, generation))
+def test_on_an_npu_it_tells_library_tensors_and_stages(
+    standin_libraries, model, generation, table
+):
+    result = doctor('--model', model, **on_standin(standin_libraries, generation))
     assert result.returncode == 0, result.stdout + result.stderr
     assert f'generation {generation}' in result.stdout
     assert f'input table  {table}' in result.stdout
@@ -62,24 +50,26 @@ def test_on_an_npu_it_tells_library_tensors_and_stages(libraries, model, generat
     assert 'violations: none' in result.stdout
 
 
-def test_the_slow_way_is_told_as_such(libraries, model):
-    result = doctor('--model', model, '--pass-through', 'false', **on_standin(libraries, 2))
+def test_the_slow_way_is_told_as_such(standin_libraries, model):
+    result = doctor(
+        '--model', model, '--pass-through', 'false', **on_standin(standin_libraries, 2)
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     assert 'input table  none: the engine normalises and quantises' in result.stdout
 
 
-def test_an_npu_error_is_told_with_cause_and_remedy(libraries, model):
-    result = doctor('--model', model, **on_standin(libraries, 1, 'fail:rknn_init:-3:1'))
+def test_an_npu_error_is_told_with_cause_and_remedy(standin_libraries, model):
+    result = doctor('--model', model, **on_standin(standin_libraries, 1, 'fail:rknn_init:-3:1'))
     assert result.returncode == 1
     assert 'RKNN_ERR_DEVICE_UNAVAILABLE (-3)' in result.stdout
     assert 'load the NPU driver' in result.stdout
 
 
-def test_a_hanging_npu_is_told_and_left_behind(libraries, model, tmp_path):
+def test_a_hanging_npu_is_told_and_left_behind(standin_libraries, model, tmp_path):
     report = tmp_path / 'report.json'
     result = doctor(
         *('--model', model, '--timeout', 8, '--json', report),
-        **on_standin(libraries, 2, 'hang:rknn_run'),
+        **on_standin(standin_libraries, 2, 'hang:rknn_run'),
     )
     assert result.returncode == 1
     assert 'has not answered for 8 s (inference)' in result.stdout

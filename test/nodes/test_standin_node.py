@@ -4,23 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
-from rknn_standin import MODEL, build
 from ros_graph import Graph, Rig
 
 SCRIPT = Path(__file__).parents[1] / 'rknn_standin' / 'run_on_standin.py'
-
-
-@pytest.fixture(scope='module')
-def libraries(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('standin')
-    return {generation: build(generation, folder) for generation in (1, 2)}
-
-
-@pytest.fixture
-def model(tmp_path):
-    path = tmp_path / 'superpoint.rknn'
-    path.write_bytes(MODEL)
-    return path
 
 
 def arguments(library, generation, *orders):
@@ -34,9 +20,9 @@ def path_to(library):
 
 
 @pytest.fixture
-def start(rig, libraries, model):
+def start(rig, standin_libraries, model):
     def start(generation, *orders, **parameters):
-        library = libraries[generation]
+        library = standin_libraries[generation]
         program = map(str, arguments(library, generation, *orders))
         return rig.start(*program, env=path_to(library), model=model, **parameters)
 
@@ -91,8 +77,8 @@ def test_npu_errors_drop_images_reopen_the_model_and_pass(rig, start, photo):
     assert 'violations: none' in process.log.read_text()
 
 
-def test_a_hanging_npu_is_reported_and_left_behind(rig, libraries, model, photo):
-    library = libraries[1]
+def test_a_hanging_npu_is_reported_and_left_behind(rig, standin_libraries, model, photo):
+    library = standin_libraries[1]
     program = map(str, arguments(library, 1, 'hang:rknn_run'))
     process = rig.graph.start(*program, env=path_to(library), model=model)
     rig.graph.wait(rig.camera.get_subscription_count, 'the node to take images')
@@ -110,8 +96,8 @@ def test_a_hanging_npu_is_reported_and_left_behind(rig, libraries, model, photo)
     assert 'Traceback' not in process.log.read_text()
 
 
-def test_a_model_for_another_chip_is_refused_with_the_reason(graph, libraries, model):
-    library = libraries[2]
+def test_a_model_for_another_chip_is_refused_with_the_reason(graph, standin_libraries, model):
+    library = standin_libraries[2]
     program = map(str, arguments(library, 2, 'fail:rknn_init:-13:1'))
     process = graph.start(*program, env=path_to(library), model=model)
     graph.wait(lambda: 'not configured' in process.log.read_text(), 'the refusal')

@@ -1,21 +1,9 @@
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / 'rknn_standin'))
-
-from rknn_standin import MODEL, Standin, build
+from rknn_standin import Standin
 
 from superpoint_rknn.runtimes.librknn import LibrknnRuntime
 from superpoint_rknn.runtimes.rknn_abi import Format
-
-
-@pytest.fixture(scope='session')
-def standin_libraries(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('standin')
-    return {generation: build(generation, folder) for generation in (1, 2)}
 
 
 def checked(generation, standin_libraries):
@@ -70,13 +58,6 @@ def faulty1(standin_libraries, image):
 def faulty2(standin_libraries, image):
     """The same of generation 2."""
     yield from unchecked(2, standin_libraries, image)
-
-
-@pytest.fixture
-def model(tmp_path):
-    path = tmp_path / 'superpoint.rknn'
-    path.write_bytes(MODEL)
-    return path
 
 
 @pytest.fixture
