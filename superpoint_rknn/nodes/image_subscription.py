@@ -13,17 +13,17 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from superpoint_rknn.nodes.diagnostics import Accounting
 
-IMAGES = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 # Callbacks may take a second argument, on the message, from Iron on.
 TELLS_SEQUENCE = hasattr(Subscription, 'CallbackType')
 
 
 class ImageSubscription:
     """
-    Images of one camera, best effort, newest only.
+    Images of one camera, best effort.
 
     Lost images are counted by gaps in the publisher's numbers, where rclpy and the middleware
     tell them and there is one publisher; elsewhere `lost` is unknown.
+    depth: images that may wait for the executor; 1: the newest only.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class ImageSubscription:
         compressed: bool,
         on_image: Callable[[Image | CompressedImage], None],
         accounting: Accounting,
+        depth: int = 1,
     ):
         self.topic = node.resolve_topic_name('image') + ('/compressed' if compressed else '')
         self._node = node
@@ -42,7 +43,7 @@ class ImageSubscription:
             CompressedImage if compressed else Image,
             self.topic,
             self._on_image_and_info if TELLS_SEQUENCE else on_image,
-            IMAGES,
+            QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 

@@ -29,6 +29,7 @@ from superpoint_rknn.nodes.tracker_messages import (
 from superpoint_rknn.nodes.tracker_queue import ImageJob, TrackerQueue, nanoseconds
 from superpoint_rknn.nodes.vins_adapter import jumps
 
+IMAGES_DEPTH = 5  # every image counts here: two that come at once are both tracked
 CAMERA_INFOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
@@ -101,6 +102,7 @@ class TrackerCamera:
             self._parameters['image_transport'] == 'compressed',
             self._on_image,
             self.accounting,
+            IMAGES_DEPTH,
         )
         self._thread = threading.Thread(target=self._work, name='tracker', daemon=True)
         self._thread.start()
