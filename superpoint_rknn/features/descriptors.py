@@ -63,7 +63,7 @@ class DescriptorSampler:
         descriptors -= self._zero_point
         # The scale has no part in it: it would cancel here.
         norm = np.sqrt(np.einsum('nc,nc->n', descriptors, descriptors))
-        descriptors /= np.maximum(norm, np.finfo(np.float32).tiny)[:, None]
+        descriptors *= (1 / np.maximum(norm, np.finfo(np.float32).tiny))[:, None]
         return descriptors
 
     def _surroundings(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
