@@ -57,7 +57,7 @@ class DescriptorSampler:
         taps, real_taps = self._taps[:points], self._real_taps[:points]
         cells, weights = self._surroundings(x, y)
         cv2.transpose(raw.reshape(channels, -1), self._by_cell)
-        self._by_cell.take(cells, axis=0, out=taps, mode='clip')  # 'raise' would buffer the output
+        self._by_cell.take(cells, axis=0, out=taps, mode='wrap')  # 'raise' would buffer the output
         np.copyto(real_taps, taps)
         descriptors = np.matmul(weights, real_taps)[:, 0]
         descriptors -= self._zero_point

@@ -154,9 +154,7 @@ class KeypointDetector:
         promising[:2] = True  # NumPy adds up a single column in another order than several
         cells = np.flatnonzero(promising)
         share = self._columns[: flat.shape[0] * cells.size].reshape(-1, cells.size)
-        # `flat[:, cells]` lies cell by cell in memory: ordered by channel again, each cell's sum
-        # adds up as over the whole map. (`take` would be slow in NumPy before 2.0.)
-        cv2.transpose(flat[:, cells].T, share)
+        flat.take(cells, axis=1, out=share, mode='wrap')  # 'raise' buffers, 'clip' takes longer
         peak = peak[cells]
         highest = np.maximum(peak, share[PIXELS])
         share -= highest
