@@ -62,6 +62,7 @@ def repeated(recording: Recording, step: str, way: str, calls: int) -> None:
         return _frames(recording, calls)
     for known in numeric_steps(recording):
         if known.name == step:
+            known.prepare(0)  # always the same image, or copies would be counted
             call: Callable[[int], object] = getattr(known, way)
             for index in range(calls):
                 call(index)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import cv2
 import numpy as np
@@ -96,49 +95,57 @@ def input_step(recording: Recording) -> Step:
 def decode_step(recording: Recording) -> Step:
     """Logits to keypoints, with the default settings."""
     detector, settings = KeypointDetector(*recording.size), DetectorSettings()
+    logits, write = engine_buffer(recording.logits)
     return Step(
         'decode',
-        _of_each(recording.logits, lambda logits: detector.detect(logits, settings)),
-        _of_each(recording.logits, lambda logits: baselines.detect(logits, settings)),
+        lambda i: detector.detect(logits, settings),
+        lambda i: baselines.detect(logits, settings),
         'softmax of all, depth to space, 9x9 dilation, argsort, top 500',
+        write,
     )
 
 
 def describe_step(recording: Recording) -> Step:
     """Descriptors of 500 points."""
-    raw, points, quantization = recording.raw, strongest_points(recording), recording.quantization
-    sampler = DescriptorSampler(*raw.shape[1:], quantization)
+    points, quantization = strongest_points(recording), recording.quantization
+    raw, write = engine_buffer(recording.raw)
+    sampler = DescriptorSampler(*raw.shape, quantization)
 
     def ours(i: int) -> np.ndarray:
         at = points[i % len(points)]
-        return sampler.sample(raw[i % len(raw)], at.x, at.y)
+        return sampler.sample(raw, at.x, at.y)
 
     def baseline(i: int) -> np.ndarray:
         at = points[i % len(points)]
-        real = baselines.convert_to(raw[i % len(raw)], quantization)
-        return baselines.describe(real, at.x, at.y)
+        return baselines.describe(baselines.convert_to(raw, quantization), at.x, at.y)
 
     return Step(
         f'describe_{POINTS}',
-        lambda i: sampler.sample(
-            raw[i % len(raw)], points[i % len(raw)].x, points[i % len(raw)].y
-        ),
+        ours,
         baseline,
         'convertTo of the whole map, bilinear samples of it, normalisation',
+        write,
     )
 
 
 def convert_to_step(recording: Recording) -> Step:
     """The whole descriptor map as real numbers, which no other step needs."""
-    raw, quantization = recording.raw, recording.quantization
-    real = np.empty(raw.shape[1:], np.float32)
-    ours = partial(quantization.dequantize, out=real) if quantization else (lambda q: q)
+    quantization = recording.quantization
+    raw, write = engine_buffer(recording.raw)
+    real = np.empty(raw.shape, np.float32)
     return Step(
         'convert_to',
-        _of_each(raw, ours),
-        _of_each(raw, lambda q: baselines.convert_to(q, quantization)),
+        lambda i: quantization.dequantize(raw, out=real) if quantization else raw,
+        lambda i: baselines.convert_to(raw, quantization),
         'cv2.addWeighted, the nearest to cv::Mat::convertTo in Python',
+        write,
     )
+
+
+def engine_buffer(recorded: np.ndarray) -> tuple[np.ndarray, Callable[[int], None]]:
+    """The one array that an engine writes this output to, and a function that does it."""
+    buffer = recorded[0].copy()
+    return buffer, lambda i: np.copyto(buffer, recorded[i % len(recorded)])
 
 
 def strongest_points(recording: Recording) -> list[Keypoints]:
@@ -146,7 +153,3 @@ def strongest_points(recording: Recording) -> list[Keypoints]:
     detector = KeypointDetector(*recording.size)
     settings = DetectorSettings(threshold=0.0, max_keypoints=POINTS)
     return [detector.detect(logits, settings) for logits in recording.logits]
-
-
-def _of_each(arrays: np.ndarray, call: Callable[[np.ndarray], object]) -> Callable[[int], object]:
-    return lambda i: call(arrays[i % len(arrays)])

@@ -19,13 +19,14 @@ class Step:
     """
     Something that the host does for each image, our way and the straightforward way.
 
-    Both ways are called with the number of the image.
+    Both ways are called with the number of the image, each after `prepare`, which isn't timed.
     """
 
     name: str
     ours: Callable[[int], object]
     baseline: Callable[[int], object]
     baseline_name: str
+    prepare: Callable[[int], object] = int
 
 
 @contextmanager
@@ -49,7 +50,9 @@ def in_turn(step: Step, rounds: int) -> dict:
     warm_up = max(3, round(WARM_UP * rounds))
     ours, baseline = np.empty((2, rounds + warm_up))
     for index in range(rounds + warm_up):
+        step.prepare(index)
         ours[index] = seconds(step.ours, index)
+        step.prepare(index)
         baseline[index] = seconds(step.baseline, index)
     return row(step.name, step.baseline_name, ours[warm_up:], baseline[warm_up:])
 
