@@ -20,6 +20,7 @@ CELLS_TO_SCORE = 2.5
 CELLS_TO_SEARCH = 1.6
 # The weakest keypoint's score rarely falls further than this from one image to the next.
 STEADY = 0.8
+MOST_RANKS = 2**16 - 1  # that 16 bits hold beside 0
 MOST_PARTS = 64  # of the grid, along each axis
 
 
@@ -83,7 +84,6 @@ class KeypointDetector:
         self._step = dy * width + dx  # from a cell's first pixel to that of each channel
         self._columns = np.empty((PIXELS + 1) * row.size, np.float32)
         self._ranks = np.zeros((height, width), np.uint16)  # zero between calls
-        self._highest = np.empty_like(self._ranks)
         self._expected = 0.0  # what the weakest of enough keypoints most likely exceeds
 
     def detect(
@@ -179,15 +179,16 @@ class KeypointDetector:
         rank = np.empty(pixels.size, np.intp)
         rank[0] = 0
         np.cumsum(scores[1:] != scores[:-1], out=rank[1:])
-        ranks, highest = self._ranks, self._highest
-        if rank[-1] >= np.iinfo(ranks.dtype).max:
-            ranks, highest = ranks.astype(np.float32), None
+        ranks = self._ranks
+        if rank[-1] >= MOST_RANKS:
+            ranks = ranks.astype(np.float32)
         rank = (rank[-1] + 1 - rank).astype(ranks.dtype)
         window = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
         ranks.reshape(-1)[pixels] = rank
-        highest = cv2.dilate(ranks, window, highest)
-        ranks.reshape(-1)[pixels] = 0
-        kept = np.flatnonzero(rank == highest.reshape(-1)[pixels])
+        cv2.dilate(ranks, window, ranks)  # in place: half the memory to go through
+        highest = ranks.reshape(-1)[pixels]
+        self._ranks.fill(0)
+        kept = np.flatnonzero(rank == highest)
         return pixels[kept], scores[kept]
 
     def _inside(
