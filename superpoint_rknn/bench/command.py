@@ -105,14 +105,10 @@ def _node(path: Path, quick: bool) -> dict:
     figures = [node_figures(path, rate, seconds) for rate in (RATES[-1:] if quick else RATES)]
     if quick:
         return {'node': figures}
+    best, dropping = first_drop(path, figures, seconds)
     # descriptors of every image
     figures.append(node_figures(path, RATES[0], seconds, descriptors_rate=200.0))
-    best, dropping = first_drop(path, seconds)
-    return {
-        'node': figures,
-        'no_drop_hz': best,
-        'first_drop_hz': dropping['rate_hz'],
-    }
+    return {'node': figures, 'no_drop_hz': best, 'first_drop_hz': dropping}
 
 
 def check(rows: list[dict], recorded: dict) -> int:

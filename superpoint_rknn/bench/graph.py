@@ -81,15 +81,26 @@ def node_figures(
     }
 
 
-def first_drop(recording: Path, seconds: float) -> tuple[float, dict]:
-    """Highest rate [Hz] tried at which the node dropped nothing, and the figures of the next."""
-    rate, best = RATES[-1], 0.0
-    while True:
-        figures = node_figures(recording, rate, seconds)
-        too_fast = figures['reached_hz'] < 0.98 * rate  # for the camera's process
-        if figures['dropped'] or too_fast or rate > FASTEST:
-            return best, figures
-        best, rate = rate, rate * FASTER
+def first_drop(recording: Path, slow: list[dict], seconds: float) -> tuple[float, float | None]:
+    """
+    Image rates [Hz]: the highest at which nothing was dropped, and the first with a drop.
+
+    slow: figures of rates that were measured already, ascending; then each is a quarter above
+    the last. None where the camera's process, or any camera, gives no more.
+    """
+    best = 0.0
+    for figures in slow:
+        if figures['dropped']:
+            return best, figures['rate_hz']
+        best = figures['rate_hz']
+    while best * FASTER < FASTEST:
+        figures = node_figures(recording, best * FASTER, seconds)
+        if figures['reached_hz'] < 0.98 * figures['rate_hz']:
+            break
+        if figures['dropped']:
+            return best, figures['rate_hz']
+        best = figures['rate_hz']
+    return best, None
 
 
 def _percentiles(values: np.ndarray) -> dict[str, float]:
