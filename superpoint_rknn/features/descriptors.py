@@ -8,6 +8,7 @@ import numpy as np
 from superpoint_rknn.features.quantization import Quantization
 
 CELL = 8  # [px] network pixels per element of the map, along each axis
+AT_ONCE = 128  # points, whose neighbours as float32 stay in the cache
 
 
 class DescriptorSampler:
@@ -31,12 +32,8 @@ class DescriptorSampler:
         self._last_before = np.array([[max(cols - 2, 0)], [max(rows - 2, 0)]])
         right, below = min(1, cols - 1), min(1, rows - 1) * cols
         self._neighbours = np.array([0, right, below, below + right])
-        self._allocate(0)
-
-    def _allocate(self, points: int) -> None:
-        channels = self._shape[0]
-        self._taps = np.empty((points, 4, channels), self._dtype)
-        self._real_taps = np.empty((points, 4, channels), np.float32)
+        self._taps = np.empty((AT_ONCE, 4, channels), self._dtype)
+        self._real_taps = np.empty((AT_ONCE, 4, channels), np.float32)
 
     def sample(self, raw: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """
@@ -51,15 +48,19 @@ class DescriptorSampler:
             raise ValueError(
                 f'descriptor map: {raw.dtype} {raw.shape}, expected {self._dtype} {self._shape}'
             )
-        points, channels = len(x), self._shape[0]
-        if points > len(self._taps):
-            self._allocate(points)
-        taps, real_taps = self._taps[:points], self._real_taps[:points]
         cells, weights = self._surroundings(x, y)
+        channels = self._shape[0]
         cv2.transpose(raw.reshape(channels, -1), self._by_cell)
-        self._by_cell.take(cells, axis=0, out=taps, mode='wrap')  # 'raise' would buffer the output
-        np.copyto(real_taps, taps)
-        descriptors = np.matmul(weights, real_taps)[:, 0]
+        descriptors = np.empty((len(x), 1, channels), np.float32)
+        for first in range(0, len(x), AT_ONCE):
+            part = slice(first, first + AT_ONCE)
+            count = len(cells[part])
+            taps, real_taps = self._taps[:count], self._real_taps[:count]
+            # 'raise' would buffer the output
+            self._by_cell.take(cells[part], axis=0, out=taps, mode='wrap')
+            np.copyto(real_taps, taps)
+            np.matmul(weights[part], real_taps, out=descriptors[part])
+        descriptors = descriptors[:, 0]
         descriptors -= self._zero_point
         # The scale has no part in it: it would cancel here.
         norm = np.sqrt(np.einsum('nc,nc->n', descriptors, descriptors))
