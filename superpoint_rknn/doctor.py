@@ -28,8 +28,9 @@ from superpoint_rknn import __version__
 from superpoint_rknn.doctor_report import machine_text, trial_text
 from superpoint_rknn.doctor_trial import Trial
 from superpoint_rknn.runtimes.board import board_model, detect_soc, npu_driver_version
+from superpoint_rknn.runtimes.model_files import default_model
 from superpoint_rknn.runtimes.rknn_library import probe_libraries
-from superpoint_rknn.runtimes.runtime import default_model, open_runtime
+from superpoint_rknn.runtimes.runtime import open_runtime
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from superpoint_rknn.extractor import Detection, Extractor
-from superpoint_rknn.runtimes.runtime import Runtime, TensorSpec, resolve_normalisation
+from superpoint_rknn.runtimes.model_files import resolve_normalisation
+from superpoint_rknn.runtimes.runtime import Runtime, TensorSpec
 
 IMAGES = 3  # the first is slower than the rest; the last one is reported
 

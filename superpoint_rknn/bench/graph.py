@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from superpoint_rknn.runtimes.runtime import shipped_models
+from superpoint_rknn.runtimes.model_files import shipped_models
 
 RATES = (30.0, 60.0, 120.0)  # [Hz]
 FASTEST = 1000.0  # [Hz] more than that no camera gives

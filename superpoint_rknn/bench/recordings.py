@@ -16,13 +16,12 @@ import numpy as np
 from superpoint_rknn.extractor import Extractor
 from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.runtimes.board import detect_soc
+from superpoint_rknn.runtimes.model_files import default_model, shipped_models
 from superpoint_rknn.runtimes.runtime import (
     EngineError,
     Runtime,
     TensorSpec,
-    default_model,
     open_runtime,
-    shipped_models,
 )
 from superpoint_rknn.sources import Frame, open_source, thinned
 

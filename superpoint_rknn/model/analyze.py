@@ -31,7 +31,7 @@ from superpoint_rknn.model.output import write_atomically
 from superpoint_rknn.model.quantize import STD_HELP
 from superpoint_rknn.model.simulator_analysis import analyse_simulator
 from superpoint_rknn.model.weights import load_weights, without_floors
-from superpoint_rknn.runtimes.runtime import shipped_models
+from superpoint_rknn.runtimes.model_files import shipped_models
 from superpoint_rknn.sources import open_source, thinned
 
 CALIBRATION_IMAGES = 64  # of each source, as in `superpoint_rknn quantize`

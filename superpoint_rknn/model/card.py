@@ -12,7 +12,7 @@ from onnx import TensorProto
 from superpoint_rknn import __version__
 from superpoint_rknn.model.calibration import CalibrationImage
 from superpoint_rknn.model.network import DESCRIPTORS, IMAGE, LOGITS
-from superpoint_rknn.runtimes.runtime import read_card
+from superpoint_rknn.runtimes.model_files import read_card
 
 
 def model_card(

@@ -19,7 +19,7 @@ from superpoint_rknn.model.rknn_card import rknn_card
 from superpoint_rknn.model.toolkit import Toolkit, find_toolkit
 from superpoint_rknn.model.toolkit1 import run_script, write_folder
 from superpoint_rknn.model.weights import load_weights
-from superpoint_rknn.runtimes.runtime import shipped_models
+from superpoint_rknn.runtimes.model_files import shipped_models
 from superpoint_rknn.sources import Frame, open_source, thinned
 
 TARGETS = (*toolkit1.TARGETS, *rknn_build.TARGETS)

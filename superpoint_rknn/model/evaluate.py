@@ -53,12 +53,8 @@ from superpoint_rknn.model.evaluation_statistics import (
     summary,
 )
 from superpoint_rknn.model.output import write_atomically
-from superpoint_rknn.runtimes.runtime import (
-    Runtime,
-    default_model,
-    open_runtime,
-    shipped_models,
-)
+from superpoint_rknn.runtimes.model_files import default_model, shipped_models
+from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
 
 SEEDS = 13
 log = logging.getLogger(__name__)

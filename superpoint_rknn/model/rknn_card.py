@@ -12,7 +12,8 @@ from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.model.calibration import CalibrationImage
 from superpoint_rknn.model.network import DESCRIPTORS, IMAGE, LOGITS
 from superpoint_rknn.model.rknn_build import FLOAT_LAYERS
-from superpoint_rknn.runtimes.runtime import CELL, read_card
+from superpoint_rknn.runtimes.model_files import read_card
+from superpoint_rknn.runtimes.runtime import CELL
 
 DIM = 256
 

@@ -19,7 +19,7 @@ from superpoint_rknn.model.calibration import CalibrationImage
 from superpoint_rknn.model.network import Weights, float_graph
 from superpoint_rknn.model.output import write_atomically
 from superpoint_rknn.model.weights import without_floors
-from superpoint_rknn.runtimes.runtime import read_card
+from superpoint_rknn.runtimes.model_files import read_card
 
 TARGETS = ('rv1126', 'rv1109')
 SCRIPT = Path(__file__).with_name('toolkit1_script.py')

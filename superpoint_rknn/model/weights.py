@@ -11,7 +11,7 @@ from superpoint_rknn.model.network import IMAGE, LAYERS, Weights
 from superpoint_rknn.model.onnx_weights import read_onnx_weights
 from superpoint_rknn.model.rpautrat import from_rpautrat
 from superpoint_rknn.model.torch_file import read_tensors
-from superpoint_rknn.runtimes.runtime import read_card
+from superpoint_rknn.runtimes.model_files import read_card
 
 
 def load_weights(path: Path, std: float | None = None) -> Weights:

@@ -14,7 +14,8 @@ from superpoint_rknn.nodes.parameters import PARAMETERS, settings_of
 from superpoint_rknn.nodes.process import Interruption, run_node
 from superpoint_rknn.nodes.worker import Worker
 from superpoint_rknn.runtimes.board import detect_soc
-from superpoint_rknn.runtimes.runtime import Runtime, default_model, open_runtime
+from superpoint_rknn.runtimes.model_files import default_model
+from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
 
 PATIENCE = 1.0  # [s] for an inference under way to end when the node is stopped
 WAKE_UP = 0.1  # [s] longest time until an interruption is noticed while a model is loaded

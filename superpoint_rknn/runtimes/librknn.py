@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from superpoint_rknn.runtimes.model_files import model_id, resolve_input_table
 from superpoint_rknn.runtimes.rknn_context import RknnContext
 from superpoint_rknn.runtimes.rknn_errors import MODEL_ERRORS, NpuError
 from superpoint_rknn.runtimes.rknn_library import RknnLibrary, find_library
@@ -21,8 +22,6 @@ from superpoint_rknn.runtimes.runtime import (
     ModelError,
     TensorSpec,
     check_array,
-    model_id,
-    resolve_input_table,
 )
 
 log = logging.getLogger(__name__)

@@ -10,13 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from superpoint_rknn.runtimes.model_files import model_id, resolve_input_table
 from superpoint_rknn.runtimes.runtime import (
     EngineError,
     ModelError,
     TensorSpec,
     check_array,
-    model_id,
-    resolve_input_table,
 )
 
 try:

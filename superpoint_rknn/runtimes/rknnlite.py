@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from superpoint_rknn.runtimes.model_files import model_id, read_card
 from superpoint_rknn.runtimes.rknn_ownership import Ownership
 from superpoint_rknn.runtimes.runtime import (
     EngineError,
@@ -25,8 +26,6 @@ from superpoint_rknn.runtimes.runtime import (
     TensorSpec,
     check_array,
     check_tensors,
-    model_id,
-    read_card,
 )
 
 PACKAGES = ('rknn-toolkit-lite2', 'rknn_toolkit_lite')

@@ -68,7 +68,7 @@ def make(pictures):
     from superpoint_rknn.model.calibration import calibration_image, ramp_image
     from superpoint_rknn.model.simulator import Simulator
     from superpoint_rknn.model.weights import load_weights
-    from superpoint_rknn.runtimes.runtime import shipped_models
+    from superpoint_rknn.runtimes.model_files import shipped_models
     from superpoint_rknn.sources import Pictures
 
     weights = shipped_models() / 'superpoint.npz'

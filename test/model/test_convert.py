@@ -22,7 +22,7 @@ from superpoint_rknn.model.network import LAYERS
 from superpoint_rknn.model.quantize import quantize
 from superpoint_rknn.model.simulator import Simulator
 from superpoint_rknn.model.toolkit import Toolkit, find_toolkit
-from superpoint_rknn.runtimes.runtime import read_card, resolve_input_table
+from superpoint_rknn.runtimes.model_files import read_card, resolve_input_table
 
 SIZE = (64, 96)
 CHECKOUT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from superpoint_rknn import cli
 from superpoint_rknn.model.calibration import calibration_image, ramp_image
 from superpoint_rknn.model.convert import convert
 from superpoint_rknn.model.network import float_graph
-from superpoint_rknn.runtimes.runtime import read_card
+from superpoint_rknn.runtimes.model_files import read_card
 
 SIZE = (64, 96)
 STANDIN = Path(__file__).parent / 'rknn_toolkit1_standin'

@@ -8,8 +8,8 @@ import simulator_fixture as kept
 
 from superpoint_rknn.features.descriptors import DescriptorSampler
 from superpoint_rknn.features.quantization import Quantization
+from superpoint_rknn.runtimes.model_files import default_model, shipped_models
 from superpoint_rknn.runtimes.onnx import OnnxRuntime
-from superpoint_rknn.runtimes.runtime import default_model, shipped_models
 
 MAX_BYTES = 300_000
 

@@ -11,7 +11,8 @@ from ros_graph import RELIABLE
 from sensor_msgs.msg import CompressedImage, Image
 
 from superpoint_rknn.extractor import Extractor
-from superpoint_rknn.runtimes.runtime import default_model, open_runtime
+from superpoint_rknn.runtimes.model_files import default_model
+from superpoint_rknn.runtimes.runtime import open_runtime
 
 
 @pytest.fixture(scope='module')

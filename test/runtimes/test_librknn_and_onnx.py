@@ -11,8 +11,8 @@ pytest.importorskip('onnxruntime')
 
 from superpoint_rknn.extractor import Extractor
 from superpoint_rknn.runtimes.librknn import LibrknnRuntime
+from superpoint_rknn.runtimes.model_files import default_model
 from superpoint_rknn.runtimes.onnx import OnnxRuntime
-from superpoint_rknn.runtimes.runtime import default_model
 
 SKIMAGE = importlib.util.find_spec('skimage')
 

@@ -8,14 +8,12 @@ from rknn_standin import MODEL, Standin
 
 from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.runtimes import librknn
+from superpoint_rknn.runtimes.model_files import default_model, read_card, resolve_input_table
 from superpoint_rknn.runtimes.runtime import (
     EngineError,
     ModelError,
     check_array,
-    default_model,
     open_runtime,
-    read_card,
-    resolve_input_table,
 )
 
 BYTES = Quantization(1.0, 0, np.dtype(np.uint8))

@@ -1,0 +1,103 @@
+"""Model files: where the shipped ones lie, what one is called, what its card says of its input."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from superpoint_rknn.features.quantization import (
+    Quantization,
+    default_std,
+    input_table,
+    is_identity,
+)
+from superpoint_rknn.runtimes.runtime import ModelError
+
+SAME_NPU = {'rk3566': 'rk3568'}  # chips that run what is converted for another
+
+
+def shipped_models() -> Path:
+    """Folder of the networks that the package ships. Raises ModelError if it isn't there."""
+    prefixes = [*os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep), sys.prefix]
+    installed = [Path(p, 'share', 'superpoint_rknn', 'models') for p in prefixes if p]
+    # Not resolved: the files of a symlinked installation belong to it.
+    checkout = Path(__file__).absolute().parents[2] / 'models'
+    for folder in (checkout, *installed):
+        if folder.is_dir():
+            return folder
+    raise ModelError(
+        'the models that superpoint_rknn ships were not found: name one by the parameter `model`, '
+        'or source the workspace that the package is installed in'
+    )
+
+
+def default_model(soc: str | None) -> Path:
+    """Shipped network for a chip ('rk3588', ...), else the one for CPUs."""
+    on_npu = shipped_models() / f'superpoint_400x640_{SAME_NPU.get(soc, soc)}.rknn'
+    return on_npu if soc and on_npu.is_file() else shipped_models() / 'superpoint_400x640_u8.onnx'
+
+
+def model_id(path: Path, content: bytes) -> str:
+    """Name of a network: its file's stem and the first 8 digits of its content's SHA-256."""
+    return f'{Path(path).stem}@{hashlib.sha256(content).hexdigest()[:8]}'
+
+
+def read_card(path: Path) -> dict:
+    """Model card (JSON) that stands beside a model under the same stem; empty if there is none."""
+    card = Path(path).with_suffix('.json')
+    if not card.is_file():
+        return {}
+    try:
+        content = json.loads(card.read_text(encoding='utf-8'))
+    except (OSError, RecursionError, ValueError) as error:
+        raise ModelError(f'{card}: not a model card: {error}') from error
+    if not isinstance(content, dict) or not isinstance(content.get('input', {}), dict):
+        raise ModelError(
+            f'{card}: not a model card: a JSON object with an object "input" expected'
+        )
+    return content
+
+
+def resolve_normalisation(
+    path: Path, quantization: Quantization, mean: float | None, std: float | None
+) -> tuple[float, float]:
+    """
+    Mean and std of the network's real input, (x - mean) / std.
+
+    None takes a number from the model card, else mean 0 and the std that makes the input scale
+    the identity.
+    Raises ModelError if neither tells, or the card holds no numbers.
+    """
+    stated = read_card(path).get('input', {})
+    mean = stated.get('mean', 0.0) if mean is None else mean
+    std = stated.get('std') if std is None else std
+    for name, value in (('mean', mean), ('std', std)):
+        if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
+            raise ModelError(f'{path}: input: {name} {value!r} is not a number')
+    try:
+        return float(mean), default_std(quantization) if std is None else float(std)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ModelError(f'{path}: input: mean {mean!r:.40}, std {std!r:.40}: {error}') from error
+
+
+def resolve_input_table(
+    path: Path, quantization: Quantization, mean: float | None, std: float | None
+) -> np.ndarray | None:
+    """
+    Table that an image's bytes go through before they are the network's input.
+
+    mean, std: see `resolve_normalisation`.
+    Returns (256,) of the input's dtype, or None where the bytes are the input already.
+    Raises ModelError if no faithful table exists, with the reason.
+    """
+    mean, std = resolve_normalisation(path, quantization, mean, std)
+    try:
+        table = input_table(quantization, mean, std)
+    except ValueError as error:
+        raise ModelError(f'{path}: input: {error}') from error
+    return None if is_identity(table) else table
