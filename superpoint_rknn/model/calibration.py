@@ -35,6 +35,14 @@ def calibration_image(frame: Frame, size: tuple[int, int]) -> CalibrationImage:
     return CalibrationImage(frame.name, np.array(network_image, copy=True))
 
 
+def calibration_images(frames: Iterable[Frame], size: tuple[int, int]) -> list[CalibrationImage]:
+    """Pictures as the network sees them, see calibration_image; ValueError if there are none."""
+    images = [calibration_image(frame, size) for frame in frames]
+    if not images:
+        raise ValueError('no calibration images')
+    return images
+
+
 def ramp_image(size: tuple[int, int]) -> CalibrationImage:
     """Every grey value from 0 to 255, left to right, so that the input's range is all of them."""
     height, width = size

@@ -53,16 +53,23 @@ def model_card(
         'logits': meaning(LOGITS),
         'descriptors': {**meaning(DESCRIPTORS), 'dim': meaning(DESCRIPTORS)['shape'][1]},
         'quantization': {'scheme': 'asymmetric_affine-u8', **method},
-        'calibration': [{'name': image.name, 'sha256': image.sha256} for image in calibration],
-        'weights': {
-            'name': weights.name,
-            'sha256': hashlib.sha256(weights.read_bytes()).hexdigest(),
-        },
+        **origin(weights, calibration),
         'versions': {
             'superpoint_rknn': __version__,
             'onnx': onnx.__version__,
             'onnxruntime': onnxruntime.__version__,
         },
         'made_by': 'superpoint_rknn quantize',
+    }
+
+
+def origin(weights: Path, calibration: list[CalibrationImage]) -> dict:
+    """What a quantised network was made from; the licence is that of the weights' own card."""
+    return {
+        'calibration': [{'name': image.name, 'sha256': image.sha256} for image in calibration],
+        'weights': {
+            'name': weights.name,
+            'sha256': hashlib.sha256(weights.read_bytes()).hexdigest(),
+        },
         'licence': read_card(weights).get('licence', "that of the weights' owner"),
     }

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 
 from superpoint_rknn.model import rknn_build, toolkit1
-from superpoint_rknn.model.calibration import calibration_image, ramp_image
+from superpoint_rknn.model.calibration import calibration_images, ramp_image
 from superpoint_rknn.model.network import check_size
 from superpoint_rknn.model.output import write_atomically
 from superpoint_rknn.model.quantize import IMAGES_HELP, STD_HELP, image_size
@@ -18,7 +17,7 @@ from superpoint_rknn.model.rknn_build import build
 from superpoint_rknn.model.rknn_card import rknn_card
 from superpoint_rknn.model.toolkit import Toolkit, find_toolkit
 from superpoint_rknn.model.toolkit1 import run_script, write_folder
-from superpoint_rknn.model.weights import load_weights
+from superpoint_rknn.model.weights import load_for_8_bits
 from superpoint_rknn.runtimes.model_files import shipped_models
 from superpoint_rknn.sources import Frame, open_source, thinned
 
@@ -26,7 +25,6 @@ TARGETS = (*toolkit1.TARGETS, *rknn_build.TARGETS)
 WEIGHTS_HELP = 'float network: .npz, .onnx, or a .pth of rpautrat layout (default: shipped)'
 TOOLKIT_HELP = "interpreter that has the toolkit (default: the checkout's .venv-rknn)"
 BAR = '{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]'
-log = logging.getLogger(__name__)
 
 
 def convert(
@@ -64,15 +62,8 @@ def convert(
         if output.suffix != '.rknn' or output.with_suffix('.json') == weights.with_suffix('.json'):
             raise ValueError(f'{output}: the output needs the suffix .rknn and a name of its own')
         toolkit = find_toolkit(toolkit)
-    network = load_weights(weights, input_std)
-    if network.floors:
-        log.warning(
-            f'{weights}: batch normalisation after ReLU is folded approximately for 8 bits: '
-            'near the border of the image the quantised network differs from the float one'
-        )
-    calibration = [calibration_image(frame, size) for frame in images]
-    if not calibration:
-        raise ValueError('no calibration images')
+    network = load_for_8_bits(weights, input_std)
+    calibration = calibration_images(images, size)
     calibration.append(ramp_image(size))
     if old_toolkit:
         return write_folder(output, network, weights, calibration, target=target, size=size)

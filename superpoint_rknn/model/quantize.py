@@ -12,7 +12,7 @@ from pathlib import Path
 
 from superpoint_rknn.model.calibration import (
     Progress,
-    calibration_image,
+    calibration_images,
     grey_range,
     ramp_image,
 )
@@ -20,7 +20,7 @@ from superpoint_rknn.model.card import model_card
 from superpoint_rknn.model.integer_network import METHODS, integer_graph
 from superpoint_rknn.model.network import check_size, float_graph
 from superpoint_rknn.model.output import write_atomically
-from superpoint_rknn.model.weights import load_weights, without_floors
+from superpoint_rknn.model.weights import load_for_8_bits
 from superpoint_rknn.sources import Frame, open_source, thinned
 
 SEMI = ('float', 'uint8')
@@ -67,15 +67,8 @@ def quantize(
     if output.suffix != '.onnx' or output.with_suffix('.json') == weights.with_suffix('.json'):
         raise ValueError(f'{output}: the output needs the suffix .onnx and a name of its own')
     check_size(size)
-    network = load_weights(weights, input_std)
-    if network.floors:
-        log.warning(
-            f'{weights}: batch normalisation after ReLU is folded approximately for 8 bits: '
-            'near the border of the image the quantised network differs from the float one'
-        )
-    calibration = [calibration_image(frame, size) for frame in images]
-    if not calibration:
-        raise ValueError('no calibration images')
+    network = load_for_8_bits(weights, input_std)
+    calibration = calibration_images(images, size)
     darkest, brightest = grey_range(calibration)
     if ramp:
         calibration.append(ramp_image(size))
@@ -88,7 +81,7 @@ def quantize(
     options = {'ranges': ranges, 'semi': semi}
     if ranges == 'percentile':
         options['percentile'] = percentile
-    graph = float_graph(without_floors(network), size)
+    graph = float_graph(network, size)
     model = integer_graph(graph, calibration, progress=progress, **options)
     content = model.SerializeToString(deterministic=True)
     card = model_card(output.stem, content, model, weights, calibration, options)

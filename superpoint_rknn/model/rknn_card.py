@@ -10,9 +10,9 @@ import onnx
 from superpoint_rknn import __version__
 from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.model.calibration import CalibrationImage
+from superpoint_rknn.model.card import origin
 from superpoint_rknn.model.network import DESCRIPTORS, IMAGE, LOGITS
 from superpoint_rknn.model.rknn_build import FLOAT_LAYERS
-from superpoint_rknn.runtimes.model_files import read_card
 from superpoint_rknn.runtimes.runtime import CELL
 
 DIM = 256
@@ -62,16 +62,11 @@ def rknn_card(
             'weights': 'per channel' if per_channel else 'per layer',
             'float16_layers': list(FLOAT_LAYERS),
         },
-        'calibration': [{'name': image.name, 'sha256': image.sha256} for image in calibration],
-        'weights': {
-            'name': weights.name,
-            'sha256': hashlib.sha256(weights.read_bytes()).hexdigest(),
-        },
+        **origin(weights, calibration),
         'versions': {
             'superpoint_rknn': __version__,
             'onnx': onnx.__version__,
             'rknn-toolkit2': toolkit_version,
         },
         'made_by': 'superpoint_rknn convert',
-        'licence': read_card(weights).get('licence', "that of the weights' owner"),
     }

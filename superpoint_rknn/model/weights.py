@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from superpoint_rknn.model.onnx_weights import read_onnx_weights
 from superpoint_rknn.model.rpautrat import from_rpautrat
 from superpoint_rknn.model.torch_file import read_tensors
 from superpoint_rknn.runtimes.model_files import read_card
+
+log = logging.getLogger(__name__)
 
 
 def load_weights(path: Path, std: float | None = None) -> Weights:
@@ -48,6 +51,22 @@ def read_npz(path: Path) -> Weights:
         {name: found[f'{name}.weight'] for name in names if f'{name}.weight' in found},
         {name: found[f'{name}.bias'] for name in names if f'{name}.bias' in found},
     )
+
+
+def load_for_8_bits(path: Path, std: float | None = None) -> Weights:
+    """
+    Weights as 8-bit engines compute them, without floors; a warning where that isn't exact.
+
+    path, std: see load_weights. Raises what load_weights does.
+    """
+    weights = load_weights(path, std)
+    if not weights.floors:
+        return weights
+    log.warning(
+        f'{path}: batch normalisation after ReLU is folded approximately for 8 bits: '
+        'near the border of the image the quantised network differs from the float one'
+    )
+    return without_floors(weights)
 
 
 def without_floors(weights: Weights) -> Weights:
