@@ -44,6 +44,15 @@ def pytest_report_header():
 
 
 @pytest.fixture(scope='session')
+def photographs():
+    """Folder of the photographs that scikit-image's wheel carries."""
+    package = importlib.util.find_spec('skimage')
+    if package is None:
+        pytest.skip('needs the photographs of the scikit-image wheel')
+    return Path(package.submodule_search_locations[0], 'data')
+
+
+@pytest.fixture(scope='session')
 def standin_libraries(tmp_path_factory):
     """Stand-ins of Rockchip's library, by generation."""
     folder = tmp_path_factory.mktemp('standin')

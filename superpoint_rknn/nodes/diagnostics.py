@@ -82,29 +82,6 @@ class Accounting:
             return Report(counts, recent, period, dict(self._stages_ms))
 
 
-def status_of(
-    name: str,
-    accounting: Accounting,
-    runtime: str,
-    model: str,
-    reopened: int,
-    trouble: str | None = None,
-) -> DiagnosticStatus:
-    """
-    Status of one camera of the superpoint node for /diagnostics.
-
-    reopened: how often the engine was opened again after failures.
-    trouble: what keeps the engine from working now, if anything.
-    """
-    return images_status(
-        name,
-        accounting,
-        {'keypoints': 'published', 'descriptors': 'descriptors'},
-        {'reopened': reopened, 'runtime': runtime, 'model': model},
-        trouble,
-    )
-
-
 def images_status(
     name: str,
     accounting: Accounting,

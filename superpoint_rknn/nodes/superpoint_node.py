@@ -8,7 +8,7 @@ import sys
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from superpoint_rknn.nodes.camera import Camera
-from superpoint_rknn.nodes.diagnostics import status_of
+from superpoint_rknn.nodes.diagnostics import images_status
 from superpoint_rknn.nodes.managed_node import ManagedNode
 from superpoint_rknn.nodes.parameters import PARAMETERS, settings_of
 from superpoint_rknn.nodes.process import Interruption, run_node
@@ -85,12 +85,15 @@ class SuperPointNode(ManagedNode):
     def status(self) -> DiagnosticStatus:
         """Counts, rates, stage times and the engine's state."""
         runtime = self._worker.extractor.runtime
-        return status_of(
+        return images_status(
             f'{self.get_fully_qualified_name()}: camera',
             self._camera.accounting,
-            runtime.name,
-            runtime.model,
-            self._worker.reopened,
+            {'keypoints': 'published', 'descriptors': 'descriptors'},
+            {
+                'reopened': self._worker.reopened,
+                'runtime': runtime.name,
+                'model': runtime.model,
+            },
             self._worker.trouble,
         )
 

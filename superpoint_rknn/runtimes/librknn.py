@@ -22,6 +22,7 @@ from superpoint_rknn.runtimes.runtime import (
     ModelError,
     TensorSpec,
     check_array,
+    check_pass_through,
 )
 
 log = logging.getLogger(__name__)
@@ -58,8 +59,7 @@ class LibrknnRuntime:
         core_mask: NPU cores to use (rknn_abi.CoreMask), on parts that have several.
         Raises EngineError if library or NPU can't be used, ModelError if the file can't.
         """
-        if pass_through not in ('auto', 'true', 'false'):
-            raise ValueError(f"pass_through {pass_through!r}: expected 'auto', 'true' or 'false'")
+        check_pass_through(pass_through)
         self._path = Path(path)
         self._library = library if isinstance(library, RknnLibrary) else find_library(library)
         if core_mask is not None and self._library.abi.generation == 1:

@@ -16,6 +16,7 @@ from superpoint_rknn.runtimes.runtime import (
     ModelError,
     TensorSpec,
     check_array,
+    check_pass_through,
 )
 
 try:
@@ -64,8 +65,7 @@ class OnnxRuntime:
         threads: of one inference; None takes one for each physical core.
         Raises ModelError, with the reason, if the file can't be used.
         """
-        if pass_through not in ('auto', 'true', 'false'):
-            raise ValueError(f"pass_through {pass_through!r}: expected 'auto', 'true' or 'false'")
+        check_pass_through(pass_through)
         if threads is not None and threads < 1:
             raise ValueError(f'threads {threads}: at least one is needed')
         path = Path(path)

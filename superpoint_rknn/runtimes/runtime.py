@@ -107,6 +107,12 @@ def check_array(
         raise ValueError(f'{name}: a read-only array can not receive an output')
 
 
+def check_pass_through(value: str) -> None:
+    """Raise ValueError unless this is a value of the option pass_through."""
+    if value not in ('auto', 'true', 'false'):
+        raise ValueError(f"pass_through {value!r}: expected 'auto', 'true' or 'false'")
+
+
 def open_runtime(
     model: str | Path,
     runtime: str = 'auto',

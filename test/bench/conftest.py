@@ -1,6 +1,3 @@
-import importlib.util
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -12,13 +9,9 @@ HEIGHT, WIDTH = 96, 128
 
 
 @pytest.fixture(scope='session')
-def recording():
+def recording(photographs):
     """Parts of a photograph, and outputs that look like the network's."""
-    package = importlib.util.find_spec('skimage')
-    if package is None:
-        pytest.skip('needs the photographs of the scikit-image wheel')
-    path = Path(package.submodule_search_locations[0], 'data', 'camera.png')
-    photograph = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    photograph = cv2.imread(str(photographs / 'camera.png'), cv2.IMREAD_GRAYSCALE)
     images = np.stack([photograph[y : y + HEIGHT, 90 : 90 + WIDTH] for y in (100, 180)])
     rng = np.random.default_rng(3)
     shape = (len(images), 65, HEIGHT // 8, WIDTH // 8)

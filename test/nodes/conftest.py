@@ -1,6 +1,3 @@
-import importlib.util
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -8,13 +5,9 @@ from ros_graph import Graph, Rig
 
 
 @pytest.fixture(scope='session')
-def photo():
+def photo(photographs):
     """Grey photograph of 400x640."""
-    package = importlib.util.find_spec('skimage')
-    if package is None:
-        pytest.skip('needs the photographs of the scikit-image wheel')
-    path = Path(package.submodule_search_locations[0], 'data', 'motorcycle_left.png')
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    image = cv2.imread(str(photographs / 'motorcycle_left.png'), cv2.IMREAD_GRAYSCALE)
     return np.ascontiguousarray(image[50:450, 50:690])
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from superpoint_rknn.nodes.diagnostics import Accounting, DiagnosticStatus, status_of
+from superpoint_rknn.nodes.diagnostics import Accounting, DiagnosticStatus, images_status
 
 
 def values_of(status):
@@ -8,7 +8,7 @@ def values_of(status):
 
 
 def status(accounting, trouble=None):
-    return status_of('camera', accounting, 'engine', 'model', 0, trouble)
+    return images_status('camera', accounting, {'keypoints': 'published'}, {}, trouble)
 
 
 def test_images_count_as_received_once_their_fate_is_known():

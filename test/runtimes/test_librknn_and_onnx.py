@@ -1,8 +1,5 @@
 """The same images and integers give the same points and descriptors on CPU and NPU."""
 
-import importlib.util
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -14,8 +11,6 @@ from superpoint_rknn.runtimes.librknn import LibrknnRuntime
 from superpoint_rknn.runtimes.model_files import default_model
 from superpoint_rknn.runtimes.onnx import OnnxRuntime
 
-SKIMAGE = importlib.util.find_spec('skimage')
-
 
 @pytest.fixture(scope='module')
 def cpu():
@@ -25,11 +20,8 @@ def cpu():
 
 
 @pytest.fixture(params=['astronaut.png', 'motorcycle_left.png'])
-def image(request):
-    if SKIMAGE is None:
-        pytest.skip('needs the pictures of scikit-image')
-    folder = Path(SKIMAGE.submodule_search_locations[0], 'data')
-    return cv2.imread(str(folder / request.param), cv2.IMREAD_GRAYSCALE)
+def image(request, photographs):
+    return cv2.imread(str(photographs / request.param), cv2.IMREAD_GRAYSCALE)
 
 
 @pytest.mark.parametrize('zero_copy', [False, True], ids=['copied', 'shared'])
