@@ -14,6 +14,7 @@ NEGLIGIBLE = 0.01  # relative error below which a layer's range is left alone
 CLIPPED = 1e-3  # share of values outside of the range that is no mere outlier
 BIAS_FAULT = 0.01  # relative error; rounding a bias to 32 bits leaves a thousandth of that
 MUCH = 0.03  # relative error at the keypoints that a layer may add unnoticed
+FEW = 5  # pictures; with fewer, a range may be at fault for these alone
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _not_repeated(finding: Finding, before: list[Finding]) -> Finding:
 def _judge(name: str, analysis: Analysis) -> Finding:
     layer = analysis.layers[name]
     if has_range_fault(layer):
-        return _wrong_range(name, layer)
+        return _wrong_range(name, layer, analysis.outputs.images)
     rounding, weights = layer.rounding.everywhere.relative, weights_error(layer)
     added = f'No range is at fault. {name} adds the most error, '
     added += f'{percent(own_error(layer))} at the keypoints'
@@ -120,7 +121,7 @@ def _judge(name: str, analysis: Analysis) -> Finding:
     return Finding(name, 'weights', text, tuple(advice))
 
 
-def _wrong_range(name: str, layer: LayerErrors) -> Finding:
+def _wrong_range(name: str, layer: LayerErrors, pictures: int) -> Finding:
     low, high, error = layer.best_range()
     start, end = limits(layer.quantization)
     text = (
@@ -128,6 +129,8 @@ def _wrong_range(name: str, layer: LayerErrors) -> Finding:
         f'{percent(layer.rounding.everywhere.relative)}; {number(low)} to {number(high)} would '
         f'leave {percent(error)}. '
     )
+    if pictures < FEW:
+        text = f'Judged by so few pictures ({pictures}; give {FEW} or more to be sure), {text}'
     if (layer.saturated or 0) > CLIPPED:
         text += f'{percent(layer.saturated)} of its float values lie outside and are clipped.'
         if name == IMAGE:

@@ -72,6 +72,11 @@ class OutputErrors:
             self.comparisons.append(Comparison(name, grey.copy(), heat, keypoints, cosines))
 
     @property
+    def images(self) -> int:
+        """How many images were compared."""
+        return len(self._distances)
+
+    @property
     def cosines(self) -> np.ndarray:
         """Cosines between the two networks' unit descriptors at all keypoints, (N,)."""
         return np.concatenate([np.empty(0, np.float32), *self._cosines])

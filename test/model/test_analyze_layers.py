@@ -180,6 +180,7 @@ def test_a_broken_range_is_found(weights, network_file, images, tmp_path, name, 
     found = findings(analysis)
     assert [(finding.layer, finding.kind) for finding in found] == [(expected, kind)]
     assert f'{expected} has the wrong range' in found[0].text
+    assert 'by so few pictures (1;' in found[0].text
     assert all(found[0].advice)
 
 
