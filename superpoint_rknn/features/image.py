@@ -29,6 +29,9 @@ PACKED_LUMA = {'yuv422': 1, 'uyvy': 1, 'yuv422_yuy2': 0, 'yuyv': 0}  # byte of a
 PLANAR_ROWS = {'nv12': 1.5, 'nv21': 1.5, 'nv24': 3}  # rows of `step` bytes per image row
 
 
+GREY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION  # as the camera has it
+
+
 class EncodingError(ValueError):
     """An image encoding that isn't handled here."""
 
@@ -78,6 +81,23 @@ def to_grey(
             _check_even(encoding, width=width, height=height)
         return _view(data, int(height * PLANAR_ROWS[encoding]), step, (width,))[:height]
     raise EncodingError(f'encoding: {encoding!r} is not handled here')
+
+
+def decompress(data, kind: str) -> np.ndarray:
+    """
+    Grey image of the bytes of a JPEG, PNG or the like, (height, width) uint8.
+
+    kind: `format` of the sensor_msgs/CompressedImage, for the error.
+    Raises ValueError if OpenCV can't decode it.
+    """
+    data = np.frombuffer(data, np.uint8)
+    try:
+        image = cv2.imdecode(data, GREY_AS_STORED) if data.size else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise ValueError(f'data: {data.size} bytes of format {kind!r} are not an image')
+    return image
 
 
 def _check_even(encoding: str, **fields: int) -> None:

@@ -9,11 +9,9 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from superpoint_rknn.features.image import EncodingError, to_grey
+from superpoint_rknn.features.image import EncodingError, decompress, to_grey
 from superpoint_rknn.features.keypoints import Keypoints as Points
 from superpoint_rknn.msg import Descriptors, Keypoints
-
-GREY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION  # as the camera has it
 
 
 def grey_image(message: Image | CompressedImage) -> np.ndarray:
@@ -23,7 +21,7 @@ def grey_image(message: Image | CompressedImage) -> np.ndarray:
     Raises ValueError naming the field and the value if the message is no valid image.
     """
     if isinstance(message, CompressedImage):
-        return _decompress(message)
+        return decompress(message.data, message.format)
     try:
         return to_grey(
             message.data,
@@ -35,17 +33,6 @@ def grey_image(message: Image | CompressedImage) -> np.ndarray:
         )
     except EncodingError as error:
         return _grey_by_cv_bridge(message, error)
-
-
-def _decompress(message: CompressedImage) -> np.ndarray:
-    data = np.frombuffer(message.data, np.uint8)
-    try:
-        image = cv2.imdecode(data, GREY_AS_STORED) if data.size else None
-    except cv2.error:
-        image = None
-    if image is None:
-        raise ValueError(f'data: {data.size} bytes of format {message.format!r} are not an image')
-    return image
 
 
 def _grey_by_cv_bridge(message: Image, refusal: EncodingError) -> np.ndarray:

@@ -13,6 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud
 from std_msgs.msg import Bool
 
+from superpoint_rknn.features.stamps import jumps
 from superpoint_rknn.features.tracks import Tracker
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.camera import FEATURES, THROTTLE
@@ -27,7 +28,6 @@ from superpoint_rknn.nodes.tracker_messages import (
     tracks_message,
 )
 from superpoint_rknn.nodes.tracker_queue import ImageJob, TrackerQueue, nanoseconds
-from superpoint_rknn.nodes.vins_adapter import jumps
 
 IMAGES_DEPTH = 5  # every image counts here: two that come at once are both tracked
 CAMERA_INFOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)

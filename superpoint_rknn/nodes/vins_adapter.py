@@ -21,14 +21,8 @@ from superpoint_rknn.nodes.messages import float_array
 
 EXACT = 2**24  # below it float32 holds every integer
 SECOND = 1_000_000_000  # [ns]
-LONGEST_STEP = SECOND  # between two images of one sequence [ns]
 FUSION_CHANNELS = ('id', 'camera', 'u', 'v', 'vx', 'vy', 'gx', 'gy', 'gz')
 MONO_CHANNELS = ('id', 'u', 'v', 'vx', 'vy')
-
-
-def jumps(last: int | None, stamp: int) -> bool:
-    """Whether stamps [ns] run back or leave a gap: estimators start anew there."""
-    return last is not None and not last <= stamp <= last + LONGEST_STEP
 
 
 def lens_of(info: CameraInfo, image_size: tuple[int, int]) -> Lens:

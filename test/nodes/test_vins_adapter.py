@@ -13,7 +13,6 @@ from superpoint_rknn.nodes.vins_adapter import (
     FeatureIds,
     VinsAdapter,
     feature_message,
-    jumps,
     lens_of,
 )
 
@@ -33,14 +32,6 @@ def tracks(**points):
         np.ones(len(key), np.float32),
         key.astype(np.int64),
     )
-
-
-def test_stamps_jump_backwards_or_by_more_than_a_second():
-    assert not jumps(None, 5)
-    assert not jumps(5, 5)
-    assert not jumps(0, 1000 * MS)
-    assert jumps(0, 1000 * MS + 1)
-    assert jumps(5, 4)
 
 
 def test_fusion_by_hand():
