@@ -9,6 +9,7 @@ from importlib import import_module
 # name: module with `add_arguments(parser)` and `run(arguments) -> exit code`, purpose
 COMMANDS = {
     'doctor': ('superpoint_rknn.doctor', 'what runs here, and what to do about what does not'),
+    'extract': ('superpoint_rknn.extract.command', 'recordings -> bags of features, offline'),
     'bench': ('superpoint_rknn.bench.command', 'how long the host takes for each image'),
     'quantize': ('superpoint_rknn.model.quantize', 'float network and images -> 8-bit network'),
     'convert': ('superpoint_rknn.model.convert', 'float network and images -> .rknn for an NPU'),

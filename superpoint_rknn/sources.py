@@ -1,4 +1,4 @@
-"""Images from files: a folder of pictures, one picture, a video, a rosbag2."""
+"""Images from files: a folder of pictures, one picture, a video, a rosbag."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PICTURES = {'.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp'}
 VIDEOS = {'.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm'}
-BAGS = {'.db3', '.mcap'}
+BAGS = {'.bag', '.db3', '.mcap'}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Video:
 
 def open_source(path: Path, topic: str | None = None) -> Pictures | Video | Bag:
     """
-    Images of a folder of pictures (in natural order), a picture, a video or a rosbag2.
+    Images of a folder of pictures (in natural order), a picture, a video or a rosbag.
 
     topic: which images of a bag; None takes the topic with the most.
     Returns an iterable of Frame, that can be read again, with a len() where it is known.

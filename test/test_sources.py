@@ -214,7 +214,7 @@ def test_bags_that_can_not_be_read(tmp_path):
             list(open_source(path))
     path = tmp_path / 'bag.db3'
     path.write_bytes(b'no database')
-    with pytest.raises(ValueError, match=r'bag\.db3: not a readable rosbag2'):
+    with pytest.raises(ValueError, match=r'bag\.db3: not a readable rosbag'):
         open_source(path)
     path.unlink()
     sqlite3.connect(path).close()
@@ -222,7 +222,7 @@ def test_bags_that_can_not_be_read(tmp_path):
         open_source(path)
     for metadata in ('rosbag2_bagfile_information: 3', '- [', '', 'a: b'):
         (good / 'metadata.yaml').write_text(metadata)
-        with pytest.raises(ValueError, match='good: not a readable rosbag2'):
+        with pytest.raises(ValueError, match='good: not a readable rosbag'):
             open_source(good)
 
 

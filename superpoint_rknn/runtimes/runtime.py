@@ -122,6 +122,7 @@ def open_runtime(
     pass_through: str = 'auto',
     zero_copy: bool = False,
     core_mask: int = 0,
+    threads: int | None = None,
 ) -> Runtime:
     """
     Load a network, .rknn or .onnx, on the engine for it.
@@ -131,6 +132,7 @@ def open_runtime(
     pass_through: 'auto', 'true' or 'false'.
     zero_copy, core_mask: of librknn: share memory with the NPU, and which cores to use (0: the
     driver chooses).
+    threads: of an inference on the CPU; None: one for each physical core.
     Raises ModelError or EngineError with the reason; ValueError for an unknown engine.
     """
     path = Path(model)
@@ -145,7 +147,7 @@ def open_runtime(
     if path.suffix == '.onnx':
         from superpoint_rknn.runtimes.onnx import OnnxRuntime
 
-        return OnnxRuntime(path, **options)
+        return OnnxRuntime(path, **options, threads=threads)
     if runtime != 'rknnlite':
         from superpoint_rknn.runtimes.librknn import LibrknnRuntime
 

@@ -1,0 +1,157 @@
+"""
+The process that extracts the features of one recording.
+
+It is told its job through a connection and tells its progress there: JSON objects with `images`
+done and `covered` [s] of the recording, at last a `summary`, or an `error`.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from superpoint_rknn.bag import Images, grey_image, stamp_ns
+from superpoint_rknn.extract.camera import SECOND, RecordedCamera
+from superpoint_rknn.extract.feature_bag import FeatureBag
+from superpoint_rknn.extract.job import Job
+from superpoint_rknn.extract.output import RECORD
+from superpoint_rknn.extract.parameters import engine_options, settings_of
+from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
+
+REPORT_PERIOD = 0.1  # [s]
+NAMED_FAILURES = 10  # in the summary
+
+
+class Extraction:
+    """The way of one recording, with its figures."""
+
+    def __init__(self, job: Job, runtime: Runtime, report: Callable[[int, float], None]):
+        settings, tracking = settings_of(job.values)
+        self._job = job
+        self._runtime = runtime
+        self._report = report
+        self._cameras = {
+            topic: RecordedCamera(runtime, settings, tracking, job.descriptors_rate)
+            for topic in job.topics
+        }
+        self._done = 0
+        self._failures: list[str] = []
+        self._failed = self._keypoints = self._descriptors = 0
+        self._first_ns = self._last_ns = 0
+
+    @property
+    def covered(self) -> float:
+        """How much of the recording's time is done [s]."""
+        return (self._last_ns - self._first_ns) / SECOND
+
+    def write(self, bag: FeatureBag) -> None:
+        """
+        Write the features of all images; bad ones are named and counted.
+
+        Raises ValueError if the recording is damaged or no image is good, RuntimeError if the
+        engine failed.
+        """
+        for recorded in Images(Path(self._job.bag)).recorded(self._job.topics):
+            try:
+                self._write_one(bag, recorded)
+            except (ValueError, cv2.error) as error:
+                self._failed += 1
+                if self._failed <= NAMED_FAILURES:
+                    self._failures.append(f'{recorded.name}: {error}')
+            self._first_ns = self._first_ns if self._done else recorded.time_ns
+            self._last_ns = recorded.time_ns
+            self._done += 1
+            self._report(self._done, self.covered)
+        if self._failed == self._done:
+            reason = f'of {self._done} images none could be used: ' + '; '.join(self._failures[:1])
+            raise ValueError(f'{self._job.bag}: {reason}')
+
+    def summary(self, seconds: float) -> dict[str, Any]:
+        """Figures of the whole; `seconds` is how long it took."""
+        return {
+            'images': self._done - self._failed,
+            'failed': self._failed,
+            'failures': self._failures,
+            'keypoints': self._keypoints,
+            'descriptors': self._descriptors,
+            'restarts': sum(camera.restarts for camera in self._cameras.values()),
+            'seconds': round(seconds, 3),
+            'real_time_factor': round(self.covered / seconds, 3),
+            'model': self._runtime.model,
+            'runtime': self._runtime.name,
+        }
+
+    def _write_one(self, bag: FeatureBag, recorded: Any) -> None:
+        message = recorded.message()
+        header, image = message.header, grey_image(message)
+        features = self._cameras[recorded.topic].process(image, stamp_ns(header))
+        points = features.detection.keypoints
+        source = recorded.topic, recorded.time_ns, header, image.shape, points
+        bag.add(*source, features.tracks)
+        self._keypoints += len(points)
+        if features.descriptors is not None:
+            bag.add_descriptors(*source, features.descriptors, self._runtime.model)
+            self._descriptors += 1
+
+
+def extract(job: Job, path: Path, report: Callable[[int, float], None]) -> dict[str, Any]:
+    """Write the features of a recording to a new bag at `path`; returns the summary."""
+    with closing(
+        open_runtime(
+            job.model,
+            job.values['runtime'],
+            threads=job.threads,
+            **engine_options(job.values),
+        )
+    ) as runtime:
+        start = time.perf_counter()
+        extraction = Extraction(job, runtime, report)
+        with FeatureBag(path, job.topics, job.descriptors_rate != 0) as bag:
+            extraction.write(bag)
+            summary = extraction.summary(time.perf_counter() - start)
+            record = {'request': job.request, 'summary': summary}
+            bag.set_custom_data(RECORD, json.dumps(record))
+        return summary
+
+
+def main(handle: int, path: Path) -> int:
+    """
+    Do the job that comes through a connection and write its bag at `path`.
+
+    handle: file descriptor of the connection.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with Connection(handle) as parent:
+
+        def send(**message: Any) -> None:
+            parent.send_bytes(json.dumps(message).encode())
+
+        due = 0.0
+
+        def report(images: int, covered: float) -> None:
+            nonlocal due
+            if time.monotonic() >= due:
+                due = time.monotonic() + REPORT_PERIOD
+                send(images=images, covered=covered)
+
+        try:
+            send(summary=extract(Job.from_json(parent.recv_bytes()), path, report))
+        except ConnectionError:  # whoever asked is gone
+            return 1
+        except (OSError, RuntimeError, ValueError) as error:
+            send(error=str(error))
+            return 1
+        return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2])))
