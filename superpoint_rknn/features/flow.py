@@ -9,7 +9,7 @@ from superpoint_rknn.features.lens import Lens
 
 WINDOW = (21, 21)  # [px] that must look alike
 LEVELS = 3  # of halved images above the full one
-CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 0.01)
+CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)  # steps, the last [px]
 ENOUGH = 16  # points that a camera's motion can be judged by
 CONFIDENCE = 0.99  # that the motion found is the right one
 MOST_ITERATIONS = 500
@@ -41,6 +41,29 @@ def follow(
         sound &= np.square(back - points).sum(axis=1) <= forward_backward**2
         sound &= ((there >= 0) & (there <= (width - 1, height - 1))).all(axis=1)
     return there, sound
+
+
+def texture(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """
+    How firmly the image around each point holds it in every direction, (N,) float32.
+
+    The lesser eigenvalue of the gradients' products in the window (Shi and Tomasi, Good Features
+    to Track, 1994), as calcOpticalFlowPyrLK scales it; near 0 on plain areas and straight edges.
+    image: (height, width) uint8. points: (N, 2) float32 (x, y) [px].
+    """
+    if not len(points):
+        return np.zeros(0, np.float32)
+    _, _, least = cv2.calcOpticalFlowPyrLK(
+        image,
+        image,
+        points,
+        points.copy(),
+        winSize=WINDOW,
+        maxLevel=0,
+        criteria=(cv2.TERM_CRITERIA_COUNT, 1, 0),
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW | cv2.OPTFLOW_LK_GET_MIN_EIGENVALS,
+    )
+    return least[:, 0]
 
 
 def move_together(

@@ -9,9 +9,10 @@ MOST_CANDIDATES = 1000  # new points looked at in one image: their distances fil
 
 def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(N, M) float32 of points a, (N, 2), and b, (M, 2), both float32."""
-    table = np.subtract.outer(a[:, 0], b[:, 0])
+    (ax, ay), (bx, by) = np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)
+    table = np.subtract.outer(ax, bx)
     np.square(table, out=table)
-    dy = np.subtract.outer(a[:, 1], b[:, 1])
+    dy = np.subtract.outer(ay, by)
     return np.add(table, np.square(dy, out=dy), out=table)
 
 
@@ -29,6 +30,13 @@ def nearest(points: np.ndarray, others: np.ndarray, radius: float) -> np.ndarray
     mutual = table.argmin(axis=0)[best] == np.arange(len(points))
     in_reach = table[np.arange(len(points)), best] <= radius**2
     return np.where(mutual & in_reach, best, -1)
+
+
+def away(points: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
+    """Which points, (N, 2), lie at least `distance` [px] from all others, (M, 2); (N,) bool."""
+    if not len(points) or not len(others):
+        return np.ones(len(points), bool)
+    return squared_distances(points, others).min(axis=1) >= distance**2
 
 
 def apart(points: np.ndarray, distance: float) -> np.ndarray:
@@ -85,16 +93,10 @@ def newcomers(
     """
     Candidates to take, at most `most`, in empty cells of the grid first; (K,) indices.
 
-    None lies nearer than `distance` [px] to another or to a taken one. Arguments otherwise as in
-    `emptiest_first`.
+    None lies nearer than `distance` [px] to another. Arguments otherwise as in `emptiest_first`.
     """
-    if most <= 0 or not len(candidates):
-        return np.zeros(0, np.intp)
-    free = np.arange(len(candidates))
-    if len(taken):
-        free = np.flatnonzero(squared_distances(candidates, taken).min(axis=1) >= distance**2)
-    free = free[emptiest_first(taken, candidates[free], grid, size)][:MOST_CANDIDATES]
-    return free[apart(candidates[free], distance)][:most]
+    order = emptiest_first(taken, candidates, grid, size)[:MOST_CANDIDATES]
+    return order[apart(candidates[order], distance)][:most]
 
 
 def _cell(points: np.ndarray, grid: tuple[int, int], size: tuple[int, int]) -> np.ndarray:

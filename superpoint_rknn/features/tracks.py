@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from superpoint_rknn.features.flow import follow, move_together
+from superpoint_rknn.features.flow import follow, move_together, texture
 from superpoint_rknn.features.keypoints import Keypoints
 from superpoint_rknn.features.lens import Lens
 from superpoint_rknn.features.reassociation import Memory
-from superpoint_rknn.features.spacing import apart, nearest, newcomers
+from superpoint_rknn.features.spacing import apart, away, nearest, newcomers
 
 STATES = 256  # images whose tracks are remembered, for descriptors that come late
 REMEMBERED = 300  # images for which a lost track may be recognised
@@ -30,6 +30,7 @@ class TrackSettings:
     max_tracks: int = 200
     min_distance: float = 15.0  # of a new point to all others; tracks end at half of it
     grid: tuple[int, int] = (5, 8)  # rows, columns: new points go to the emptiest parts
+    min_texture: float = 0.003  # of a new point, see flow.texture
     snap_radius: float = 2.0  # a keypoint this near is the track's own; 0: none is
     snap_gain: float = 0.2  # share of the way to that keypoint that the track moves, 0..1
     forward_backward: float = 1.0  # most distance from the start after following back
@@ -39,6 +40,7 @@ class TrackSettings:
         for name, low, high in (
             ('max_tracks', 1, MOST_TRACKS),
             ('min_distance', 0, 1000),
+            ('min_texture', 0, 1),
             ('snap_radius', 0, 100),
             ('snap_gain', 0, 1),
             ('forward_backward', 0, 100),
@@ -152,7 +154,7 @@ class Tracker:
         live = live[: self.settings.max_tracks]
         self._lose(self._live, live)
         if keypoints is not None:
-            live = live + self._begun(image.shape, live, found, keypoints.score)
+            live = live + self._begun(image, live, found, keypoints.score)
         self._image, self._live = image, live
         self._states.append((stamp, live.key, live.points))
         return self._tracks()
@@ -205,17 +207,17 @@ class Tracker:
         return replace(live, points=points, score=scores)
 
     def _begun(
-        self, size: tuple[int, int], live: _Live, found: np.ndarray, score: np.ndarray
+        self, image: np.ndarray, live: _Live, found: np.ndarray, score: np.ndarray
     ) -> _Live:
+        """Tracks of the keypoints that are worth it and where there is room."""
         settings = self.settings
-        index = newcomers(
-            live.points,
-            found,
-            settings.max_tracks - len(live),
-            settings.min_distance,
-            settings.grid,
-            size,
-        )
+        wanted = settings.max_tracks - len(live)
+        if not wanted:
+            return NOBODY
+        index = np.flatnonzero(away(found, live.points, settings.min_distance))
+        index = index[texture(image, found[index]) >= settings.min_texture]
+        place = (settings.min_distance, settings.grid, image.shape)
+        index = index[newcomers(live.points, found[index], wanted, *place)]
         index = index[np.argsort(-score[index], kind='stable')]
         begun = _Live.new(self._next_key, self._images, found[index], score[index])
         self._next_key += len(begun)

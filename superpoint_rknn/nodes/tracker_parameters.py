@@ -31,6 +31,13 @@ PARAMETERS = (
         'Rows and columns of image parts; tracks begin first where there are the fewest.',
     ),
     Parameter(
+        'min_texture',
+        0.003,
+        'Least eigenvalue of the gradients around a keypoint at which a track begins, as OpenCV '
+        'scales it; 0: any. It falls with the square of the contrast.',
+        limits=(0.0, 1.0),
+    ),
+    Parameter(
         'snap_radius',
         2.0,
         "A keypoint this near is the track's own, and keeps it from drifting [px].",

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from superpoint_rknn.features.flow import follow, move_together
+from superpoint_rknn.features.flow import follow, move_together, texture
 from superpoint_rknn.features.keypoints import Keypoints
 from superpoint_rknn.features.lens import Lens
 from superpoint_rknn.features.tracks import Tracker, TrackSettings
@@ -250,3 +250,24 @@ def test_fewer_tracks_are_kept_once_fewer_are_wanted(grey):
 def test_settings_out_of_range_are_refused_by_name(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         TrackSettings(**bad)
+
+
+def test_no_track_begins_on_a_plain_area_or_along_an_edge():
+    image = np.full((400, 640), 60, np.uint8)
+    cv2.rectangle(image, (200, 100), (400, 300), 200, cv2.FILLED)
+    x, y = np.float32([(100, 200), (300, 100), (400, 300)]).T  # plain, an edge, a corner
+    points = np.stack([x, y], axis=1)
+    plain, edge, corner = texture(image, points)
+    assert plain == 0
+    assert edge < 1e-6 < 0.1 < corner
+    keypoints = Keypoints(x, y, np.float32([0.9, 0.8, 0.7]))
+    tracks = Tracker().track(image, 0, keypoints)
+    assert (tracks.x.tolist(), tracks.y.tolist()) == ([400], [300])
+    assert len(Tracker(TrackSettings(min_texture=0)).track(image, 0, keypoints)) == 3
+
+
+def test_texture_is_that_of_the_contrast_squared(grey):
+    points = np.float32([(100, 100), (320, 200), (500, 300)])
+    image = shifted(grey, 0) // 2 * 2
+    half = texture(image // 2, points) / texture(image, points)
+    assert half == pytest.approx([0.25] * 3, rel=0.02)

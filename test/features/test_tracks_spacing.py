@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from superpoint_rknn.features.spacing import apart, emptiest_first, nearest, newcomers
+from superpoint_rknn.features.spacing import apart, away, emptiest_first, nearest, newcomers
 
 
 def points(*pairs):
@@ -43,12 +43,20 @@ def test_the_emptiest_cells_come_first():
     assert order.tolist() == [1, 2, 0, 3, 4]
 
 
-def test_newcomers_stay_away_from_others_and_are_no_more_than_asked_for():
+def test_away_is_at_least_that_far_from_all_others():
+    others = points((10, 10), (80, 80))
+    candidates = points((12, 10), (15, 10), (80, 74), (50, 50))
+    assert away(candidates, others, 5).tolist() == [False, True, True, True]
+    assert away(candidates, points(), 5).all()
+    assert away(points(), others, 5).tolist() == []
+
+
+def test_newcomers_keep_their_distance_and_are_no_more_than_asked_for():
     taken = points((10, 10))
-    candidates = points((12, 10), (80, 10), (83, 10), (10, 80), (80, 80))
+    candidates = points((80, 10), (83, 10), (10, 80), (80, 80), (12, 20))
     sizes = ((2, 2), (100, 100))
-    assert newcomers(taken, candidates, 9, 5, *sizes).tolist() == [1, 3, 4]
-    assert newcomers(taken, candidates, 2, 5, *sizes).tolist() == [1, 3]
+    assert newcomers(taken, candidates, 9, 5, *sizes).tolist() == [0, 2, 3, 4]
+    assert newcomers(taken, candidates, 2, 5, *sizes).tolist() == [0, 2]
     assert newcomers(taken, candidates, 0, 5, *sizes).tolist() == []
-    assert newcomers(points(), candidates, 9, 1, *sizes).tolist() == [0, 1, 3, 4, 2]
+    assert newcomers(points(), candidates, 9, 1, *sizes).tolist() == [0, 2, 3, 4, 1]
     assert newcomers(taken, points(), 9, 5, *sizes).tolist() == []
