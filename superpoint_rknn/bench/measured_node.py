@@ -9,6 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
@@ -51,6 +52,7 @@ class StopWatch(Accounting):
     def timed(self, name: str, callback: Callable) -> Callable:
         """The callback, its durations remembered."""
 
+        @wraps(callback)  # rclpy looks at what it takes
         def call(*arguments) -> None:
             start = time.perf_counter()
             callback(*arguments)

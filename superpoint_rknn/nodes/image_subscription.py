@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from rclpy.node import Node
@@ -12,6 +13,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from superpoint_rknn.nodes.diagnostics import Accounting
+from superpoint_rknn.nodes.executor import NO_SUBSCRIPTION_EVENTS
 
 # Callbacks may take a second argument, on the message, from Iron on.
 TELLS_SEQUENCE = hasattr(Subscription, 'CallbackType')
@@ -42,8 +44,9 @@ class ImageSubscription:
         self._subscription = node.create_subscription(
             CompressedImage if compressed else Image,
             self.topic,
-            self._on_image_and_info if TELLS_SEQUENCE else on_image,
+            _taking_pairs(self._on_image_and_info) if TELLS_SEQUENCE else on_image,
             QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT),
+            event_callbacks=NO_SUBSCRIPTION_EVENTS,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
@@ -67,3 +70,14 @@ class ImageSubscription:
             self._accounting.lost_is_known = False
         else:
             self._accounting.count('lost', sequence - last - 1)
+
+
+def _taking_pairs(callback: Callable[[Any, dict[str, Any]], None]) -> Callable[..., None]:
+    """The callback; message and information may come as one pair, as the EventsExecutor's do."""
+
+    @wraps(callback)  # rclpy asks for the parameters to know what is wanted
+    def call(*received: Any) -> None:
+        message, info = received[0] if len(received) == 1 else received
+        callback(message, info)
+
+    return call

@@ -12,6 +12,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
+from superpoint_rknn.nodes.executor import NO_PUBLISHER_EVENTS
 from superpoint_rknn.nodes.parameter_table import (
     AUTOSTART,
     Parameter,
@@ -81,7 +82,9 @@ class ManagedNode(LifecycleNode):
         """Read parameters and configure; returns failure, with the reason logged, if refused."""
         try:
             self.values.declare()
-            self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', DIAGNOSTICS)
+            self._diagnostics = self.create_publisher(
+                DiagnosticArray, '/diagnostics', DIAGNOSTICS, event_callbacks=NO_PUBLISHER_EVENTS
+            )
             self.configure()
         except (ParameterException, RuntimeError, TypeError, ValueError) as error:
             return self._refuse(str(error))
@@ -133,6 +136,7 @@ class ManagedNode(LifecycleNode):
 
     def _stop(self) -> None:
         if self._timer is not None:
+            self._timer.cancel()  # it may be due
             self.destroy_timer(self._timer)
             self._timer = None
         self.stop()

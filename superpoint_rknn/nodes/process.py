@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
+
+from superpoint_rknn.nodes.executor import create_executor
 
 WAKE_UP = 0.1  # [s] longest time until a signal is noticed
 
@@ -48,7 +49,7 @@ def run_node(
         print(f'not started: {error}', file=sys.stderr)
         rclpy.try_shutdown()
         return 1
-    executor = SingleThreadedExecutor()
+    executor = create_executor()
     executor.add_node(node)
     if (
         node.autostart

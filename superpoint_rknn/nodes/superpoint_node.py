@@ -135,6 +135,7 @@ class SuperPointNode(ManagedNode):
 
     def _stop_descriptors(self) -> None:
         if self._descriptor_timer is not None:
+            self._descriptor_timer.cancel()  # it may be due
             self.destroy_timer(self._descriptor_timer)
             self._descriptor_timer = None
         if self._camera is not None:

@@ -18,6 +18,7 @@ from superpoint_rknn.features.tracks import Tracker
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.camera import FEATURES, THROTTLE
 from superpoint_rknn.nodes.diagnostics import Accounting
+from superpoint_rknn.nodes.executor import NO_PUBLISHER_EVENTS, NO_SUBSCRIPTION_EVENTS
 from superpoint_rknn.nodes.image_subscription import ImageSubscription
 from superpoint_rknn.nodes.messages import grey_image
 from superpoint_rknn.nodes.parameter_table import Parameters
@@ -73,6 +74,7 @@ class TrackerCamera:
             kind,
             topic,
             FEATURES,
+            event_callbacks=NO_PUBLISHER_EVENTS,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._publishers.append(publisher)
@@ -94,6 +96,7 @@ class TrackerCamera:
                 topic,
                 callback,
                 qos,
+                event_callbacks=NO_SUBSCRIPTION_EVENTS,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             self._subscriptions.append(subscription)
