@@ -84,9 +84,9 @@ class MeasuredNode(SuperPointNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         result = super().on_configure(state)
         if result == TransitionCallbackReturn.SUCCESS:
-            camera, timed = self._camera, self.watch.timed
+            camera, timed = self._cameras[0], self.watch.timed
             camera.accounting = self.watch
-            camera._on_image = timed('image', camera._on_image)
+            camera.receive = timed('image', camera.receive)
             camera.publish_descriptors = timed('descriptors', camera.publish_descriptors)
             self._publish_diagnostics = timed('diagnostics', self._publish_diagnostics)
         return result
@@ -101,7 +101,7 @@ class MeasuredNode(SuperPointNode):
         Raises RuntimeError if its keypoints don't come within `timeout` [s].
         """
         self.watch.finished.clear()
-        self._camera._on_image(message)
+        self._cameras[0].receive(message)
         if not self.watch.finished.wait(timeout):
             raise RuntimeError(f'no keypoints after {timeout:g} s')
         return self.watch.overheads[-1]

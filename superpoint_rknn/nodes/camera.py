@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import cv2
-import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -14,74 +13,103 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from superpoint_rknn.extractor import Detection, Extractor
 from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.nodes.cadence import Cadence
+from superpoint_rknn.nodes.camera_names import topic_of
+from superpoint_rknn.nodes.descriptor_buffers import DescriptorBuffers, Undescribed
 from superpoint_rknn.nodes.diagnostics import Accounting
+from superpoint_rknn.nodes.executor import NO_PUBLISHER_EVENTS
+from superpoint_rknn.nodes.feed import Feed
 from superpoint_rknn.nodes.image_subscription import ImageSubscription
-from superpoint_rknn.nodes.mailbox import DescriptorBuffers, Undescribed
-from superpoint_rknn.nodes.messages import (
-    descriptors_message,
-    grey_image,
-    image_message,
-    keypoints_message,
-)
+from superpoint_rknn.nodes.messages import descriptors_message, image_message, keypoints_message
 from superpoint_rknn.nodes.overlay import draw_points
 from superpoint_rknn.nodes.parameter_table import Parameters
-from superpoint_rknn.nodes.worker import Worker
+from superpoint_rknn.nodes.received_image import ReceivedImage
+from superpoint_rknn.runtimes.runtime import Runtime
 
 FEATURES = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 OVERLAYS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)  # as RViz asks for
 THROTTLE = 5.0  # [s] between two warnings of a kind
 
 
+@dataclass
+class Features:
+    """What was found in an image, on the way to its topics."""
+
+    image: ReceivedImage
+    detection: Detection
+    extractor: Extractor
+    moment: int  # of the image, and of those taken together with it [ns]
+    stages_ms: dict[str, float]
+    keypoints: Keypoints | None = None  # once published
+
+
 class Camera:
     """
     From `image` to `keypoints`, `descriptors` and `overlay`.
 
-    Images arrive and descriptors are published in the executor; the worker's thread does the rest.
+    Images arrive in the executor; the worker's thread detects and publishes keypoints; whoever
+    calls `publish_descriptors` describes, in one thread at a time.
+    name: before the names of its topics; empty: no prefix.
+    feed: receives what arrives and what is published.
     """
 
-    def __init__(self, node: LifecycleNode, parameters: Parameters):
+    def __init__(self, node: LifecycleNode, parameters: Parameters, name: str, feed: Feed):
+        self.name = name
         self.accounting = Accounting()
         self.active = False
         self._node = node
         self._log = node.get_logger()
         self._parameters = parameters
-        self._worker: Worker | None = None
+        self._feed = feed
+        self._hand_on: Callable[[Camera, ReceivedImage], None] | None = None
         self._subscription: ImageSubscription | None = None
+        self._extractor: Extractor | None = None
         self._buffers: DescriptorBuffers | None = None
         self._buffers_of: Extractor | None = None
-        self._last_stamp = (0, 0)
+        self._described = Cadence()
+        self._drawn = Cadence()
+        self._last_stamp = 0
         self._last_size: tuple[int, int] | None = None
-        self._next_overlay = 0.0
         self._publishers = []
         self._keypoints = self._publisher(Keypoints, 'keypoints', FEATURES)
         self._descriptors = self._publisher(Descriptors, 'descriptors', FEATURES)
         self._overlay = self._publisher(Image, 'overlay', OVERLAYS)
 
     def _publisher(self, kind: type, topic: str, qos: QoSProfile):
-        overridable = QoSOverridingOptions.with_default_policies()
         publisher = self._node.create_lifecycle_publisher(
-            kind, topic, qos, qos_overriding_options=overridable
+            kind,
+            topic_of(self.name, topic),
+            qos,
+            event_callbacks=NO_PUBLISHER_EVENTS,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._publishers.append(publisher)
         return publisher
 
-    def activate(self, worker: Worker) -> None:
-        """Begin to take images."""
-        self._worker = worker
+    def activate(
+        self, hand_on: Callable[[Camera, ReceivedImage], None], depth: int, reliable: bool
+    ) -> None:
+        """
+        Begin to take images; `hand_on` gets each of them.
+
+        depth, reliable: see ImageSubscription.
+        """
+        self._hand_on = hand_on
         self._subscription = ImageSubscription(
             self._node,
+            topic_of(self.name, 'image'),
             self._parameters['image_transport'] == 'compressed',
-            self._on_image,
+            self.receive,
             self.accounting,
+            depth,
+            reliable,
         )
         self.active = True
 
     def deactivate(self) -> None:
-        """Take no more images; what still waits or is being processed is dropped."""
+        """Take no more images; what is being processed will be dropped."""
         self.active = False
         self._subscription.destroy()
-        if self._worker.mailbox.clear() is not None:
-            self.accounting.settle('dropped')
 
     def destroy(self) -> None:
         """Take the publishers down."""
@@ -92,61 +120,59 @@ class Camera:
         """Let what was not described until now stay undescribed."""
         self._buffers = self._buffers_of = None
 
-    def _on_image(self, message: Image | CompressedImage) -> None:
-        """Leave an image for the worker; a waiting older one gives way."""
+    def receive(self, message: Image | CompressedImage) -> None:
+        """Take an image on its way to the worker."""
         self.accounting.arrive()
-        self._note_stamp(message)
-        job = partial(self._process, message, time.perf_counter())
-        if self._worker.mailbox.put(job) is not None:
-            self.accounting.settle('dropped')
+        image = ReceivedImage(message)
+        self._note_stamp(image.stamp)
+        self._feed.images.send(image)
+        self._hand_on(self, image)
 
-    def _process(
-        self, message: Image | CompressedImage, arrived: float, extractor: Extractor
-    ) -> None:
+    def detect(self, image: ReceivedImage, runtime: Runtime, moment: int) -> Features:
         """
-        Extract the features of one image and publish its keypoints.
+        Find the points of an image.
 
-        Raises RuntimeError if the engine failed; a bad image is warned of and counted.
+        moment: of those taken together with it, which decides whether they are described [ns].
+        Raises ValueError or cv2.error for a bad image, RuntimeError if the engine failed.
         """
-        fate = 'failed'
-        try:
-            start = time.perf_counter()
-            image = grey_image(message)
-            converted = time.perf_counter()
-            buffers = self._wanted_buffers(extractor)
-            raw = None if buffers is None else buffers.writable()
-            detection = extractor.detect(image, raw)
-            if not self.active:
-                fate = 'dropped'
-                return
-            self._note_size(detection.image_size)
-            found = time.perf_counter()
-            keypoints = keypoints_message(
-                message.header, detection.image_size, detection.keypoints
-            )
-            self._keypoints.publish(keypoints)
-            fate = 'published'
-        except (ValueError, cv2.error) as error:
-            self._log.warning(
-                f'{self._subscription.topic}: image refused: {error} '
-                f'({self.accounting["failed"] + 1} images failed so far)',
-                throttle_duration_sec=THROTTLE,
-            )
-            return
-        finally:
-            self.accounting.settle(fate)
-        if raw is not None:
-            buffers.complete(Undescribed(detection, keypoints, extractor))
-        end = time.perf_counter()
-        self.accounting.stages(
-            {
-                'convert': 1e3 * (converted - start),
-                **extractor.stages_ms,
-                'publish': 1e3 * (end - found),
-                'total': 1e3 * (end - arrived),
-            }
+        start = time.perf_counter()
+        grey = image.grey()
+        converted = time.perf_counter()
+        if self._extractor is None or self._extractor.runtime is not runtime:  # (re)opened
+            self._extractor = Extractor(runtime)
+        extractor = self._extractor
+        extractor.settings = self._parameters.settings[self.name]
+        buffers = self._wanted_buffers(extractor, moment)
+        raw = None if buffers is None else buffers.writable()
+        detection = extractor.detect(grey, raw)
+        stages_ms = {'convert': 1e3 * (converted - start), **extractor.stages_ms}
+        return Features(image, detection, extractor, moment, stages_ms)
+
+    def publish_keypoints(self, features: Features) -> None:
+        """Publish the points of an image."""
+        start = time.perf_counter()
+        detection = features.detection
+        self._note_size(detection.image_size)
+        features.keypoints = keypoints_message(
+            features.image.message.header, detection.image_size, detection.keypoints
         )
-        self._draw_overlay(message, image, detection)
+        self._keypoints.publish(features.keypoints)
+        self._feed.keypoints.send(features.keypoints)
+        features.stages_ms['publish'] = 1e3 * (time.perf_counter() - start)
+
+    def finish(self, features: Features) -> None:
+        """Do what is less urgent than the keypoints, which are published."""
+        buffers = self._buffers
+        if features.detection.raw is not None and buffers is not None:
+            buffers.complete(
+                Undescribed(features.detection, features.keypoints, features.extractor)
+            )
+        total = 1e3 * (time.perf_counter() - features.image.arrived)
+        self.accounting.stages({**features.stages_ms, 'total': total})
+        if self._parameters['deterministic']:
+            self._note_described(features.moment)
+            self.publish_descriptors()
+        self._draw_overlay(features)
 
     def publish_descriptors(self) -> None:
         """Describe the points of the newest image that has not been described, and publish."""
@@ -157,8 +183,9 @@ class Camera:
         start = time.perf_counter()
         data = newest.extractor.describe(newest.detection)
         described = time.perf_counter()
-        model = newest.extractor.runtime.model
-        self._descriptors.publish(descriptors_message(newest.keypoints, data, model))
+        message = descriptors_message(newest.keypoints, data, newest.extractor.runtime.model)
+        self._descriptors.publish(message)
+        self._feed.descriptors.send(message)
         self.accounting.count('descriptors')
         self.accounting.stages(
             {
@@ -167,23 +194,39 @@ class Camera:
             }
         )
 
-    def _wanted_buffers(self, extractor: Extractor) -> DescriptorBuffers | None:
-        """Where the descriptor map goes; None while nobody wants descriptors."""
-        wanted = self._parameters['descriptors.rate'] > 0
-        if not wanted or not self._descriptors.get_subscription_count():
+    def warn_of_refused(self, error: Exception) -> None:
+        """Tell why an image was refused."""
+        self._log.warning(
+            f'{self._subscription.topic}: image refused: {error} '
+            f'({self.accounting["failed"] + 1} images failed so far)',
+            throttle_duration_sec=THROTTLE,
+        )
+
+    def _wanted_buffers(self, extractor: Extractor, moment: int) -> DescriptorBuffers | None:
+        """Where the descriptor map goes; None if this image won't be described."""
+        rate = self._parameters['descriptors.rate']
+        if rate <= 0 or not (self._descriptors.get_subscription_count() or self._feed.descriptors):
+            return None
+        if self._parameters['deterministic'] and not self._described.is_due(moment, rate):
             return None
         if self._buffers is None or self._buffers_of is not extractor:  # the engine was reopened
             self._buffers = DescriptorBuffers([extractor.new_raw() for _ in range(3)])
             self._buffers_of = extractor
         return self._buffers
 
-    def _note_stamp(self, message: Image | CompressedImage) -> None:
-        stamp = (message.header.stamp.sec, message.header.stamp.nanosec)
+    def _note_described(self, moment: int) -> None:
+        """Count from here, whether somebody listens or not."""
+        rate = self._parameters['descriptors.rate']
+        if rate > 0 and self._described.is_due(moment, rate):
+            self._described.choose(moment)
+
+    def _note_stamp(self, stamp: int) -> None:
         if stamp < self._last_stamp:
             times = self.accounting.count('stamps_back')
+            before, now = divmod(self._last_stamp, 10**9), divmod(stamp, 10**9)
             self._log.warning(
-                f'{self._subscription.topic}: header.stamp runs back from {self._last_stamp} to '
-                f'{stamp} [s, ns] (seen {times} times)',
+                f'{self._subscription.topic}: header.stamp runs back from {before} to {now} '
+                f'[s, ns] (seen {times} times)',
                 throttle_duration_sec=THROTTLE,
             )
         self._last_stamp = stamp
@@ -198,13 +241,14 @@ class Camera:
             )
         self._last_size = size
 
-    def _draw_overlay(
-        self, message: Image | CompressedImage, image: np.ndarray, detection: Detection
-    ) -> None:
-        now = time.monotonic()
-        if now < self._next_overlay or not self._overlay.get_subscription_count():
+    def _draw_overlay(self, features: Features) -> None:
+        by_stamp = self._parameters['deterministic']
+        moment = features.image.stamp if by_stamp else time.monotonic_ns()
+        if not self._drawn.is_due(moment, self._parameters['overlay.rate']):
             return
-        self._next_overlay = now + 1.0 / self._parameters['overlay.rate']
-        points = detection.keypoints
-        canvas = draw_points(image, points.x, points.y, points.score)
-        self._overlay.publish(image_message(message.header, canvas))
+        self._drawn.choose(moment)
+        if not self._overlay.get_subscription_count():
+            return
+        points = features.detection.keypoints
+        canvas = draw_points(features.image.grey(), points.x, points.y, points.score)
+        self._overlay.publish(image_message(features.image.message.header, canvas))

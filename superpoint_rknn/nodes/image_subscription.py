@@ -21,31 +21,36 @@ TELLS_SEQUENCE = hasattr(Subscription, 'CallbackType')
 
 class ImageSubscription:
     """
-    Images of one camera, best effort.
+    Images on a topic, `image` of some camera.
 
     Lost images are counted by gaps in the publisher's numbers, where rclpy and the middleware
     tell them and there is one publisher; elsewhere `lost` is unknown.
+    compressed: they are taken from the topic beside it.
     depth: images that may wait for the executor; 1: the newest only.
+    reliable: have the publisher send again what got lost; one that can't isn't heard.
     """
 
     def __init__(
         self,
         node: Node,
+        topic: str,
         compressed: bool,
         on_image: Callable[[Image | CompressedImage], None],
         accounting: Accounting,
         depth: int = 1,
+        reliable: bool = False,
     ):
-        self.topic = node.resolve_topic_name('image') + ('/compressed' if compressed else '')
+        self.topic = node.resolve_topic_name(topic) + ('/compressed' if compressed else '')
         self._node = node
         self._on_image = on_image
         self._accounting = accounting
         self._last_sequence: int | None = None
+        reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         self._subscription = node.create_subscription(
             CompressedImage if compressed else Image,
             self.topic,
             _taking_pairs(self._on_image_and_info) if TELLS_SEQUENCE else on_image,
-            QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT),
+            QoSProfile(depth=depth, reliability=reliability),
             event_callbacks=NO_SUBSCRIPTION_EVENTS,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )

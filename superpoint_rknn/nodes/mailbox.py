@@ -4,50 +4,121 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
-from typing import Generic, TypeVar
-
-import numpy as np
-
-from superpoint_rknn.extractor import Detection, Extractor
-from superpoint_rknn.msg import Keypoints
+from collections import deque
+from collections.abc import Hashable
+from typing import Generic, Protocol, TypeVar
 
 T = TypeVar('T')
 
 
-class Mailbox(Generic[T]):
-    """One slot: a newer item replaces one that still waits. One thread takes."""
+class Order(Protocol[T]):
+    """What waits, and what of it comes next."""
+
+    def put(self, slot: Hashable, item: T) -> T | None:
+        """Add an item of a slot; returns the one that gives way, if any."""
+        ...
+
+    def pop(self) -> T | None:
+        """Take the next item; None if there is none."""
+        ...
+
+    def clear(self) -> list[T]:
+        """Take all items."""
+        ...
+
+
+class NewestInTurn(Generic[T]):
+    """One item of each slot, the newest; next is that of the slot whose turn is longest ago."""
 
     def __init__(self):
+        self._items: dict[Hashable, T] = {}
+        self._turns: dict[Hashable, int] = {}  # number of each slot's last turn
+        self._turn = 0
+
+    def put(self, slot: Hashable, item: T) -> T | None:
+        replaced = self._items.get(slot)
+        self._items[slot] = item
+        return replaced
+
+    def pop(self) -> T | None:
+        if not self._items:
+            return None
+        slot = min(self._items, key=lambda slot: self._turns.get(slot, 0))
+        self._turn += 1
+        self._turns[slot] = self._turn
+        return self._items.pop(slot)
+
+    def clear(self) -> list[T]:
+        items = list(self._items.values())
+        self._items.clear()
+        return items
+
+
+class AllInOrder(Generic[T]):
+    """
+    Every item, in the order in which they came; where too many wait, the newest gives way.
+
+    depth: most that wait.
+    """
+
+    def __init__(self, depth: int):
+        self.depth = depth
+        self._items: deque[T] = deque()
+
+    def put(self, slot: Hashable, item: T) -> T | None:
+        if len(self._items) >= self.depth:
+            return item
+        self._items.append(item)
+        return None
+
+    def pop(self) -> T | None:
+        return self._items.popleft() if self._items else None
+
+    def clear(self) -> list[T]:
+        items = list(self._items)
+        self._items.clear()
+        return items
+
+
+class Mailbox(Generic[T]):
+    """
+    Items wait here until one thread takes them, one by one.
+
+    order: of what waits.
+    """
+
+    def __init__(self, order: Order[T] | None = None):
+        self._order: Order[T] = NewestInTurn() if order is None else order
         self._changed = threading.Condition()
-        self._item: T | None = None
         self._busy_since: float | None = None
         self._closed = False
 
-    def put(self, item: T) -> T | None:
-        """Leave an item; returns the one that it replaced, if any, or itself once closed."""
+    def put(self, slot: Hashable, item: T) -> T | None:
+        """Leave an item of a slot; returns the one that gives way, or itself once closed."""
         with self._changed:
             if self._closed:
                 return item
-            replaced, self._item = self._item, item
+            given_up = self._order.put(slot, item)
             self._changed.notify_all()
-            return replaced
+            return given_up
 
     def take(self) -> T | None:
         """Wait for an item; None once closed. The item taken before counts as done."""
         with self._changed:
             self._busy_since = None
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._closed or self._item is not None)
-            if self._closed:
-                return None
-            self._busy_since = time.monotonic()
-            return self._empty()
+            while not self._closed:
+                item = self._order.pop()
+                if item is not None:
+                    self._busy_since = time.monotonic()
+                    return item
+                self._changed.wait()
+            return None
 
-    def clear(self) -> T | None:
-        """Take a waiting item back; None if there is none."""
+    def clear(self) -> list[T]:
+        """Take back all that waits."""
         with self._changed:
-            return self._empty()
+            return self._order.clear()
 
     def wait_done(self, timeout: float) -> bool:
         """Wait until the item taken last is done; False if it isn't after `timeout` [s]."""
@@ -59,66 +130,9 @@ class Mailbox(Generic[T]):
         with self._changed:
             return 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
 
-    def close(self) -> T | None:
-        """End `take` for good; returns the item that still waited, if any."""
+    def close(self) -> list[T]:
+        """End `take` for good; returns what still waited."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-            return self._empty()
-
-    def _empty(self) -> T | None:
-        item, self._item = self._item, None
-        return item
-
-
-@dataclass(frozen=True)
-class Undescribed:
-    """What the descriptor step needs, all of one image."""
-
-    detection: Detection
-    keypoints: Keypoints  # the message that published the points
-    extractor: Extractor
-
-
-class DescriptorBuffers:
-    """
-    Three raw descriptor maps: one being written, one newest and complete, one being read.
-
-    The writer (one thread) and the reader (another) never wait for each other; a map that was
-    complete but is overtaken by a newer one before it was read is given up.
-    """
-
-    def __init__(self, buffers: list[np.ndarray]):
-        if len(buffers) != 3:
-            raise ValueError(f'three buffers are needed, not {len(buffers)}')
-        self._lock = threading.Lock()
-        self._free = list(buffers)
-        self._newest: Undescribed | None = None
-        self._reading: Undescribed | None = None
-
-    def writable(self) -> np.ndarray:
-        """Buffer that the next inference may overwrite; not taken until `complete`."""
-        with self._lock:
-            return self._free[-1]
-
-    def complete(self, undescribed: Undescribed) -> None:
-        """Make a filled buffer of `writable` the newest set."""
-        with self._lock:
-            self._free = [b for b in self._free if b is not undescribed.detection.raw]
-            if self._newest is not None:
-                self._free.append(self._newest.detection.raw)
-            self._newest = undescribed
-
-    def take_newest(self) -> Undescribed | None:
-        """
-        Take the newest set, once; None if there is no new one.
-
-        It stays untouched until the next call.
-        """
-        with self._lock:
-            if self._newest is None:
-                return None
-            if self._reading is not None:
-                self._free.append(self._reading.detection.raw)
-            self._reading, self._newest = self._newest, None
-            return self._reading
+            return self._order.clear()

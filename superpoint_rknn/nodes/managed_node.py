@@ -28,9 +28,9 @@ class ManagedNode(LifecycleNode):
     """
     A lifecycle node that never raises in a transition, since rclpy would hide it.
 
-    A child says what to do by `configure`, `activate`, `stop`, `release`, `status`; `stop` and
+    A child says what to do by `configure`, `activate`, `stop`, `release`, `statuses`; `stop` and
     `release` are called in any state and give up whatever is held.
-    table, interpret: the node's parameters, see Parameters.
+    table, interpret, more: the node's parameters, see Parameters.
     """
 
     hangs = False  # whether a call that can't be interrupted has not returned
@@ -40,12 +40,13 @@ class ManagedNode(LifecycleNode):
         name: str,
         table: tuple[Parameter, ...],
         interpret: Callable[..., Any],
+        more: Callable[[dict[str, Any]], tuple[Parameter, ...]] = lambda values: (),
         **kwargs,
     ):
         super().__init__(name, **kwargs)
         self.autostart = declare_parameter(self, AUTOSTART)
         self.finalized = False
-        self.values = Parameters(self, table, interpret, self.parameters_changed)
+        self.values = Parameters(self, table, interpret, self.parameters_changed, more)
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics = None
         self._timer = None
@@ -71,7 +72,7 @@ class ManagedNode(LifecycleNode):
         """Give up topics and engines."""
         raise NotImplementedError
 
-    def status(self) -> DiagnosticStatus:
+    def statuses(self) -> list[DiagnosticStatus]:
         """What /diagnostics tells."""
         raise NotImplementedError
 
@@ -151,5 +152,5 @@ class ManagedNode(LifecycleNode):
     def _publish_diagnostics(self) -> None:
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
-        message.status = [self.status()]
+        message.status = self.statuses()
         self._diagnostics.publish(message)

@@ -65,6 +65,8 @@ class Parameters(Generic[S]):
     interpret: makes settings of (all values, names of the changed ones, settings before or None);
     raises TypeError or ValueError with the reason if a value is bad.
     changed: called with the names of changed parameters, after `settings` holds them.
+    more: further parameters, which depend on the values of those in the table; raises ValueError
+    with the reason if one of these is bad.
     """
 
     def __init__(
@@ -73,12 +75,14 @@ class Parameters(Generic[S]):
         table: tuple[Parameter, ...],
         interpret: Callable[[dict[str, Any], set[str], S | None], S],
         changed: Callable[[set[str]], None],
+        more: Callable[[dict[str, Any]], tuple[Parameter, ...]] = lambda values: (),
     ):
         self.settings: S | None = None  # until declared
         self._node = node
         self._table = table
         self._interpret = interpret
         self._changed = changed
+        self._more = more
         self._values: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
@@ -92,6 +96,7 @@ class Parameters(Generic[S]):
         """
         first = not self._values
         values = {p.name: declare_parameter(self._node, p) for p in self._table}
+        values |= {p.name: declare_parameter(self._node, p) for p in self._more(values)}
         self.settings = self._checked(values, set(values))
         self._values = values
         if first:

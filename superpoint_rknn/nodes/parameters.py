@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 import cv2
@@ -10,6 +12,13 @@ import numpy as np
 
 from superpoint_rknn.extractor import Settings
 from superpoint_rknn.features.keypoints import DetectorSettings
+from superpoint_rknn.nodes.camera_names import (
+    CAMERAS,
+    STEREO,
+    SYNC_TOLERANCE,
+    check_cameras,
+    parameter_of,
+)
 from superpoint_rknn.nodes.parameter_table import AUTOSTART, Parameter
 
 LEAST_RATE = 0.01  # [Hz] of descriptors, if any
@@ -29,6 +38,16 @@ PARAMETERS = (
         'auto',
         'Engine that runs the network. auto: by the kind of model.',
         choices=('auto', 'librknn', 'rknnlite', 'onnx'),
+        read_only=True,
+    ),
+    CAMERAS,
+    STEREO,
+    SYNC_TOLERANCE,
+    Parameter(
+        'deterministic',
+        False,
+        'Process every image, in order, and choose those to be described by their stamps: the '
+        'same images give the same results at any speed. For the replay of bags.',
         read_only=True,
     ),
     Parameter(
@@ -115,9 +134,21 @@ PARAMETERS = (
 )
 
 
-def settings_of(values: dict[str, Any], changed: set[str], before: Settings | None) -> Settings:
+def parameters_of_cameras(values: dict[str, Any]) -> tuple[Parameter, ...]:
+    """What each of several cameras has for itself. Raises ValueError if `cameras` is bad."""
+    check_cameras(values['cameras'], values['stereo'])
+    return tuple(
+        Parameter(parameter_of(camera, 'mask'), '', f"As `mask`, for {camera}; '': that one.")
+        for camera in values['cameras']
+        if camera
+    )
+
+
+def settings_of(
+    values: dict[str, Any], changed: set[str], before: dict[str, Settings] | None
+) -> dict[str, Settings]:
     """
-    Settings that the values of PARAMETERS state.
+    Settings of each camera that the values of its parameters state.
 
     changed: names of those that differ from what stated the settings `before`.
     Raises ValueError with the reason if a value is bad.
@@ -126,15 +157,33 @@ def settings_of(values: dict[str, Any], changed: set[str], before: Settings | No
         raise ValueError(
             f'descriptors.rate: {values["descriptors.rate"]}, expected 0 or at least {LEAST_RATE}'
         )
-    mask = before.mask if before else None
-    if 'mask' in changed:
-        mask = read_mask(values['mask']) if values['mask'] else None
-    detector = {
-        name.removeprefix('detector.'): value
-        for name, value in values.items()
-        if name.startswith('detector.')
+    detector = DetectorSettings(
+        **{field.name: values[f'detector.{field.name}'] for field in fields(DetectorSettings)}
+    )
+    paths = {camera: mask_path(camera, values) for camera in values['cameras']}
+    known = {}
+    if before is not None and not any(name.rpartition('.')[2] == 'mask' for name in changed):
+        known = {paths[camera]: settings.mask for camera, settings in before.items()}
+    masks = masks_of(paths.values(), known)
+    return {
+        camera: Settings(detector, values['resize'], masks[path]) for camera, path in paths.items()
     }
-    return Settings(DetectorSettings(**detector), values['resize'], mask)
+
+
+def mask_path(camera: str, values: dict[str, Any]) -> str:
+    """Path of a camera's mask: its own, else that of all; '' where there is none."""
+    return values.get(parameter_of(camera, 'mask'), '') or values['mask']
+
+
+def masks_of(
+    paths: Iterable[str], known: dict[str, np.ndarray | None]
+) -> dict[str, np.ndarray | None]:
+    """Masks by path, read unless known. Raises ValueError if a file is no image."""
+    masks = {'': None, **known}
+    for path in paths:
+        if path not in masks:
+            masks[path] = read_mask(path)
+    return masks
 
 
 def read_mask(path: str) -> np.ndarray:

@@ -102,6 +102,7 @@ class TrackerCamera:
             self._subscriptions.append(subscription)
         self._images = ImageSubscription(
             self._node,
+            'image',
             self._parameters['image_transport'] == 'compressed',
             self._on_image,
             self.accounting,

@@ -44,10 +44,10 @@ class TrackerNode(ManagedNode):
             self._camera.destroy()
             self._camera = None
 
-    def status(self) -> DiagnosticStatus:
+    def statuses(self) -> list[DiagnosticStatus]:
         """Counts, rates, stage times and the tracks alive."""
         camera = self._camera
-        return images_status(
+        status = images_status(
             f'{self.get_fully_qualified_name()}: camera',
             camera.accounting,
             {'tracks': 'published', 'feature': 'features', 'descriptors': 'descriptors'},
@@ -56,6 +56,7 @@ class TrackerNode(ManagedNode):
                 **{f'tracks_{what}': n for what, n in camera.tracker.counts.items()},
             },
         )
+        return [status]
 
 
 def main(args: list[str] | None = None) -> int:

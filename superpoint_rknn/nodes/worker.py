@@ -5,21 +5,14 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from superpoint_rknn.extractor import Extractor, Settings
 from superpoint_rknn.nodes.mailbox import Mailbox
 from superpoint_rknn.runtimes.runtime import Runtime
 
 FAILURES_BEFORE_REOPENING = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # [s] before a failing engine is opened again
 SLOW = 5.0  # [s] after which an engine that doesn't answer is reported
-
-
-class HasSettings(Protocol):
-    """Whatever knows the settings of the moment."""
-
-    settings: Settings
 
 
 class Worker(threading.Thread):
@@ -30,23 +23,26 @@ class Worker(threading.Thread):
     daemon thread, with the engine, which is never closed while in use.
 
     open_runtime: opens the engine; called in this thread, again after failures in a row.
-    source: of the settings that each image is processed with.
+    mailbox: of jobs, which are called with the engine and raise RuntimeError if it failed.
     log: of the node.
     """
 
-    def __init__(self, open_runtime: Callable[[], Runtime], source: HasSettings, log: Any):
+    def __init__(
+        self,
+        open_runtime: Callable[[], Runtime],
+        mailbox: Mailbox[Callable[[Runtime], None]],
+        log: Any,
+    ):
         super().__init__(name='superpoint_worker', daemon=True)
-        # Jobs are called with the extractor and raise RuntimeError if the engine failed.
-        self.mailbox: Mailbox[Callable[[Extractor], None]] = Mailbox()
-        self.extractor: Extractor | None = None  # None until opened
+        self.mailbox = mailbox
+        self.runtime: Runtime | None = None  # opened last, maybe closed since
         self.opened = threading.Event()  # set once opened, or failed to
         self.reopened = 0
         self._trouble: str | None = None
         self._open_runtime = open_runtime
-        self._source = source
         self._log = log
         self._stopping = threading.Event()
-        self._runtime: Runtime | None = None  # None while closed
+        self._open_one: Runtime | None = None  # None while closed
         self._pause = FIRST_PAUSE
 
     @property
@@ -79,24 +75,18 @@ class Worker(threading.Thread):
             self._close()
 
     def _open(self) -> None:
-        self._runtime = self._open_runtime()
-        try:
-            self.extractor = Extractor(self._runtime, self._source.settings)
-        except BaseException:
-            self._close()
-            raise
+        self.runtime = self._open_one = self._open_runtime()
 
     def _close(self) -> None:
-        runtime, self._runtime = self._runtime, None
+        runtime, self._open_one = self._open_one, None
         if runtime is not None:
             runtime.close()
 
     def _work(self) -> None:
         failures = 0
         while (job := self.mailbox.take()) is not None:
-            self.extractor.settings = self._source.settings
             try:
-                job(self.extractor)
+                job(self.runtime)
             except RuntimeError as error:
                 failures += 1
                 self._trouble = f'{failures} inferences in a row failed: {error}'

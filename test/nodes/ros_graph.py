@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from processes import free_domain
+from processes import PROFILES, free_domain
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -27,6 +27,8 @@ class Graph:
         self.domain = free_domain()
         self.context = rclpy.Context()
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+        # images of a megabyte aren't lost
+        os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(PROFILES))
         rclpy.init(context=self.context, domain_id=self.domain)
         self.node = rclpy.create_node('test', context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
@@ -108,13 +110,21 @@ def image_message(image):
 
 
 class Rig:
-    """A graph with a camera on `image` and ears on all that the superpoint node publishes."""
+    """
+    A graph with a camera on `image` and ears on all that the superpoint node publishes.
 
-    def __init__(self, graph, descriptors=True):
+    name: of one of several cameras, whose topics are below it.
+    """
+
+    def __init__(self, graph, descriptors=True, name=''):
         self.graph = graph
-        self.camera = graph.node.create_publisher(Image, 'image', RELIABLE)
-        self.keypoints = self._collect(Keypoints, 'keypoints')
-        self.descriptors = self._collect(Descriptors, 'descriptors') if descriptors else []
+        self.name = name
+        prefix = f'{name}/' if name else ''
+        self.camera = graph.node.create_publisher(Image, f'{prefix}image', RELIABLE)
+        self.keypoints = self._collect(Keypoints, f'{prefix}keypoints')
+        self.descriptors = (
+            self._collect(Descriptors, f'{prefix}descriptors') if descriptors else []
+        )
         self.diagnostics = graph.collect(DiagnosticArray, '/diagnostics')
         self.sent = 0
         self.base = {}
@@ -177,7 +187,9 @@ class Rig:
 
     def raw_counts(self):
         """Values of the newest diagnostics."""
-        return {v.key: v.value for v in self.diagnostics[-1].status[0].values}
+        title = f': {self.name or "camera"}'
+        (status,) = (s for s in self.diagnostics[-1].status if s.name.endswith(title))
+        return {v.key: v.value for v in status.values}
 
     def counts(self):
         """Values of the newest diagnostics, counts without the warm-up's."""

@@ -1,17 +1,13 @@
 import threading
+from collections import Counter
 
-import numpy as np
-import pytest
-
-from superpoint_rknn.extractor import Detection
-from superpoint_rknn.features.keypoints import Keypoints
-from superpoint_rknn.nodes.mailbox import DescriptorBuffers, Mailbox, Undescribed
+from superpoint_rknn.nodes.mailbox import AllInOrder, Mailbox
 
 
 def test_a_newer_item_replaces_one_that_waits_and_is_handed_back():
     mailbox = Mailbox()
-    assert mailbox.put('old') is None
-    assert mailbox.put('new') == 'old'
+    assert mailbox.put('cam', 'old') is None
+    assert mailbox.put('cam', 'new') == 'old'
     assert mailbox.take() == 'new'
 
 
@@ -20,7 +16,7 @@ def test_take_waits_for_an_item():
     taken = []
     taker = threading.Thread(target=lambda: taken.append(mailbox.take()))
     taker.start()
-    mailbox.put(1)
+    mailbox.put('cam', 1)
     taker.join(5)
     assert taken == [1]
 
@@ -28,7 +24,7 @@ def test_take_waits_for_an_item():
 def test_an_item_is_done_when_the_next_is_asked_for():
     mailbox = Mailbox()
     assert mailbox.wait_done(0)
-    mailbox.put(1)
+    mailbox.put('cam', 1)
     mailbox.take()
     assert not mailbox.wait_done(0.01)
     taker = threading.Thread(target=mailbox.take)
@@ -41,81 +37,64 @@ def test_an_item_is_done_when_the_next_is_asked_for():
 
 def test_a_closed_mailbox_refuses_items_and_ends_take():
     mailbox = Mailbox()
-    mailbox.put('waiting')
-    assert mailbox.close() == 'waiting'
-    assert mailbox.put('late') == 'late'
+    mailbox.put('cam', 'waiting')
+    assert mailbox.close() == ['waiting']
+    assert mailbox.put('cam', 'late') == 'late'
     assert mailbox.take() is None
 
 
-def make_buffers():
-    return [np.zeros((1, 1, 1), np.uint8) for _ in range(3)]
+def test_what_waits_is_taken_back():
+    mailbox = Mailbox()
+    mailbox.put('a', 1)
+    mailbox.put('b', 2)
+    assert mailbox.clear() == [1, 2]
+    mailbox.put('b', 3)
+    assert mailbox.take() == 3
 
 
-def undescribed(raw):
-    nothing = np.empty(0, np.float32)
-    points = Keypoints(nothing, nothing, nothing)
-    return Undescribed(Detection(points, points, (8, 8), raw), None, None)
+def test_a_fast_camera_does_not_starve_a_slow_one():
+    mailbox = Mailbox()
+    given_up = Counter()
+    taken = []
+
+    def put(camera, number):
+        if mailbox.put(camera, (camera, number)) is not None:
+            given_up[camera] += 1
+
+    put('fast', 0)
+    for number in range(12):  # the worker takes one while three come of one camera, one of another
+        put('fast', 3 * number)
+        put('slow', number)
+        put('fast', 3 * number + 1)
+        put('fast', 3 * number + 2)
+        taken.append(mailbox.take())
+    assert [camera for camera, _ in taken] == ['fast', 'slow'] * 6
+    assert [number for camera, number in taken if camera == 'fast'] == [2, 8, 14, 20, 26, 32]
+    assert [number for camera, number in taken if camera == 'slow'] == [1, 3, 5, 7, 9, 11]
+    assert given_up == {'fast': 37 - 6 - 1, 'slow': 12 - 6}
 
 
-def fill(buffers, value):
-    raw = buffers.writable()
-    raw[:] = value
-    buffers.complete(undescribed(raw))
+def test_the_turn_is_that_of_the_camera_that_was_not_taken_for_longest():
+    mailbox = Mailbox()
+    for camera in 'abc':
+        mailbox.put(camera, camera)
+    assert mailbox.take() == 'a'
+    mailbox.put('a', 'a')
+    assert mailbox.take() == 'b'
+    assert mailbox.take() == 'c'
+    assert mailbox.take() == 'a'
+    mailbox.put('b', 'b')  # c has stopped
+    mailbox.put('a', 'a')
+    assert mailbox.take() == 'b'
+    mailbox.put('d', 'd')  # never had a turn
+    assert mailbox.take() == 'd'
+    assert mailbox.take() == 'a'
 
 
-def value_of(item):
-    return int(item.detection.raw[0, 0, 0])
-
-
-def test_the_newest_set_is_taken_once():
-    buffers = DescriptorBuffers(make_buffers())
-    assert buffers.take_newest() is None
-    fill(buffers, 1)
-    fill(buffers, 2)
-    assert value_of(buffers.take_newest()) == 2
-    assert buffers.take_newest() is None
-
-
-def test_a_set_that_is_read_is_never_written():
-    buffers = DescriptorBuffers(make_buffers())
-    fill(buffers, 1)
-    reading = buffers.take_newest()
-    for value in range(2, 20):
-        fill(buffers, value)
-    assert value_of(reading) == 1
-    assert value_of(buffers.take_newest()) == 19
-
-
-def test_a_buffer_given_up_half_written_is_written_again():
-    buffers = DescriptorBuffers(make_buffers())
-    buffers.writable()[:] = 7  # the inference failed: never completed
-    assert buffers.take_newest() is None
-    fill(buffers, 8)
-    assert value_of(buffers.take_newest()) == 8
-
-
-def test_writer_and_reader_in_two_threads_never_meet():
-    buffers = DescriptorBuffers([np.zeros((256, 5, 8), np.uint8) for _ in range(3)])
-    torn = []
-    writing = threading.Event()
-
-    def read():
-        while not writing.is_set():
-            item = buffers.take_newest()
-            if item is not None:
-                values = np.unique(item.detection.raw)
-                if len(values) != 1:
-                    torn.append(values)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    for i in range(3000):
-        fill(buffers, i % 251)
-    writing.set()
-    reader.join()
-    assert torn == []
-
-
-def test_three_buffers_are_needed():
-    with pytest.raises(ValueError, match='three buffers'):
-        DescriptorBuffers(make_buffers()[:2])
+def test_where_every_item_counts_they_come_in_order_and_the_newest_gives_way():
+    mailbox = Mailbox(AllInOrder(3))
+    assert [mailbox.put(slot, item) for slot, item in ('a1', 'b2', 'a3')] == [None] * 3
+    assert mailbox.put('b', '4') == '4'
+    assert [mailbox.take() for _ in range(2)] == ['1', '2']
+    assert mailbox.put('b', '5') is None
+    assert [mailbox.take() for _ in range(2)] == ['3', '5']

@@ -5,9 +5,9 @@ import time
 
 import numpy as np
 
-from superpoint_rknn.extractor import Settings
 from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.nodes import worker as worker_module
+from superpoint_rknn.nodes.mailbox import Mailbox
 from superpoint_rknn.nodes.worker import FAILURES_BEFORE_REOPENING, Worker
 from superpoint_rknn.runtimes.runtime import EngineError, TensorSpec
 
@@ -67,8 +67,7 @@ class Bench:
         self.opened = []
         self.log = Log()
         self.handled = []
-        self.settings = Settings()
-        self.worker = Worker(self.open, self, self.log)
+        self.worker = Worker(self.open, Mailbox(), self.log)
 
     def open(self):
         engine = self.engines.pop(0)
@@ -78,9 +77,9 @@ class Bench:
         return engine
 
     def job(self, item):
-        def job(extractor):
+        def job(runtime):
             self.handled.append(item)
-            extractor.detect(IMAGE)
+            runtime.infer(IMAGE, None)
 
         return job
 
@@ -89,7 +88,7 @@ class Bench:
         assert self.worker.opened.wait(5)
 
     def put(self, item):
-        self.worker.mailbox.put(self.job(item))
+        self.worker.mailbox.put('cam', self.job(item))
 
     def feed(self, item):
         self.put(item)
@@ -119,7 +118,7 @@ def test_one_thread_uses_and_closes_the_engine():
 def test_an_engine_that_does_not_open_is_told():
     bench = Bench(EngineError('no librknnrt.so found'))
     bench.start()
-    assert bench.worker.extractor is None
+    assert bench.worker.runtime is None
     assert bench.worker.trouble == 'no librknnrt.so found'
     assert bench.worker.stop(5)
 
@@ -196,10 +195,10 @@ def test_an_unexpected_error_is_logged_and_the_worker_lives():
     bench = Bench(Engine())
     bench.start()
 
-    def odd(extractor):
+    def odd(runtime):
         raise KeyError('a bug')
 
-    bench.worker.mailbox.put(odd)
+    bench.worker.mailbox.put('cam', odd)
     wait_until(lambda: bench.log.lines)
     bench.feed('even')
     assert any('a bug' in line for line in bench.log.lines)
@@ -223,12 +222,3 @@ def test_an_engine_that_opens_but_always_fails_is_opened_ever_more_rarely(monkey
     assert times[2] - times[1] >= 0.1
     assert times[3] - times[2] >= 0.2
     assert bench.worker.stop(5)
-
-
-def test_new_settings_serve_from_the_next_image_on():
-    bench = Bench(Engine())
-    bench.start()
-    bench.settings = Settings(resize='crop')
-    bench.feed(1)
-    assert bench.worker.extractor.settings is bench.settings
-    bench.worker.stop(5)

@@ -1,0 +1,112 @@
+"""From the executor to the worker: the images of one camera, or of two that see at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+
+from superpoint_rknn.nodes.camera import THROTTLE, Camera
+from superpoint_rknn.nodes.mailbox import Mailbox
+from superpoint_rknn.nodes.received_image import ReceivedImage
+from superpoint_rknn.nodes.stereo_pairs import StereoPairs
+from superpoint_rknn.runtimes.runtime import Runtime
+
+
+class ImageJob:
+    """Images of one moment, of a camera each: keypoints of all are published, or of none."""
+
+    def __init__(self, images: Sequence[tuple[Camera, ReceivedImage]]):
+        self._images = images
+
+    def drop(self) -> None:
+        """Give the images up."""
+        for camera, _ in self._images:
+            camera.accounting.settle('dropped')
+
+    def __call__(self, runtime: Runtime) -> None:
+        """
+        Extract the features of all images, publish their keypoints.
+
+        Raises RuntimeError if the engine failed; a bad image is warned of and counted.
+        """
+        fates = ['dropped'] * len(self._images)
+        moment = self._images[0][1].stamp
+        found = []
+        try:
+            for i, (camera, image) in enumerate(self._images):
+                fates[i] = 'failed'
+                found.append(camera.detect(image, runtime, moment))
+                fates[i] = 'dropped'
+            if not all(camera.active for camera, _ in self._images):
+                return
+            for i, (camera, _) in enumerate(self._images):
+                camera.publish_keypoints(found[i])
+                fates[i] = 'published'
+        except (ValueError, cv2.error) as error:
+            camera.warn_of_refused(error)
+            return
+        finally:
+            for (camera, _), fate in zip(self._images, fates, strict=True):
+                camera.accounting.settle(fate)
+        for (camera, _), features in zip(self._images, found, strict=True):
+            camera.finish(features)
+
+
+class CameraGroup:
+    """
+    Cameras whose images are taken together: one, or the two of a stereo pair.
+
+    tolerance: most difference between the stamps of a pair [ns]. depth: images of one camera that
+    wait for their partners.
+    """
+
+    def __init__(
+        self,
+        cameras: Sequence[Camera],
+        mailbox: Mailbox[ImageJob],
+        log: Any,
+        tolerance: int,
+        depth: int,
+    ):
+        self.cameras = cameras
+        self._mailbox = mailbox
+        self._log = log
+        self._pairs: StereoPairs[ReceivedImage] | None = None
+        if len(cameras) == 2:
+            self._pairs = StereoPairs(tolerance, depth)
+
+    def receive(self, camera: Camera, image: ReceivedImage) -> None:
+        """Leave an image for the worker, once it has its partner."""
+        if self._pairs is None:
+            self._hand_over([(camera, image)])
+            return
+        pair, *given_up = self._pairs.add(self.cameras.index(camera), image.stamp, image)
+        self._give_up(given_up)
+        if pair is not None:
+            self._hand_over(list(zip(self.cameras, pair, strict=True)))
+
+    def clear(self) -> None:
+        """Give up what waits for its partner."""
+        if self._pairs is not None:
+            self._give_up(self._pairs.clear())
+
+    def _give_up(self, images: Sequence[list[ReceivedImage]]) -> None:
+        for camera, unpaired in zip(self.cameras, images, strict=True):
+            for _ in unpaired:
+                camera.accounting.settle('dropped')
+                camera.accounting.count('unpaired')
+
+    def _hand_over(self, images: list[tuple[Camera, ReceivedImage]]) -> None:
+        job = ImageJob(images)
+        given_up = self._mailbox.put(self, job)
+        if given_up is None:
+            return
+        given_up.drop()
+        if given_up is job:
+            self._log.error(
+                'an image that came now was dropped, since too many wait: results are no longer '
+                'repeatable; play slower (ros2 bag play --rate 0.5)',
+                throttle_duration_sec=THROTTLE,
+            )
