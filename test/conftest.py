@@ -6,6 +6,7 @@ Leaves out, and says so, what a machine lacks the packages for: a board, a stock
 
 import importlib.util
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from rknn_standin import MODEL, build  # noqa: E402
 NEEDS = {
     'model': ('onnx', 'onnxruntime', 'rosbags', 'tqdm', 'skimage'),
     'nodes': ('rclpy', 'onnx', 'onnxruntime', 'skimage'),
+    'extract': ('onnx', 'onnxruntime', 'rosbags', 'tqdm', 'skimage'),
     'demo': ('rclpy', 'rosbags', 'tqdm', 'skimage'),
     'runtimes/test_onnx.py': ('onnx', 'onnxruntime', 'skimage'),
     'runtimes/test_onnx_errors.py': ('onnx', 'onnxruntime'),
@@ -65,3 +67,24 @@ def model(tmp_path):
     path = tmp_path / 'superpoint.rknn'
     path.write_bytes(MODEL)
     return path
+
+
+def alive(pid):
+    try:
+        state = Path(f'/proc/{pid}/stat').read_text().rpartition(') ')[2][0]
+    except FileNotFoundError:
+        return False
+    return state != 'Z'
+
+
+@pytest.fixture
+def all_gone():
+    """Whether processes, named by their ids, end within half a minute."""
+
+    def wait(pids):
+        end = time.monotonic() + 30
+        while any(map(alive, pids)) and time.monotonic() < end:
+            time.sleep(0.05)
+        return not any(map(alive, pids))
+
+    return wait

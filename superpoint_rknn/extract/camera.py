@@ -27,8 +27,8 @@ class RecordedCamera:
     """
     Does with each image what both nodes would, had they the time.
 
-    rate: of descriptors by the images' stamps [Hz]; None: of every image, 0: of none. Of the
-    images in each 1 / rate the first has them, so that the rate holds whatever the camera's is.
+    rate: of descriptors by the images' stamps, as a deterministic node chooses them [Hz]; None:
+    of every image, 0: of none.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class RecordedCamera:
         self._rate = rate
         self._raw = self._extractor.new_raw()
         self._last_stamp: int | None = None
-        self._last_turn: int | None = None
+        self._described: int | None = None  # stamp of the image that had descriptors last
 
     def process(self, image: np.ndarray, stamp: int) -> Features:
         """
@@ -52,24 +52,25 @@ class RecordedCamera:
         """
         if stamp == self._last_stamp:
             raise ValueError(f'header.stamp: {stamp} ns, the same as of the image before')
-        turn = self._turn(stamp)
-        described = turn != self._last_turn
+        described = self._is_due(stamp)
         detection = self._extractor.detect(image, self._raw if described else None)
         if jumps(self._last_stamp, stamp):
             self._tracker.restart()
             self.restarts += 1
-        self._last_stamp, self._last_turn = stamp, turn
+        self._last_stamp = stamp
         points = detection.keypoints
         tracks = self._tracker.track(image, stamp, points)
         if not described:
             return Features(detection, tracks, None)
+        self._described = stamp
         rows = self._extractor.describe(detection)
         model = self._extractor.runtime.model
         self._tracker.describe(stamp, points.x, points.y, rows, model)
         return Features(detection, tracks, rows)
 
-    def _turn(self, stamp: int) -> int | None:
-        """Number of the interval of 1 / rate that a stamp is in."""
-        if self._rate is None:
-            return stamp
-        return int(stamp * self._rate) // SECOND if self._rate else None
+    def _is_due(self, stamp: int) -> bool:
+        """Whether an image is to have descriptors."""
+        if self._rate is None or self._rate == 0:
+            return self._rate is None
+        last = self._described
+        return last is None or stamp < last or stamp - last >= round(SECOND / self._rate)

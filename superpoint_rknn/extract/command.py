@@ -74,8 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--descriptors-rate',
         type=float,
         metavar='HZ',
-        help='descriptors of the first image in each 1/HZ seconds of stamps; 0: never '
-        '(default: of every image)',
+        help='descriptors of images whose stamps are at least 1/HZ apart; 0: of none (default: of '
+        'every image)',
     )
     add(
         '--jobs',

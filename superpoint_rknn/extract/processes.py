@@ -116,7 +116,7 @@ def run_jobs(jobs: Sequence[Job], at_once: int) -> Iterator[tuple[Job, dict[str,
                     yield job, {'error': str(error)}
                 else:
                     running[child.connection] = child
-            for connection in wait(list(running)):
+            for connection in wait(list(running)) if running else ():
                 child = running[connection]
                 outcome = child.hear()
                 if outcome is None:

@@ -1,0 +1,233 @@
+"""The command as a user meets it: where results stand, what is refused, how it ends."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recorded import ROS2, files_of, image_of, raw_messages, write_bag
+
+from superpoint_rknn.extract.output import Output
+
+
+@pytest.fixture
+def long_bag(tmp_path, photograph):
+    """More than any of the tests waits for."""
+    view = np.ascontiguousarray(photograph[:120, :160])
+    return write_bag(tmp_path / 'long', {'/image': [image_of(ROS2, n, view) for n in range(3000)]})
+
+
+@pytest.fixture
+def start(model):
+    """Start the command as a process."""
+    processes = []
+
+    def run(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, '-m', 'superpoint_rknn.cli', 'extract', '--model', str(model)]
+            + [str(argument) for argument in arguments],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def wait_until_written(partial, name):
+    """Wait until features come in; returns the worker's process id."""
+    end = time.monotonic() + 60
+    while not (data := list(partial.glob(f'{name}/*.mcap'))) or data[0].stat().st_size < 2**20:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    for process in Path('/proc').iterdir():
+        if process.name.isdecimal():
+            try:
+                if str(partial / name).encode() in (process / 'cmdline').read_bytes():
+                    return process.name
+            except OSError:  # ended meanwhile
+                continue
+    pytest.fail('no process writes there')
+
+
+def test_several_recordings_go_into_a_folder(tmp_path, bag, pictures, extract):
+    (single,) = bag.glob('*.mcap')
+    single = shutil.copy(single, tmp_path / 'other.mcap')
+    assert extract(bag, single, '-o', tmp_path / 'out', '--jobs', 2) == 0
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['drive', 'other']
+    assert raw_messages(tmp_path / 'out/drive') == raw_messages(tmp_path / 'out/other')
+    assert (tmp_path / 'out/drive/drive.mcap').is_file()
+
+
+def test_figures(tmp_path, bag, model, extract):
+    assert extract(bag, '-o', tmp_path / 'out', '--json', tmp_path / 'figures.json') == 0
+    (figures,) = json.loads((tmp_path / 'figures.json').read_text())['bags']
+    assert figures['bag'] == str(bag)
+    assert figures['topics'] == ['/cam0/image_raw']
+    assert (figures['images'], figures['failed'], figures['descriptors']) == (6, 0, 6)
+    assert figures['keypoints'] > 6 * 20
+    covered = figures['real_time_factor'] * figures['seconds']
+    assert covered == pytest.approx(0.25, rel=0.1)  # six images at 20 Hz
+    assert figures['model'].startswith('small@')
+
+
+def test_what_is_finished_is_not_done_again(tmp_path, bag, extract, capsys):
+    out = tmp_path / 'out'
+    assert extract(bag, '-o', out) == 0
+    before = files_of(out)
+    assert extract(bag, '-o', out, '--json', tmp_path / 'f.json') == 0
+    assert 'was there already' in capsys.readouterr().out
+    assert json.loads((tmp_path / 'f.json').read_text())['bags'][0]['skipped'] is True
+    assert extract(bag, '-o', out, '-p', 'detector.max_keypoints:=5') == 1
+    told = capsys.readouterr().err
+    assert 'detector.max_keypoints: 500 before, 5 now' in told
+    assert '--force' in told
+    assert files_of(out) == before
+    assert extract(bag, '-o', out, '-p', 'detector.max_keypoints:=5', '--force') == 0
+    assert files_of(out) != before
+    assert sorted(path.name for path in out.parent.iterdir()) == ['drive', 'f.json', 'out']
+
+
+def test_only_its_own_results_are_replaced(tmp_path, bag, pictures, extract, capsys):
+    (tmp_path / 'thesis').mkdir()
+    (tmp_path / 'thesis/chapter.tex').write_text('precious')
+    other = write_bag(tmp_path / 'other', {'/image': [image_of(ROS2, 0, pictures[0])]})
+    before = files_of(tmp_path)
+    for place in ('thesis', 'thesis/chapter.tex', 'other', 'drive', 'drive/out', '.'):
+        assert extract(bag, '-o', tmp_path / place, '--force') == 1
+        assert str(tmp_path / place) in capsys.readouterr().err
+    assert extract(bag, other, '-o', tmp_path / 'other') == 1
+    assert files_of(tmp_path) == before
+    (tmp_path / 'out.partial').mkdir()
+    (tmp_path / 'out.partial/precious').touch()
+    assert extract(bag, '-o', tmp_path / 'out') == 1
+    assert 'remove' in capsys.readouterr().err
+    assert (tmp_path / 'out.partial/precious').exists()
+
+
+def test_two_of_one_name(tmp_path, bag, extract, capsys):
+    (single,) = bag.glob('*.mcap')
+    assert extract(bag, single, '-o', tmp_path / 'out') == 1
+    told = capsys.readouterr().err
+    assert f'{bag} and {single} would both become' in told
+    assert not (tmp_path / 'out').exists()
+
+
+def test_topics_that_are_not_clear(tmp_path, pictures, extract, capsys):
+    images = [image_of(ROS2, 0, pictures[0])]
+    bag = write_bag(tmp_path / 'two', {'/cam/left': images, '/cam/right': images * 2})
+    for options, reason in (
+        ((), 'image topics: /cam/left (1), /cam/right (2); choose by --topic'),
+        (('--topic', '/cam/up'), "no images on '/cam/up'"),
+        (('--topic', '/cam/left', '--topic', '/cam/right'), 'would both go to /cam/keypoints'),
+    ):
+        assert extract(bag, '-o', tmp_path / 'out', *options) == 1
+        assert reason in capsys.readouterr().err
+    assert extract(bag, '-o', tmp_path / 'out', '--topic', '/cam/right') == 1  # a stamp twice
+
+
+def test_recordings_that_can_not_be_used(tmp_path, bag, pictures, extract, capfd):
+    depth = [image_of(ROS2, 0, pictures[0], encoding='32FC1')]
+    write_bag(tmp_path / 'unknown', {'/image': depth})
+    write_bag(tmp_path / 'blind', {'/header': [depth[0].header]})
+    (data,) = bag.glob('*.mcap')
+    (tmp_path / 'cut.mcap').write_bytes(data.read_bytes()[:-1000])
+    for name, reason in (
+        ('nowhere', 'no such file or folder'),
+        ('unknown', "of 1 images none could be used: /image:0: encoding: '32FC1'"),
+        ('blind', 'blind: image topics: none'),
+        ('cut.mcap', 'cut.mcap: '),
+    ):
+        assert extract(tmp_path / name, '-o', tmp_path / 'out') == 1
+        told = capfd.readouterr().err
+        assert reason in told
+        assert told.count('\n') == 1
+        assert not list(tmp_path.glob('out*'))
+
+
+def test_one_bad_recording_does_not_keep_others_back(tmp_path, bag, pictures, extract, capfd):
+    bad = write_bag(
+        tmp_path / 'bad', {'/cam0/image_raw': [image_of(ROS2, 0, pictures[0], step=3)]}
+    )
+    assert extract(bad, bag, '-o', tmp_path / 'out', '--json', tmp_path / 'f.json') == 1
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['drive']
+    first, second = json.loads((tmp_path / 'f.json').read_text())['bags']
+    assert 'step: 3' in first['error']
+    assert second['images'] == 6
+
+
+def test_interrupted_and_taken_up_again(tmp_path, bag, long_bag, start, extract, all_gone):
+    out = tmp_path / 'out'
+    process = start(bag, long_bag, '-o', out, '--jobs', 1)
+    worker = wait_until_written(out / 'long.partial', 'long')
+    finished = files_of(out / 'drive')
+    process.send_signal(signal.SIGINT)
+    assert process.wait(2) == 130
+    assert process.stderr.read() == 'superpoint_rknn: interrupted\n'
+    assert all_gone([worker])
+    assert [path.name for path in out.iterdir()] == ['drive']
+    shutil.rmtree(long_bag)
+    write_bag(long_bag, {'/image': [image_of(ROS2, 0, np.zeros((120, 160), np.uint8))]})
+    assert extract(bag, long_bag, '-o', out) == 0
+    assert sorted(path.name for path in out.iterdir()) == ['drive', 'long']
+    assert files_of(out / 'drive') == finished
+
+
+def test_killed_and_taken_up_again(tmp_path, long_bag, start, extract, all_gone):
+    process = start(long_bag, '-o', tmp_path / 'out')
+    worker = wait_until_written(tmp_path / 'out.partial', 'out')
+    process.kill()
+    assert all_gone([worker])
+    assert not (tmp_path / 'out').exists()
+    shutil.rmtree(long_bag)
+    write_bag(long_bag, {'/image': [image_of(ROS2, 0, np.zeros((120, 160), np.uint8))]})
+    assert extract(long_bag, '-o', tmp_path / 'out') == 0
+    assert not (tmp_path / 'out.partial').exists()
+
+
+def test_a_worker_that_dies_is_reported(tmp_path, long_bag, start):
+    process = start(long_bag, '-o', tmp_path / 'out')
+    worker = wait_until_written(tmp_path / 'out.partial', 'out')
+    os.kill(int(worker), signal.SIGKILL)
+    assert process.wait(60) == 1
+    assert 'its process ended with exit code -9' in process.stderr.read()
+    assert not list(tmp_path.glob('out*'))
+
+
+def test_two_runs_do_not_write_one_output(tmp_path, bag, extract, capsys):
+    with Output(tmp_path / 'out'):
+        assert extract(bag, '-o', tmp_path / 'out') == 1
+        assert 'another run is writing there' in capsys.readouterr().err
+    assert extract(bag, '-o', tmp_path / 'out') == 0
+
+
+def test_parameters_that_are_refused(tmp_path, bag, extract, capsys):
+    (tmp_path / 'bad.yaml').write_text('/**:\n  ros__parameters:\n    detector:\n      nms: 3\n')
+    (tmp_path / 'no.yaml').write_text('a: 1\n')
+    for options, reason in (
+        (('-p', 'detector.threshold:=2'), 'threshold: 2.0, expected 0 to 1'),
+        (('-p', 'detector.nms_radius:=2.5'), 'detector.nms_radius: 2.5'),
+        (('-p', 'resize:=squeeze'), "resize: 'squeeze'"),
+        (('-p', 'threshold'), 'expected NAME:=VALUE'),
+        (('-p', 'grid:=[5, [8'), '-p grid:=[5, [8: '),
+        (('-p', f'mask:={tmp_path}/no.png'), 'no.png is not an image'),
+        (('--params', tmp_path / 'bad.yaml'), "no parameter 'detector.nms'"),
+        (('--params', tmp_path / 'no.yaml'), 'no ROS parameter file'),
+        (('--params', tmp_path / 'none.yaml'), 'none.yaml'),
+        (('--descriptors-rate', '-1'), 'descriptors-rate -1.0'),
+        (('--jobs', '0'), '--jobs 0'),
+        (('--model', tmp_path / 'none.onnx'), 'none.onnx: no such file'),
+    ):
+        assert extract(bag, '-o', tmp_path / 'out', *options) == 1
+        assert reason in capsys.readouterr().err
+    assert not list(tmp_path.glob('out*'))
