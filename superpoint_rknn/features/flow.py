@@ -100,12 +100,15 @@ def _inliers(
     before: np.ndarray, now: np.ndarray, tolerance: float, matrix: np.ndarray | None
 ) -> np.ndarray | None:
     """Points that an essential (given a camera matrix) or fundamental matrix explains."""
-    how = (cv2.USAC_FAST, CONFIDENCE, tolerance)
-    if matrix is not None:
-        _, mask = cv2.findEssentialMat(before, now, matrix, *how)
-    else:
-        method, confidence, tolerance = how
-        _, mask = cv2.findFundamentalMat(
-            before, now, method, tolerance, confidence, MOST_ITERATIONS
-        )
+    try:
+        if matrix is not None:
+            _, mask = cv2.findEssentialMat(
+                before, now, matrix, cv2.USAC_FAST, CONFIDENCE, tolerance
+            )
+        else:
+            _, mask = cv2.findFundamentalMat(
+                before, now, cv2.USAC_FAST, tolerance, CONFIDENCE, MOST_ITERATIONS
+            )
+    except cv2.error:  # OpenCV 4.14's way to say that it found none, of a camera almost at rest
+        return None
     return None if mask is None else mask[:, 0] != 0
