@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from superpoint_rknn.features.flow import follow, move_together, texture
 from superpoint_rknn.features.keypoints import Keypoints
 from superpoint_rknn.features.lens import Lens
+from superpoint_rknn.features.live_tracks import NOBODY, LiveTracks
 from superpoint_rknn.features.reassociation import Memory
 from superpoint_rknn.features.spacing import apart, away, nearest, newcomers
 
@@ -17,6 +19,8 @@ STATES = 256  # images whose tracks are remembered, for descriptors that come la
 REMEMBERED = 300  # images for which a lost track may be recognised
 MOST_TRACKS = 2000
 MOST_PARTS = 64  # of the grid, along each axis
+
+Follow = Callable[[np.ndarray, np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -70,39 +74,6 @@ class Tracks:
         return len(self.id)
 
 
-@dataclass(frozen=True)
-class _Live:
-    """Tracks alive, oldest first; rows of all arrays belong together."""
-
-    key: np.ndarray  # (N,) int64, in the order of birth; unlike the id it never changes
-    id: np.ndarray  # (N,) int64
-    born: np.ndarray  # (N,) int64, number of the track's first image
-    points: np.ndarray  # (N, 2) float32 [px]
-    score: np.ndarray  # (N,) float32
-
-    @classmethod
-    def new(cls, key: int, image: int, points: np.ndarray, score: np.ndarray) -> _Live:
-        keys = np.arange(key, key + len(points), dtype=np.int64)
-        return cls(keys, keys.copy(), np.full(len(points), image, np.int64), points, score)
-
-    def __len__(self) -> int:
-        return len(self.key)
-
-    def __getitem__(self, index: np.ndarray) -> _Live:
-        return _Live(*(getattr(self, f.name)[index] for f in fields(self)))
-
-    def __add__(self, other: _Live) -> _Live:
-        return _Live(
-            *(
-                np.concatenate([getattr(self, f.name), getattr(other, f.name)])
-                for f in fields(self)
-            )
-        )
-
-
-NOBODY = _Live.new(0, 0, np.empty((0, 2), np.float32), np.empty(0, np.float32))
-
-
 class Tracker:
     """
     Follows keypoints through the images of one camera; for one thread at a time.
@@ -110,11 +81,14 @@ class Tracker:
     Between images by Lucas-Kanade, checked there and back and against one motion of the camera;
     where an image has keypoints, tracks are drawn to theirs, so that they don't drift, and new
     ones begin where there are none. `settings` may be replaced at any time.
+
+    follow: finds points in the next image, see flow.follow.
     """
 
-    def __init__(self, settings: TrackSettings | None = None):
+    def __init__(self, settings: TrackSettings | None = None, follow: Follow = follow):
         self.settings = settings or TrackSettings()
         self.counts = {'born': 0, 'lost': 0, 'recognised': 0}
+        self._follow = follow
         self._next_key = 0
         self._images = 0
         self.restart()
@@ -189,14 +163,16 @@ class Tracker:
         self.counts['recognised'] += len(known)
         return len(known)
 
-    def _followed(self, image: np.ndarray, live: _Live, lens: Lens | None) -> _Live:
-        points, sound = follow(self._image, image, live.points, self.settings.forward_backward)
+    def _followed(self, image: np.ndarray, live: LiveTracks, lens: Lens | None) -> LiveTracks:
+        points, sound = self._follow(
+            self._image, image, live.points, self.settings.forward_backward
+        )
         sound[sound] = move_together(
             live.points[sound], points[sound], self.settings.epipolar, lens
         )
         return replace(live, points=points)[sound]
 
-    def _snapped(self, live: _Live, found: np.ndarray, score: np.ndarray) -> _Live:
+    def _snapped(self, live: LiveTracks, found: np.ndarray, score: np.ndarray) -> LiveTracks:
         """Tracks drawn towards their keypoints, and with those scores."""
         index = nearest(live.points, found, self.settings.snap_radius)
         rows = np.flatnonzero(index >= 0)
@@ -207,8 +183,8 @@ class Tracker:
         return replace(live, points=points, score=scores)
 
     def _begun(
-        self, image: np.ndarray, live: _Live, found: np.ndarray, score: np.ndarray
-    ) -> _Live:
+        self, image: np.ndarray, live: LiveTracks, found: np.ndarray, score: np.ndarray
+    ) -> LiveTracks:
         """Tracks of the keypoints that are worth it and where there is room."""
         settings = self.settings
         wanted = settings.max_tracks - len(live)
@@ -219,12 +195,12 @@ class Tracker:
         place = (settings.min_distance, settings.grid, image.shape)
         index = index[newcomers(live.points, found[index], wanted, *place)]
         index = index[np.argsort(-score[index], kind='stable')]
-        begun = _Live.new(self._next_key, self._images, found[index], score[index])
+        begun = LiveTracks.new(self._next_key, self._images, found[index], score[index])
         self._next_key += len(begun)
         self.counts['born'] += len(begun)
         return begun
 
-    def _lose(self, before: _Live, after: _Live) -> None:
+    def _lose(self, before: LiveTracks, after: LiveTracks) -> None:
         lost = before[~np.isin(before.key, after.key, assume_unique=True)]
         self._memory.lose(lost.key, lost.id, lost.born, self._images)
         self.counts['lost'] += len(lost)
