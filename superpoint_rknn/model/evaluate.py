@@ -11,6 +11,11 @@ Example:
   superpoint_rknn evaluate --json evaluation.json --plot evaluation.png
   superpoint_rknn evaluate --quick --model my_u8.onnx --weights my_weights.npz
   superpoint_rknn evaluate --images my_pictures/
+  superpoint_rknn evaluate --tracks --fetch
+  superpoint_rknn evaluate --tracks --json tracks.json
+
+With --tracks: how long points are followed, and how well, by the network's keypoints and the
+tracker, beside Shi and Tomasi's corners and ORB (docs/tracking.md).
 """
 
 from __future__ import annotations
@@ -30,6 +35,7 @@ import cv2
 import numpy as np
 
 from superpoint_rknn import __version__
+from superpoint_rknn.model import evaluation_tracks
 from superpoint_rknn.model.calibration import Progress
 from superpoint_rknn.model.evaluation_features import (
     SETTINGS,
@@ -160,10 +166,13 @@ def _differences(values: dict[str, Measured]) -> list[dict]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `superpoint_rknn evaluate`."""
     add = parser.add_argument
+    add('--tracks', action='store_true', help='judge tracks in sequences instead of pairs')
     add('--json', type=Path, metavar='FILE', help='write all figures')
     add('--plot', type=Path, metavar='FILE.png', help='draw the shares as bars')
-    add('--quick', action='store_true', help='one pair a scene instead of 13')
-    add('--model', type=Path, help='8-bit network of 400x640, .onnx or .rknn (default: shipped)')
+    add(
+        '--quick', action='store_true', help='one pair a scene instead of 13; 40 images a sequence'
+    )
+    add('--model', type=Path, help='8-bit network, of 400x640 but for tracks (default: shipped)')
     add('--weights', type=Path, help='float network: .npz, .onnx or .pth (default: shipped)')
     add('--subpixel', action='store_true', help='add rows with refined points')
     add(
@@ -175,7 +184,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'pictures do not compare',
     )
     add('--allow-missing', action='store_true', help='go on without scenes that are missing')
-    add('--fetch', action='store_true', help="bring the scenes of Debian's opencv-doc, and end")
+    add(
+        '--fetch',
+        action='store_true',
+        help="bring the scenes of Debian's opencv-doc, or visp-images-data's sequences, and end",
+    )
 
 
 def check_output(path: Path | None, suffix: str) -> None:
@@ -192,6 +205,9 @@ def run(args: argparse.Namespace) -> int:
     """Run `superpoint_rknn evaluate`; returns the exit code."""
     from tqdm import tqdm
 
+    if args.tracks:
+        check_output(args.json, '.json')
+        return evaluation_tracks.run(args)
     if args.fetch:
         print(f'the scenes of opencv-doc are there: {fetch()}')
         return 0

@@ -1,4 +1,4 @@
-"""The scenes of Debian's opencv-doc, fetched with apt and unpacked into a cache."""
+"""Pictures of Debian's packages, fetched with apt and unpacked into a cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
 
 from superpoint_rknn.model.evaluation_scenes import (
     INSTALLED,
@@ -22,6 +23,7 @@ from superpoint_rknn.model.output import write_atomically
 
 APT_GET = ['apt-get', '-q', '-o', 'Acquire::Retries=1', '-o', 'Acquire::http::Timeout=20']
 TIMEOUT = 600  # [s] for each command
+FAILURES = (OSError, subprocess.SubprocessError, tarfile.TarError)
 BY_HAND = (
     f'fetch the Debian package {OPENCV} (4.6.0, from Debian 12) on another machine, unpack it '
     f'with `dpkg-deb -x`, and copy its {INSTALLED.relative_to("/")}/'
@@ -42,8 +44,8 @@ def fetch() -> Path:
         return folder
     try:
         with tempfile.TemporaryDirectory() as temporary:
-            contents = unpack(_download(Path(temporary)), wanted)
-    except (OSError, subprocess.SubprocessError, tarfile.TarError) as error:
+            contents = unpack(download(OPENCV, '96 MB', Path(temporary)), wanted)
+    except FAILURES as error:
         raise OSError(f'{OPENCV}: {error}; {BY_HAND} to {folder}') from error
     for file, content in contents.items():
         path = folder / file.path
@@ -59,19 +61,8 @@ def unpack(package: Path, wanted: set[SceneFile]) -> dict[SceneFile, bytes]:
     Raises ValueError if one is not in it or is another one than expected, OSError if the package
     can't be unpacked.
     """
-    members = {f'.{INSTALLED / file.path}': file for file in wanted}
-    contents = {}
-    command = ['dpkg-deb', '--fsys-tarfile', str(package)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            with tarfile.open(fileobj=process.stdout, mode='r|') as archive:
-                for member in archive:
-                    if member.isfile() and member.name in members:
-                        content = archive.extractfile(member).read()
-                        contents[members[member.name]] = content
-        except tarfile.ReadError as error:
-            process.wait()
-            raise OSError(f'{package.name} could not be unpacked: {error}') from error
+    members = {INSTALLED / file.path: file for file in wanted}
+    contents = {members[path]: data for path, data in files_of(package, members.__contains__)}
     for file in wanted:
         if file not in contents:
             raise ValueError(f'{package.name} holds no {file.path}')
@@ -83,15 +74,41 @@ def unpack(package: Path, wanted: set[SceneFile]) -> dict[SceneFile, bytes]:
     return contents
 
 
-def _download(folder: Path) -> Path:
+def files_of(
+    package: Path, wanted: Callable[[PurePosixPath], bool]
+) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """
+    Files of a .deb whose paths, as they would be installed, are wanted.
+
+    Raises OSError if the package can't be unpacked.
+    """
+    command = ['dpkg-deb', '--fsys-tarfile', str(package)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            with tarfile.open(fileobj=process.stdout, mode='r|') as archive:
+                for member in archive:
+                    path = PurePosixPath('/', member.name)
+                    if member.isfile() and wanted(path):
+                        yield path, archive.extractfile(member).read()
+        except tarfile.ReadError as error:
+            process.wait()
+            raise OSError(f'{package.name} could not be unpacked: {error}') from error
+
+
+def download(package: str, size: str, folder: Path) -> Path:
+    """
+    Bring a Debian package's file into a folder, without installing it; returns its path.
+
+    size: as the user is told. Raises OSError with apt's reason if that fails.
+    """
     for program in ('apt-get', 'dpkg-deb'):
         if shutil.which(program) is None:
             raise FileNotFoundError(f'{program} not found')
-    print(f'fetching {OPENCV} (96 MB, once)', file=sys.stderr)
-    done = _apt_get('download', OPENCV, folder=folder)
+    print(f'fetching {package} ({size}, once)', file=sys.stderr)
+    done = _apt_get('download', package, folder=folder)
     if done.returncode != 0 and os.geteuid() == 0:  # a fresh machine has no package lists
         _apt_get('update')
-        done = _apt_get('download', OPENCV, folder=folder)
+        done = _apt_get('download', package, folder=folder)
     packages = list(folder.glob('*.deb'))
     if done.returncode != 0 or not packages:
         lines = done.stderr.strip().splitlines() or ['apt-get downloaded nothing']
