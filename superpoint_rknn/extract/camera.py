@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from superpoint_rknn.extractor import Detection, Extractor, Settings
-from superpoint_rknn.features.stamps import jumps
+from superpoint_rknn.features.stamps import Cadence, jumps
 from superpoint_rknn.features.tracks import Tracker, Tracks, TrackSettings
 from superpoint_rknn.runtimes.runtime import Runtime
-
-SECOND = 1_000_000_000  # [ns]
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class RecordedCamera:
         self._rate = rate
         self._raw = self._extractor.new_raw()
         self._last_stamp: int | None = None
-        self._described: int | None = None  # stamp of the image that had descriptors last
+        self._described = Cadence()
 
     def process(self, image: np.ndarray, stamp: int) -> Features:
         """
@@ -62,7 +60,7 @@ class RecordedCamera:
         tracks = self._tracker.track(image, stamp, points)
         if not described:
             return Features(detection, tracks, None)
-        self._described = stamp
+        self._described.choose(stamp)
         rows = self._extractor.describe(detection)
         model = self._extractor.runtime.model
         self._tracker.describe(stamp, points.x, points.y, rows, model)
@@ -70,7 +68,6 @@ class RecordedCamera:
 
     def _is_due(self, stamp: int) -> bool:
         """Whether an image is to have descriptors."""
-        if self._rate is None or self._rate == 0:
-            return self._rate is None
-        last = self._described
-        return last is None or stamp < last or stamp - last >= round(SECOND / self._rate)
+        if self._rate is None:
+            return True
+        return self._rate > 0 and self._described.is_due(stamp, self._rate)

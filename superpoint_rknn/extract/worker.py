@@ -20,11 +20,12 @@ from typing import Any
 import cv2
 
 from superpoint_rknn.bag import Images, grey_image, stamp_ns
-from superpoint_rknn.extract.camera import SECOND, RecordedCamera
+from superpoint_rknn.extract.camera import RecordedCamera
 from superpoint_rknn.extract.feature_bag import FeatureBag
 from superpoint_rknn.extract.job import Job
 from superpoint_rknn.extract.output import RECORD
 from superpoint_rknn.extract.parameters import engine_options, settings_of
+from superpoint_rknn.features.stamps import SECOND
 from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
 
 REPORT_PERIOD = 0.1  # [s]

@@ -12,8 +12,8 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from superpoint_rknn.extractor import Detection, Extractor
+from superpoint_rknn.features.stamps import Cadence
 from superpoint_rknn.msg import Descriptors, Keypoints
-from superpoint_rknn.nodes.cadence import Cadence
 from superpoint_rknn.nodes.camera_names import topic_of
 from superpoint_rknn.nodes.descriptor_buffers import DescriptorBuffers, Undescribed
 from superpoint_rknn.nodes.diagnostics import Accounting
