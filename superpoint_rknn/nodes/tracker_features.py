@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
@@ -13,18 +16,28 @@ from superpoint_rknn.features.tracks import Tracks
 from superpoint_rknn.nodes.camera import THROTTLE
 from superpoint_rknn.nodes.diagnostics import Accounting
 from superpoint_rknn.nodes.parameter_table import Parameters
-from superpoint_rknn.nodes.tracker_queue import nanoseconds
+from superpoint_rknn.nodes.received_image import nanoseconds
 from superpoint_rknn.nodes.vins_adapter import VinsAdapter, feature_message, lens_of
 
 
 class Calibration:
-    """The lens that the newest camera_info states, made anew only when that changes."""
+    """
+    The lens that the newest camera_info states, made anew only when that changes.
 
-    def __init__(self):
+    topic: where that is published.
+    """
+
+    def __init__(self, topic: str):
         self.info: CameraInfo | None = None
-        self.trouble = 'nothing received'  # why there is no lens, while there is none
+        self._topic = topic
+        self._why = 'nothing received'
         self._made_of: tuple | None = None
         self._lens: Lens | None = None
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no lens, while there is none."""
+        return f'{self._topic}: {self._why}'
 
     def lens(self, size: tuple[int, int]) -> Lens | None:
         """Lens for images of a size (height, width); None if it isn't known."""
@@ -40,16 +53,27 @@ class Calibration:
             try:
                 self._lens = lens_of(info, size)
             except ValueError as error:
-                self._lens, self.trouble = None, str(error)
+                self._lens, self._why = None, str(error)
             self._made_of = made_of
         return self._lens
 
 
+@dataclass(frozen=True)
+class View:
+    """What a camera sees of the tracks, and its lens, unless that isn't known."""
+
+    tracks: Tracks
+    lens: Lens | None
+    calibration: Calibration
+
+
 class FeatureOutput:
     """
-    Publishes `feature` and `restart` as the parameters say; for one thread.
+    Publishes `feature` and `restart` of one or two cameras as the parameters say; for one thread.
 
-    feature, restart: publishers of sensor_msgs/PointCloud and std_msgs/Bool.
+    feature, restart: publishers of sensor_msgs/PointCloud and std_msgs/Bool, shared by all.
+    numbers: of these cameras among all. For VINS-Fusion, which knows one camera or pair, only the
+    first is published.
     """
 
     def __init__(
@@ -59,14 +83,14 @@ class FeatureOutput:
         accounting: Accounting,
         feature: LifecyclePublisher,
         restart: LifecyclePublisher,
+        numbers: Sequence[int],
     ):
-        self.calibration = Calibration()
         self._log = node.get_logger()
-        self._info_topic = node.resolve_topic_name('camera_info')
         self._parameters = parameters
         self._accounting = accounting
         self._feature = feature
         self._restart = restart
+        self._numbers = numbers
         self._adapter: VinsAdapter | None = None
 
     def restart(self) -> None:
@@ -79,23 +103,34 @@ class FeatureOutput:
         """What comes next doesn't continue what was before."""
         self._adapter = None
 
-    def publish(self, header: Header, tracks: Tracks, lens: Lens | None) -> None:
-        """Publish the tracks of an image, unless there is no lens: that is warned of."""
+    def publish(self, header: Header, left: View, right: View | None = None) -> None:
+        """
+        Publish the tracks of an image; without a lens there is nothing, which is warned of.
+
+        right: what the other camera of a pair sees of them.
+        """
         style = self._parameters['feature.format']
-        if style == 'off':
+        if style == 'off' or (style == 'vins_fusion' and self._numbers[0] > 0):
             self._adapter = None
             return
-        if lens is None:
-            self._log.warning(
-                f'`feature` needs a calibrated camera: {self._info_topic}: '
-                f'{self.calibration.trouble}',
-                throttle_duration_sec=THROTTLE,
-            )
+        for view in (left, right):
+            if view is not None and view.lens is None:
+                self._log.warning(
+                    f'`feature` needs a calibrated camera: {view.calibration.trouble}',
+                    throttle_duration_sec=THROTTLE,
+                )
+        if left.lens is None:
             return
+        cameras = len(self._parameters['cameras'])
         if self._adapter is None or self._adapter.style != style:
-            self._adapter = VinsAdapter(style)
-        rate = self._parameters['feature.rate']
-        features = self._adapter.update(nanoseconds(header.stamp), tracks, lens, rate)
+            self._adapter = VinsAdapter(style, cameras, self._numbers)
+        features = self._adapter.update(
+            nanoseconds(header.stamp),
+            left.tracks,
+            left.lens,
+            self._parameters['feature.rate'],
+            None if right is None or right.lens is None else (right.tracks, right.lens),
+        )
         if features is not None:
-            self._feature.publish(feature_message(header, features, style))
+            self._feature.publish(feature_message(header, features, style, cameras))
             self._accounting.count('features')

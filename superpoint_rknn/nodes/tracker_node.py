@@ -5,58 +5,105 @@ from __future__ import annotations
 import sys
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.lifecycle.publisher import LifecyclePublisher
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import PointCloud
+from std_msgs.msg import Bool
 
+from superpoint_rknn.nodes.camera import FEATURES
+from superpoint_rknn.nodes.camera_names import groups_of, title_of
 from superpoint_rknn.nodes.diagnostics import images_status
+from superpoint_rknn.nodes.executor import NO_PUBLISHER_EVENTS
+from superpoint_rknn.nodes.feed import Feeds
 from superpoint_rknn.nodes.managed_node import ManagedNode
 from superpoint_rknn.nodes.process import Interruption, run_node
 from superpoint_rknn.nodes.tracker_camera import TrackerCamera
+from superpoint_rknn.nodes.tracker_features import FeatureOutput
 from superpoint_rknn.nodes.tracker_parameters import PARAMETERS, track_settings_of
+from superpoint_rknn.nodes.tracker_thread import TrackerThread
 
 
 class TrackerNode(ManagedNode):
     """
-    Follows the keypoints of a camera over time.
+    Follows the keypoints of cameras over time.
 
-    Callbacks only hand messages over; one thread does the work. Every image is tracked, those
-    that have no keypoints too.
+    Callbacks only hand messages over; a thread for each camera or stereo pair does the work.
+    Every image is tracked, those that have no keypoints too.
+    feeds: give images, keypoints and descriptors from within the process; None: topics do.
     """
 
-    def __init__(self, interruption: Interruption | None = None, **kwargs):
-        self._camera: TrackerCamera | None = None
+    def __init__(
+        self,
+        interruption: Interruption | None = None,
+        feeds: Feeds | None = None,
+        **kwargs,
+    ):
+        self._feeds = feeds
+        self._cameras: list[TrackerCamera] = []
+        self._threads: list[TrackerThread] = []
+        self._publishers_of_all: list[LifecyclePublisher] = []
         super().__init__('tracker', PARAMETERS, track_settings_of, **kwargs)
 
     def configure(self) -> None:
         """Advertise topics."""
-        self._camera = TrackerCamera(self, self.values)
+        feature = self._publisher(PointCloud, 'feature')
+        restart = self._publisher(Bool, 'restart')
+        for names in groups_of(self.values['cameras'], self.values['stereo']):
+            first = len(self._cameras)
+            for name in names:
+                feed = None if self._feeds is None else self._feeds[name]
+                self._cameras.append(TrackerCamera(self, self.values, name, feed))
+            cameras = self._cameras[first:]
+            numbers = range(first, len(self._cameras))
+            output = FeatureOutput(
+                self, self.values, cameras[0].accounting, feature, restart, numbers
+            )
+            self._threads.append(TrackerThread(self, self.values, cameras, output))
 
     def activate(self) -> None:
-        """Subscribe to all topics, start the thread."""
-        self._camera.activate()
+        """Subscribe to all topics, start the threads."""
+        for thread in self._threads:
+            thread.activate()
 
     def stop(self) -> None:
         """Take no more images."""
-        if self._camera is not None:
-            self._camera.deactivate()
+        for thread in self._threads:
+            thread.deactivate()
 
     def release(self) -> None:
         """Take the topics down."""
-        if self._camera is not None:
-            self._camera.destroy()
-            self._camera = None
+        self._threads.clear()
+        while self._cameras:
+            self._cameras.pop().destroy()
+        while self._publishers_of_all:
+            self.destroy_lifecycle_publisher(self._publishers_of_all.pop())
 
     def statuses(self) -> list[DiagnosticStatus]:
-        """Counts, rates, stage times and the tracks alive."""
-        camera = self._camera
-        status = images_status(
-            f'{self.get_fully_qualified_name()}: camera',
-            camera.accounting,
-            {'tracks': 'published', 'feature': 'features', 'descriptors': 'descriptors'},
-            {
-                'tracks_alive': camera.alive,
-                **{f'tracks_{what}': n for what, n in camera.tracker.counts.items()},
-            },
+        """Of each camera counts, rates, stage times and the tracks alive."""
+        return [
+            images_status(
+                f'{self.get_fully_qualified_name()}: {title_of(camera.name)}',
+                camera.accounting,
+                {'tracks': 'published', 'feature': 'features', 'descriptors': 'descriptors'},
+                {
+                    'tracks_alive': camera.alive,
+                    **{f'tracks_{what}': n for what, n in thread.tracker.counts.items()},
+                },
+            )
+            for thread in self._threads
+            for camera in thread.cameras
+        ]
+
+    def _publisher(self, kind: type, topic: str) -> LifecyclePublisher:
+        publisher = self.create_lifecycle_publisher(
+            kind,
+            topic,
+            FEATURES,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            event_callbacks=NO_PUBLISHER_EVENTS,
         )
-        return [status]
+        self._publishers_of_all.append(publisher)
+        return publisher
 
 
 def main(args: list[str] | None = None) -> int:

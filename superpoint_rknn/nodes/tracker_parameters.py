@@ -6,10 +6,19 @@ from dataclasses import fields
 from typing import Any
 
 from superpoint_rknn.features.tracks import MOST_TRACKS, TrackSettings
+from superpoint_rknn.nodes.camera_names import (
+    CAMERAS,
+    STEREO,
+    SYNC_TOLERANCE,
+    check_cameras,
+)
 from superpoint_rknn.nodes.parameter_table import AUTOSTART, Parameter
 
 PARAMETERS = (
     AUTOSTART,
+    CAMERAS,
+    STEREO,
+    SYNC_TOLERANCE,
     Parameter(
         'image_transport',
         'raw',
@@ -66,8 +75,9 @@ PARAMETERS = (
     Parameter(
         'keypoints_wait',
         0.2,
-        "Longest that an image waits for its keypoints before it is tracked without [s]; it isn't "
-        'waited for what a later image shows to be dropped.',
+        'Longest that an image waits for its keypoints, and for the other image of a stereo pair, '
+        "before it is tracked without [s]; it isn't waited for what a later image shows to be "
+        'dropped.',
         limits=(0.0, 10.0),
     ),
     Parameter(
@@ -89,4 +99,5 @@ def track_settings_of(
     values: dict[str, Any], changed: set[str], before: TrackSettings | None
 ) -> TrackSettings:
     """Settings that the values of PARAMETERS state; ValueError with the reason if one is bad."""
+    check_cameras(values['cameras'], values['stereo'])
     return TrackSettings(**{f.name: values[f.name] for f in fields(TrackSettings)})

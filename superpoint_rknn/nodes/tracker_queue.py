@@ -1,4 +1,4 @@
-"""Images that wait for their keypoints, on the way from the executor to the tracker's thread."""
+"""Images that wait for what belongs to them, on the way from the executor to the tracker."""
 
 from __future__ import annotations
 
@@ -7,64 +7,81 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CompressedImage, Image
-
 from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.nodes.received_image import ReceivedImage, nanoseconds
+from superpoint_rknn.nodes.stereo_pairs import StereoPairs
 
 IMAGES = 16  # that wait; the oldest gives way
 KEYPOINTS = 32  # that wait for their image
 DESCRIPTORS = 2
 
 
-def nanoseconds(stamp: Time) -> int:
-    """Time since the epoch [ns]."""
-    return stamp.sec * 1_000_000_000 + stamp.nanosec
-
-
 @dataclass
 class ImageJob:
-    """An image to be tracked, with its keypoints where it has any."""
+    """An image to be tracked, with what belongs to it where that has come."""
 
-    message: Image | CompressedImage
-    arrived: float  # by time.perf_counter [s]
-    deadline: float  # to wait until for keypoints, by the same clock [s]
+    image: ReceivedImage
+    deadline: float  # to wait until for the rest, by time.perf_counter [s]
+    expects_keypoints: bool
+    expects_right: bool
     keypoints: Keypoints | None = None
-
-    @property
-    def stamp(self) -> int:
-        """Of the image [ns]."""
-        return nanoseconds(self.message.header.stamp)
+    right: ReceivedImage | None = None  # of the same moment
+    gone: bool = False  # out of the queue
 
 
 class TrackerQueue:
     """
-    Joins images and keypoints by exact stamp; images leave in the order in which they came.
+    Joins images, keypoints and right images by stamp; images leave in the order of arrival.
 
-    An image leaves with its keypoints, or without once keypoints of a later image have come (the
-    detector skipped this one), its wait is over, or the queue is full. One thread takes.
+    Keypoints have the exact stamp. An image leaves with its keypoints, or without once keypoints
+    of a later image have come (the detector skipped this one); with the right image of its moment,
+    or without once the right camera is past it; or when its wait is over, or the queue is full.
+    One thread takes.
+
+    tolerance: most difference between the stamps of a stereo pair [ns]; None: there is no right
+    camera.
     """
 
-    def __init__(self):
+    def __init__(self, tolerance: int | None = None):
         self._changed = threading.Condition()
         self._images: deque[ImageJob] = deque()
+        self._pairs: StereoPairs[ImageJob | ReceivedImage] | None = None
+        if tolerance is not None:
+            self._pairs = StereoPairs(tolerance, IMAGES)
         self._keypoints: dict[int, Keypoints] = {}
         self._descriptors: deque[Descriptors] = deque(maxlen=DESCRIPTORS)
         self._last_image: int | None = None  # stamps, in the order of arrival [ns]
         self._last_keypoints: int | None = None
         self._closed = False
 
-    def put_image(self, message: Image | CompressedImage, wait: float) -> ImageJob | None:
-        """Add an image that waits `wait` [s] for its keypoints; returns one that gave way."""
-        now = time.perf_counter()
-        job = ImageJob(message, now, now + wait)
+    def put_image(
+        self, image: ReceivedImage, wait: float, expects_keypoints: bool = True
+    ) -> tuple[list[ReceivedImage], list[ReceivedImage]]:
+        """
+        Add an image that waits at most `wait` [s] for what belongs to it.
+
+        Returns the images that gave way, of this and of the right camera.
+        """
+        deadline = time.perf_counter() + wait
+        job = ImageJob(image, deadline, expects_keypoints, self._pairs is not None)
         with self._changed:
-            if self._last_image is not None and job.stamp < self._last_image:
-                self._forget_keypoints_after(job.stamp)
-            self._last_image = job.stamp
+            if self._last_image is not None and image.stamp < self._last_image:
+                self._forget_keypoints_after(image.stamp)
+            self._last_image = image.stamp
+            rights = self._join(0, image.stamp, job)
             self._images.append(job)
             self._changed.notify_all()
-            return self._images.popleft() if len(self._images) > IMAGES else None
+            if len(self._images) <= IMAGES:
+                return [], rights
+            oldest = self._leave()
+            return [oldest.image], rights + ([oldest.right] if oldest.right else [])
+
+    def put_right(self, image: ReceivedImage) -> list[ReceivedImage]:
+        """Add an image of the right camera; returns those that gave way."""
+        with self._changed:
+            rights = self._join(1, image.stamp, image)
+            self._changed.notify_all()
+            return rights
 
     def put_keypoints(self, message: Keypoints) -> None:
         """Add the keypoints of an image, which may have come already or not."""
@@ -89,7 +106,7 @@ class TrackerQueue:
         with self._changed:
             while not self._closed:
                 if self._images and self._is_ready(self._images[0]):
-                    return self._joined(self._images.popleft())
+                    return self._leave()
                 if self._descriptors and not self._waits_for_image(self._descriptors[0]):
                     return self._descriptors.popleft()
                 timeout = None
@@ -98,15 +115,16 @@ class TrackerQueue:
                 self._changed.wait(timeout)
             return None
 
-    def clear(self) -> int:
-        """Forget all that waits; returns how many images that were."""
+    def clear(self) -> tuple[list[ReceivedImage], list[ReceivedImage]]:
+        """Forget all that waits; returns the images, of this and of the right camera."""
         with self._changed:
-            count = len(self._images)
-            self._images.clear()
+            rights = [] if self._pairs is None else self._pairs.clear()[1]
+            jobs = [self._leave() for _ in range(len(self._images))]
             self._keypoints.clear()
             self._descriptors.clear()
             self._last_image = self._last_keypoints = None
-            return count
+            rights += [job.right for job in jobs if job.right is not None]
+            return [job.image for job in jobs], rights
 
     def close(self) -> None:
         """End `take` for good."""
@@ -114,17 +132,37 @@ class TrackerQueue:
             self._closed = True
             self._changed.notify_all()
 
-    def _is_ready(self, job: ImageJob) -> bool:
-        overtaken = self._last_keypoints is not None and self._last_keypoints >= job.stamp
-        return overtaken or len(self._images) >= IMAGES or time.perf_counter() >= job.deadline
+    def _join(
+        self, camera: int, stamp: int, item: ImageJob | ReceivedImage
+    ) -> list[ReceivedImage]:
+        """Find the partner of an image; returns right images that will have none."""
+        if self._pairs is None:
+            return []
+        pair, lefts, rights = self._pairs.add(camera, stamp, item)
+        for job in lefts:
+            job.expects_right = False
+        if pair is not None:
+            job, right = pair
+            if job.gone:
+                return [*rights, right]
+            job.right, job.expects_right = right, False
+        return rights
 
-    def _joined(self, job: ImageJob) -> ImageJob:
-        job.keypoints = self._keypoints.pop(job.stamp, None)
+    def _is_ready(self, job: ImageJob) -> bool:
+        overtaken = self._last_keypoints is not None and self._last_keypoints >= job.image.stamp
+        complete = (overtaken or not job.expects_keypoints) and not job.expects_right
+        return complete or len(self._images) >= IMAGES or time.perf_counter() >= job.deadline
+
+    def _leave(self) -> ImageJob:
+        """The oldest image, with what has come of what belongs to it."""
+        job = self._images.popleft()
+        job.gone = True
+        job.keypoints = self._keypoints.pop(job.image.stamp, None)
         return job
 
     def _waits_for_image(self, message: Descriptors) -> bool:
         stamp = nanoseconds(message.header.stamp)
-        return any(job.stamp <= stamp for job in self._images)
+        return any(job.image.stamp <= stamp for job in self._images)
 
     def _forget_keypoints_after(self, stamp: int) -> None:
         """Time ran back: what is stamped later belongs to before."""

@@ -8,7 +8,8 @@ that was left out of a message is not sent again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from geometry_msgs.msg import Point32
@@ -46,17 +47,17 @@ def lens_of(info: CameraInfo, image_size: tuple[int, int]) -> Lens:
 
 @dataclass(frozen=True)
 class Features:
-    """What an estimator gets of one image; row by row a point."""
+    """What an estimator gets of one moment; row by row a point seen by a camera."""
 
     id: np.ndarray  # (N,) int64, below 2^24
+    camera: np.ndarray  # (N,) int64, number of the camera
     pixel: np.ndarray  # (N, 2) u, v as seen in the image [px]
     direction: np.ndarray  # (N, 2) undistorted, on the plane z = 1
     velocity: np.ndarray  # (N, 2) of the direction [1/s]
 
-    def __getitem__(self, index: np.ndarray) -> Features:
-        return Features(
-            self.id[index], self.pixel[index], self.direction[index], self.velocity[index]
-        )
+    def __add__(self, other: Features) -> Features:
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return Features(*map(np.concatenate, pairs))
 
 
 class FeatureIds:
@@ -99,57 +100,107 @@ class FeatureIds:
         return order, ids
 
 
+@dataclass(frozen=True)
+class Seen:
+    """The tracks in one camera's image; row by row a track."""
+
+    key: np.ndarray  # (N,) int64
+    pixel: np.ndarray  # (N, 2) [px]
+    direction: np.ndarray  # (N, 2); NaN where the lens shows none
+    velocity: np.ndarray  # (N, 2) of the direction [1/s]; 0 for a new track
+
+    def features(self, rows: np.ndarray, ids: np.ndarray, camera: int) -> Features:
+        """Some rows, with their ids and the number of the camera."""
+        cameras = np.full(len(rows), camera, np.int64)
+        return Features(ids, cameras, self.pixel[rows], self.direction[rows], self.velocity[rows])
+
+
+class Motion:
+    """Directions of one camera's tracks from image to image."""
+
+    def __init__(self):
+        self._stamp: int | None = None
+        self._keys = np.zeros(0, np.int64)  # of the image before
+        self._directions = np.zeros((0, 2))
+
+    def look(self, stamp: int, tracks: Tracks, lens: Lens) -> Seen:
+        """The tracks of the next image; stamp: [ns]."""
+        directions = lens.undistort(tracks.x, tracks.y)
+        velocities = np.zeros_like(directions)
+        if self._stamp is not None:
+            seconds = (stamp - self._stamp) / SECOND
+            _, now, before = np.intersect1d(tracks.key, self._keys, True, return_indices=True)
+            velocities[now] = (directions[now] - self._directions[before]) / seconds
+        velocities[~np.isfinite(velocities)] = 0
+        self._stamp, self._keys, self._directions = stamp, tracks.key, directions
+        return Seen(tracks.key, np.stack([tracks.x, tracks.y], axis=1), directions, velocities)
+
+
 class VinsAdapter:
     """
-    Turns the tracks of one image after another into features.
+    Turns the tracks of one image, or stereo pair, after another into features.
 
     style: vins_fusion or vins_mono. cameras: that the estimator has (VINS-Mono's NUM_OF_CAM).
+    numbers: of the one or two of them whose tracks come here; other cameras' ids are others.
     """
 
-    def __init__(self, style: str, cameras: int = 1):
+    def __init__(self, style: str, cameras: int = 1, numbers: Sequence[int] = (0,)):
         self.style = style
-        self._limit = EXACT // cameras if style == 'vins_mono' else EXACT
+        self._numbers = numbers
+        self._groups, self._group = cameras // len(numbers), numbers[0] // len(numbers)
+        self._limit = EXACT // self._groups // (cameras if style == 'vins_mono' else 1)
         self.restart()
 
     def restart(self) -> None:
         """What comes next doesn't continue what was before."""
         self._ids = FeatureIds(self._limit)
         self._stamp: int | None = None
-        self._keys = np.zeros(0, np.int64)  # of the image before, ascending
-        self._directions = np.zeros((0, 2))
+        self._motion, self._right_motion = Motion(), Motion()
         self._due: int | None = None
 
-    def update(self, stamp: int, tracks: Tracks, lens: Lens, rate: float = 0.0) -> Features | None:
+    def update(
+        self,
+        stamp: int,
+        tracks: Tracks,
+        lens: Lens,
+        rate: float = 0.0,
+        right: tuple[Tracks, Lens] | None = None,
+    ) -> Features | None:
         """
         Take the tracks of the next image; returns what to send of it, if anything.
 
         stamp: of the image [ns], later than the one before.
         rate: most messages a second [Hz]; 0: one for every image.
+        right: those of the tracks that the second camera sees, and its lens.
         VINS-Mono gets nothing of the first image and only tracks seen more than once.
         """
         first, step = self._stamp is None, stamp - (self._stamp or 0)
-        directions = lens.undistort(tracks.x, tracks.y)
-        velocities = np.zeros_like(directions)
-        if not first:
-            _, now, before = np.intersect1d(tracks.key, self._keys, True, return_indices=True)
-            velocities[now] = (directions[now] - self._directions[before]) / (step / SECOND)
-        velocities[~np.isfinite(velocities)] = 0
-        order = np.argsort(tracks.key)
         self._stamp = stamp
-        self._keys, self._directions = tracks.key[order], directions[order]
+        left = self._motion.look(stamp, tracks, lens)
+        if right is None:
+            self._right_motion = Motion()  # a gap has no velocity
+        else:
+            seen_right = self._right_motion.look(stamp, *right)
         if not self._is_due(stamp, 0 if first else step, rate):
             return None
         mono = self.style == 'vins_mono'
         if mono and first:
             return None
-        usable = np.isfinite(directions).all(axis=1)
+        usable = np.isfinite(left.direction).all(axis=1)
         if mono:
             usable &= tracks.age > 1
         rows = np.flatnonzero(usable)
         chosen, ids = self._ids.assign(tracks.key[rows])
         rows = rows[chosen]
-        pixels = np.stack([tracks.x[rows], tracks.y[rows]], axis=1)
-        return Features(ids, pixels, directions[rows], velocities[rows])
+        ids = ids * self._groups + self._group
+        features = left.features(rows, ids, self._numbers[0])
+        if right is None:
+            return features
+        usable = np.flatnonzero(np.isfinite(seen_right.direction).all(axis=1))
+        _, among, also = np.intersect1d(
+            tracks.key[rows], seen_right.key[usable], True, return_indices=True
+        )
+        return features + seen_right.features(usable[also], ids[among], self._numbers[1])
 
     def _is_due(self, stamp: int, step: int, rate: float) -> bool:
         """Whether this image is the nearest to the time of the next message."""
@@ -166,23 +217,22 @@ class VinsAdapter:
 
 
 def feature_message(
-    header: Header, features: Features, style: str, cameras: int = 1, camera: int = 0
+    header: Header, features: Features, style: str, cameras: int = 1
 ) -> PointCloud:
     """
-    Message of the features that camera number `camera` saw in an image with this header.
+    Message of the features of an image with this header, to an estimator of so many cameras.
 
     VINS-Fusion tells of six channels, but reads nine as soon as there are six: the last three,
     the point's true place, are 0. VINS-Mono's has id * cameras + camera, and "world" as frame.
     """
-    n = len(features.id)
     common = [*features.pixel.T, *features.velocity.T]
     if style == 'vins_mono':
         header = Header(stamp=header.stamp, frame_id='world')
-        names, rows = MONO_CHANNELS, [features.id * cameras + camera, *common]
+        names, rows = MONO_CHANNELS, [features.id * cameras + features.camera, *common]
     else:
-        zeros = np.zeros(n)
+        zeros = np.zeros(len(features.id))
         names = FUSION_CHANNELS
-        rows = [features.id, np.full(n, camera), *common, zeros, zeros, zeros]
+        rows = [features.id, features.camera, *common, zeros, zeros, zeros]
     return PointCloud(
         header=header,
         # the message has no other form than an object a point

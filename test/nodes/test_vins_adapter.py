@@ -58,18 +58,19 @@ def test_fusion_by_hand():
 
 
 def test_mono_by_hand():
-    adapter = VinsAdapter('vins_mono', cameras=2)
+    adapter = VinsAdapter('vins_mono', cameras=2, numbers=(1,))
     assert adapter.update(0, tracks(k4=(320, 200, 1)), LENS) is None
     seen = tracks(k4=(320, 220, 2), k5=(10, 10, 1), k3=(520, 200, 9))
     features = adapter.update(100 * MS, seen, LENS)
     header = Header(frame_id='camera_optical')
-    message = feature_message(header, features, 'vins_mono', cameras=2, camera=1)
+    message = feature_message(header, features, 'vins_mono', cameras=2)
     assert message.header.frame_id == 'world'
     assert message.header.stamp == header.stamp
     channels = [list(c.values) for c in message.channels]
     assert len(channels) == 5
     decoded = [int(v + 0.5) for v in channels[0]]
-    assert [(v // 2, v % 2) for v in decoded] == [(3, 1), (4, 1)]  # as the estimator does
+    # as the estimator does; of two cameras the second one's ids are the odd ones
+    assert [(v // 2, v % 2) for v in decoded] == [(7, 1), (9, 1)]
     assert channels[1:3] == [[520, 320], [200, 220]]
     assert channels[3] == [0, 0]
     assert channels[4] == pytest.approx([0, 0.5])
@@ -77,6 +78,36 @@ def test_mono_by_hand():
         pytest.approx((0.5, 0, 1)),
         pytest.approx((0, 0.05, 1)),
     ]
+
+
+def test_a_stereo_pair_by_hand():
+    left = tracks(k4=(320, 200), k7=(520, 100), k2=(120, 300))
+    right = tracks(k7=(500, 100), k4=(310, 200))
+    wide = Lens([200, 0, 320, 0, 200, 200, 0, 0, 1], 'plumb_bob', [])
+    fusion = VinsAdapter('vins_fusion', cameras=2, numbers=(0, 1))
+    fusion.update(0, left, LENS, right=(right, wide))
+    moved = tracks(k7=(520, 120), k4=(310, 200))
+    features = fusion.update(100 * MS, left, LENS, right=(moved, wide))
+    channels = feature_message(Header(), features, 'vins_fusion', 2).channels
+    assert len(channels) == 9
+    assert list(channels[0].values) == [2, 4, 7, 4, 7]
+    assert list(channels[1].values) == [0, 0, 0, 1, 1]  # the left one first, as it asserts
+    assert list(channels[2].values) == [120, 320, 520, 310, 520]
+    assert features.direction[3:].tolist() == [[-0.05, 0], [1, -0.4]]
+    assert features.velocity[:4].tolist() == [[0, 0]] * 4
+    assert features.velocity[4] == pytest.approx([20 / 200 / 0.1, 20 / 200 / 0.1])
+
+    alone = fusion.update(200 * MS, left, LENS)
+    assert alone.camera.tolist() == [0, 0, 0]
+    again = fusion.update(300 * MS, left, LENS, right=(right, wide))
+    assert again.velocity[3:].tolist() == [[0, 0], [0, 0]]  # no velocity over a gap
+
+    mono = VinsAdapter('vins_mono', cameras=4, numbers=(2, 3))
+    mono.update(0, left, LENS, right=(right, wide))
+    features = mono.update(100 * MS, left, LENS, right=(right, wide))
+    values = feature_message(Header(), features, 'vins_mono', 4).channels[0].values
+    decoded = [(int(v + 0.5) // 4, int(v + 0.5) % 4) for v in values]
+    assert decoded == [(5, 2), (9, 2), (15, 2), (9, 3), (15, 3)]  # odd ids: of the second pair
 
 
 def test_an_image_without_tracks_still_has_all_channels():
@@ -132,10 +163,10 @@ def test_ids_that_float32_cannot_hold_never_come_up():
     values = feature_message(Header(), features, 'vins_fusion').channels[0].values
     assert sorted(int(v + 0.5) for v in values) == [5, 6, EXACT - 1]
     for cameras in (1, 3):
-        mono = VinsAdapter('vins_mono', cameras)
+        mono = VinsAdapter('vins_mono', cameras, (cameras - 1,))
         mono.update(0, tracks(), LENS)
         features = mono.update(1, tracks(**{f'k{3 * EXACT - 1}': (9, 9)}), LENS)
-        message = feature_message(Header(), features, 'vins_mono', cameras, cameras - 1)
+        message = feature_message(Header(), features, 'vins_mono', cameras)
         assert int(message.channels[0].values[0]) < EXACT
         assert int(message.channels[0].values[0]) % cameras == cameras - 1
 
