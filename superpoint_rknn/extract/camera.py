@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from superpoint_rknn.extractor import Detection, Extractor, Settings
+from superpoint_rknn.features.keypoints import Keypoints
 from superpoint_rknn.features.stamps import Cadence, jumps
 from superpoint_rknn.features.tracks import Tracker, Tracks, TrackSettings
 from superpoint_rknn.runtimes.runtime import Runtime
@@ -16,7 +17,7 @@ from superpoint_rknn.runtimes.runtime import Runtime
 class Features:
     """What was found in an image."""
 
-    detection: Detection
+    keypoints: Keypoints
     tracks: Tracks
     descriptors: np.ndarray | None  # (N, dim) float32; None if it wasn't their turn
 
@@ -25,6 +26,7 @@ class RecordedCamera:
     """
     Does with each image what both nodes would, had they the time.
 
+    One thread may call `detect` for the images to come while another calls `finish`.
     rate: of descriptors by the images' stamps, as a deterministic node chooses them [Hz]; None:
     of every image, 0: of none.
     """
@@ -36,38 +38,40 @@ class RecordedCamera:
         self._extractor = Extractor(runtime, settings)
         self._tracker = Tracker(tracking)
         self._rate = rate
-        self._raw = self._extractor.new_raw()
-        self._last_stamp: int | None = None
         self._described = Cadence()
+        self._last_detected: int | None = None
+        self._last_finished: int | None = None
 
-    def process(self, image: np.ndarray, stamp: int) -> Features:
+    def detect(self, image: np.ndarray, stamp: int) -> Detection:
         """
-        Features of the next image.
+        Points of the next image, with its descriptor map if it is to have descriptors.
 
-        image: (height, width) uint8 grey, left alone from then on. stamp: of the image [ns].
+        image: (height, width) uint8 grey. stamp: of the image [ns].
         Raises ValueError, naming what is wrong, for an image that can't be used; RuntimeError if
         the engine failed.
         """
-        if stamp == self._last_stamp:
+        if stamp == self._last_detected:
             raise ValueError(f'header.stamp: {stamp} ns, the same as of the image before')
-        described = self._is_due(stamp)
-        detection = self._extractor.detect(image, self._raw if described else None)
-        if jumps(self._last_stamp, stamp):
+        described = self._rate is None or (
+            self._rate > 0 and self._described.is_due(stamp, self._rate)
+        )
+        detection = self._extractor.detect(image, self._extractor.new_raw() if described else None)
+        self._last_detected = stamp
+        if described:
+            self._described.choose(stamp)
+        return detection
+
+    def finish(self, image: np.ndarray, stamp: int, detection: Detection) -> Features:
+        """Features of the next image that was detected in; the image is left alone from then."""
+        if jumps(self._last_finished, stamp):
             self._tracker.restart()
             self.restarts += 1
-        self._last_stamp = stamp
+        self._last_finished = stamp
         points = detection.keypoints
         tracks = self._tracker.track(image, stamp, points)
-        if not described:
-            return Features(detection, tracks, None)
-        self._described.choose(stamp)
+        if detection.raw is None:
+            return Features(points, tracks, None)
         rows = self._extractor.describe(detection)
         model = self._extractor.runtime.model
         self._tracker.describe(stamp, points.x, points.y, rows, model)
-        return Features(detection, tracks, rows)
-
-    def _is_due(self, stamp: int) -> bool:
-        """Whether an image is to have descriptors."""
-        if self._rate is None:
-            return True
-        return self._rate > 0 and self._described.is_due(stamp, self._rate)
+        return Features(points, tracks, rows)

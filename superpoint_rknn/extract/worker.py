@@ -11,25 +11,39 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
-from superpoint_rknn.bag import Images, grey_image, stamp_ns
+from superpoint_rknn.bag import Images, RecordedImage, grey_image, stamp_ns
+from superpoint_rknn.extract.ahead import ahead
 from superpoint_rknn.extract.camera import RecordedCamera
 from superpoint_rknn.extract.feature_bag import FeatureBag
 from superpoint_rknn.extract.job import Job
 from superpoint_rknn.extract.output import RECORD
 from superpoint_rknn.extract.parameters import engine_options, settings_of
+from superpoint_rknn.extractor import Detection
 from superpoint_rknn.features.stamps import SECOND
 from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
 
 REPORT_PERIOD = 0.1  # [s]
 NAMED_FAILURES = 10  # in the summary
+
+
+@dataclass(frozen=True)
+class Detected:
+    """An image whose points the engine has found."""
+
+    header: Any  # std_msgs/Header
+    stamp: int  # [ns]
+    image: np.ndarray  # (height, width) uint8
+    detection: Detection
 
 
 class Extraction:
@@ -61,17 +75,16 @@ class Extraction:
         Raises ValueError if the recording is damaged or no image is good, RuntimeError if the
         engine failed.
         """
-        for recorded in Images(Path(self._job.bag)).recorded(self._job.topics):
-            try:
-                self._write_one(bag, recorded)
-            except (ValueError, cv2.error) as error:
-                self._failed += 1
-                if self._failed <= NAMED_FAILURES:
-                    self._failures.append(f'{recorded.name}: {error}')
-            self._first_ns = self._first_ns if self._done else recorded.time_ns
-            self._last_ns = recorded.time_ns
-            self._done += 1
-            self._report(self._done, self.covered)
+        with closing(ahead(self._detected())) as detected:
+            for recorded, found in detected:
+                try:
+                    self._write_one(bag, recorded, found)
+                except (ValueError, cv2.error) as error:
+                    self._note_failure(recorded, error)
+                self._first_ns = self._first_ns if self._done else recorded.time_ns
+                self._last_ns = recorded.time_ns
+                self._done += 1
+                self._report(self._done, self.covered)
         if self._failed == self._done:
             reason = f'of {self._done} images none could be used: ' + '; '.join(self._failures[:1])
             raise ValueError(f'{self._job.bag}: {reason}')
@@ -91,17 +104,39 @@ class Extraction:
             'runtime': self._runtime.name,
         }
 
-    def _write_one(self, bag: FeatureBag, recorded: Any) -> None:
+    def _detected(self) -> Generator[tuple[RecordedImage, Detected | Exception], None, None]:
+        """The images one after another, as far as the engine: this runs ahead of the rest."""
+        for recorded in Images(Path(self._job.bag)).recorded(self._job.topics):
+            try:
+                yield recorded, self._detect(recorded)
+            except (ValueError, cv2.error) as error:
+                yield recorded, error
+
+    def _detect(self, recorded: RecordedImage) -> Detected:
         message = recorded.message()
-        header, image = message.header, grey_image(message)
-        features = self._cameras[recorded.topic].process(image, stamp_ns(header))
-        points = features.detection.keypoints
-        source = recorded.topic, recorded.time_ns, header, image.shape, points
+        image, stamp = grey_image(message), stamp_ns(message.header)
+        camera = self._cameras[recorded.topic]
+        return Detected(message.header, stamp, image, camera.detect(image, stamp))
+
+    def _write_one(
+        self, bag: FeatureBag, recorded: RecordedImage, found: Detected | Exception
+    ) -> None:
+        if isinstance(found, Exception):
+            raise found
+        camera = self._cameras[recorded.topic]
+        features = camera.finish(found.image, found.stamp, found.detection)
+        points, shape = features.keypoints, found.image.shape
+        source = recorded.topic, recorded.time_ns, found.header, shape, points
         bag.add(*source, features.tracks)
         self._keypoints += len(points)
         if features.descriptors is not None:
             bag.add_descriptors(*source, features.descriptors, self._runtime.model)
             self._descriptors += 1
+
+    def _note_failure(self, recorded: RecordedImage, error: Exception) -> None:
+        self._failed += 1
+        if self._failed <= NAMED_FAILURES:
+            self._failures.append(f'{recorded.name}: {error}')
 
 
 def extract(job: Job, path: Path, report: Callable[[int, float], None]) -> dict[str, Any]:
