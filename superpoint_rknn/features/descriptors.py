@@ -59,21 +59,20 @@ class DescriptorSampler:
             # 'raise' would buffer the output
             self._by_cell.take(cells[part], axis=0, out=taps, mode='wrap')
             np.copyto(real_taps, taps)
-            np.matmul(weights[part], real_taps, out=descriptors[part])
-        descriptors = descriptors[:, 0]
-        descriptors -= self._zero_point
-        # The scale has no part in it: it would cancel here.
-        norm = np.sqrt(np.einsum('nc,nc->n', descriptors, descriptors))
-        descriptors *= (1 / np.maximum(norm, np.finfo(np.float32).tiny))[:, None]
-        return descriptors
+            found = descriptors[part]
+            np.matmul(weights[part], real_taps, out=found)
+            found -= self._zero_point
+            # The scale has no part in it: it would cancel here.
+            norm = np.sqrt(np.einsum('nic,nic->n', found, found))
+            found *= (1 / np.maximum(norm, np.finfo(np.float32).tiny))[:, None, None]
+        return descriptors[:, 0]
 
     def _surroundings(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The four cells around each point, (N, 4), and their bilinear weights, (N, 1, 4)."""
         place = np.empty((2, len(x)))
         place[0], place[1] = x, y
-        place += 0.5
+        place -= (CELL - 1) / 2
         place /= CELL
-        place -= 0.5
         np.maximum(place, 0, out=place)
         np.minimum(place, self._last, out=place)
         before = np.minimum(place.astype(np.intp), self._last_before)

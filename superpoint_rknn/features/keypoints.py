@@ -9,7 +9,7 @@ import numpy as np
 
 from superpoint_rknn.features.contrast import highest_score, least_contrast
 from superpoint_rknn.features.image import Placement
-from superpoint_rknn.features.selection import nth_largest, spread, strongest_first
+from superpoint_rknn.features.selection import nth_largest, spread, weakest_first
 from superpoint_rknn.features.subpixel import peak_shift
 
 CELL = 8  # [px] side of the square that one column of logits describes
@@ -19,7 +19,7 @@ PIXELS = CELL * CELL
 CELLS_TO_SCORE = 2.5
 CELLS_TO_SEARCH = 1.6
 # The weakest keypoint's score rarely falls further than this from one image to the next.
-STEADY = 0.8
+STEADY = 0.9
 MOST_RANKS = 2**16 - 1  # that 16 bits hold beside 0
 MOST_PARTS = 64  # of the grid, along each axis
 
@@ -83,7 +83,8 @@ class KeypointDetector:
         dy, dx = np.divmod(np.arange(PIXELS), CELL)
         self._step = dy * width + dx  # from a cell's first pixel to that of each channel
         self._columns = np.empty((PIXELS + 1) * row.size, np.float32)
-        self._ranks = np.zeros((height, width), np.uint16)  # zero between calls
+        self._ranks, self._highest_rank = np.zeros((height, width), np.uint16), 0
+        self._border, self._interior = 0, np.ones((height, width), bool)
         self._expected = 0.0  # what the weakest of enough keypoints most likely exceeds
 
     def detect(
@@ -108,7 +109,7 @@ class KeypointDetector:
         if allowed is not None and allowed.shape != self._size:
             raise ValueError(f'allowed: {allowed.shape}, expected {self._size}')
         flat = np.asarray(logits, np.float32).reshape(PIXELS + 1, -1)
-        peak = flat[:PIXELS].max(0)
+        peak = cv2.reduce(flat[:PIXELS], 0, cv2.REDUCE_MAX)[0]
         # What is weaker than the weakest point to keep has no part in the outcome. A guess at
         # that one's score saves most of the work; with too few points above it, guess lower.
         wanted, expected = settings.max_keypoints, self._expected
@@ -129,8 +130,8 @@ class KeypointDetector:
         pixels, scores = pixels[chosen], scores[chosen]
         enough = len(pixels) == settings.max_keypoints
         self._expected = STEADY * float(scores[-1]) if enough else 0.0
-        y, x = self._coordinates(pixels)
-        x, y = x.astype(np.float32), y.astype(np.float32)
+        row = pixels // self._size[1]
+        x, y = (pixels - row * self._size[1]).astype(np.float32), row.astype(np.float32)
         if settings.subpixel:
             dx, dy = peak_shift(flat, pixels, self._size)
             x, y = x + dx, y + dy
@@ -146,11 +147,14 @@ class KeypointDetector:
         wanted: keypoints that the cut, at or above the threshold, shall leave.
         """
         contrast = peak - flat[PIXELS]
-        cut = _raised(threshold, highest_score(nth_largest(contrast, CELLS_TO_SCORE * wanted)))
-        if expected > cut:
-            likely = np.count_nonzero(contrast > least_contrast(expected))
-            cut = expected if likely >= CELLS_TO_SEARCH * wanted else cut
-        promising = contrast > least_contrast(cut)
+        cut, promising = expected, contrast > least_contrast(expected)
+        likely = np.count_nonzero(promising)
+        if expected <= threshold or not (
+            CELLS_TO_SEARCH * wanted <= likely <= CELLS_TO_SCORE * wanted
+        ):
+            best = nth_largest(contrast, CELLS_TO_SCORE * wanted)
+            cut = _raised(threshold, highest_score(best))
+            promising = contrast > least_contrast(cut)
         promising[:2] = True  # NumPy adds up a single column in another order than several
         cells = np.flatnonzero(promising)
         share = self._columns[: flat.shape[0] * cells.size].reshape(-1, cells.size)
@@ -160,52 +164,57 @@ class KeypointDetector:
         share -= highest
         np.exp(share, out=share)
         total = share.sum(0)
-        strongest = np.exp(peak - highest) / total
-        cut = max(cut, _raised(threshold, nth_largest(strongest, CELLS_TO_SEARCH * wanted)))
+        if cut != expected:
+            strongest = np.exp(peak - highest) / total
+            cut = max(cut, _raised(threshold, nth_largest(strongest, CELLS_TO_SEARCH * wanted)))
         share /= total
         found = np.flatnonzero(share[:PIXELS] > np.float32(cut))
         channel = found // cells.size
         column = found - channel * cells.size
-        return self._corner[cells][column] + self._step[channel], share.reshape(-1)[found], cut
+        pixels = self._corner.take(cells).take(column)
+        pixels += self._step.take(channel)
+        return pixels, share.reshape(-1).take(found), cut
 
     def _local_maxima(
         self, pixels: np.ndarray, scores: np.ndarray, radius: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Pixels that none within the radius exceeds, strongest first, ties in row-major order."""
-        pixels, scores = strongest_first(pixels, scores)
-        if radius == 0 or not pixels.size:
-            return pixels, scores
-        # Ranks order as the scores do, and 16 bits dilate in half the time.
-        rank = np.empty(pixels.size, np.intp)
-        rank[0] = 0
-        np.cumsum(scores[1:] != scores[:-1], out=rank[1:])
-        ranks = self._ranks
-        if rank[-1] >= MOST_RANKS:
-            ranks = ranks.astype(np.float32)
-        rank = (rank[-1] + 1 - rank).astype(ranks.dtype)
-        window = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-        ranks.reshape(-1)[pixels] = rank
-        cv2.dilate(ranks, window, ranks)  # in place: half the memory to go through
-        highest = ranks.reshape(-1)[pixels]
-        self._ranks.fill(0)
-        kept = np.flatnonzero(rank == highest)
-        return pixels[kept], scores[kept]
+        pixels, scores = weakest_first(pixels, scores)
+        if radius and pixels.size:
+            # Ranks order as the scores do, and 16 bits dilate in half the time.
+            rank = np.zeros(pixels.size, np.intp)
+            np.cumsum(scores[1:] != scores[:-1], out=rank[1:])
+            ranks, first = self._room_for(rank[-1] + 1)
+            rank += first
+            flat = ranks.reshape(-1)
+            flat[pixels] = rank
+            # In place: half the memory to go through. What it leaves is below all later ranks.
+            cv2.dilate(ranks, np.ones((2 * radius + 1,) * 2, np.uint8), ranks)
+            kept = np.flatnonzero(flat.take(pixels) == rank)
+            pixels, scores = pixels.take(kept), scores.take(kept)
+        return pixels[::-1], scores[::-1]
+
+    def _room_for(self, count: int) -> tuple[np.ndarray, int]:
+        """A map for `count` ranks, and the first of them: above all that the map holds."""
+        if count > MOST_RANKS:
+            return np.zeros(self._size, np.float32), 1
+        if self._highest_rank + count > MOST_RANKS:
+            self._ranks[:], self._highest_rank = 0, 0
+        self._highest_rank += count
+        return self._ranks, self._highest_rank - count + 1
 
     def _inside(
         self, pixels: np.ndarray, scores: np.ndarray, border: int, allowed: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Pixels that keep the distance from the image's edge and are allowed."""
-        height, width = self._size
-        y, x = self._coordinates(pixels)
-        keep = (x >= border) & (x < width - border) & (y >= border) & (y < height - border)
+        if border != self._border:
+            self._border, self._interior = border, np.zeros(self._size, bool)
+            height, width = self._size
+            self._interior[border : height - border, border : width - border] = True
+        keep = self._interior.reshape(-1).take(pixels)
         if allowed is not None:
-            keep &= allowed.reshape(-1)[pixels] != 0
+            keep &= allowed.reshape(-1).take(pixels) != 0
         return pixels[keep], scores[keep]
-
-    def _coordinates(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Row and column of flat indices."""
-        y = pixels // self._size[1]
-        return y, pixels - y * self._size[1]
 
 
 def allowed_map(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 
-LAST_PIXEL = 2**32 - 1
+LOW, HIGH = (0, 1) if sys.byteorder == 'little' else (1, 0)  # halves of 64 bits
 
 
 def nth_largest(values: np.ndarray, n: float) -> float:
@@ -15,18 +16,19 @@ def nth_largest(values: np.ndarray, n: float) -> float:
     return float(np.partition(values, -n)[-n]) if n <= values.size else -math.inf
 
 
-def strongest_first(pixels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def weakest_first(pixels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
-    Sort by score, descending, then by pixel, ascending.
+    Sort by score, ascending, then by pixel, descending.
 
     pixels: (N,) flat indices. scores: (N,) float32, none negative.
     """
     # The bits of positive floats order as the floats do: one integer holds the whole criterion.
-    keys = scores.view(np.int32).astype(np.int64) << 32
-    keys -= pixels
-    keys = np.sort(keys)[::-1]
-    scores = ((keys + LAST_PIXEL) >> 32).astype(np.int32)
-    return -keys & LAST_PIXEL, scores.view(np.float32)
+    keys = np.empty(len(pixels), np.int64)
+    halves = keys.view(np.int32).reshape(-1, 2)
+    halves[:, HIGH] = scores.view(np.int32)
+    np.invert(pixels, out=halves[:, LOW], casting='same_kind')
+    keys.sort()
+    return np.invert(halves[:, LOW].astype(np.intp)), halves[:, HIGH].copy().view(np.float32)
 
 
 def spread(

@@ -42,3 +42,18 @@ def test_settings_may_change_between_images():
         assert np.array_equal(ours.x, alone.x)
         assert np.array_equal(ours.y, alone.y)
         assert np.array_equal(ours.score, alone.score)
+
+
+def test_many_candidates_for_a_long_time():
+    rng = np.random.default_rng(7)
+    # 32 000 candidates an image: ranks of 16 bits begin anew, and at threshold 0 do not suffice
+    few = DetectorSettings(threshold=1e-3, max_keypoints=5000)
+    all_of_them = DetectorSettings(threshold=0.0, max_keypoints=5000)
+    detector = KeypointDetector(240, 320)
+    for settings in (few,) * 6 + (all_of_them,) + (few,) * 6:
+        image = logits(rng, 1)
+        ours = detector.detect(image, settings)
+        alone = KeypointDetector(240, 320).detect(image, settings)
+        assert len(ours) > 500
+        assert np.array_equal(ours.x, alone.x)
+        assert np.array_equal(ours.y, alone.y)
