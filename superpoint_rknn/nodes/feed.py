@@ -1,4 +1,4 @@
-"""What the superpoint node receives and finds, for those who listen in the same process."""
+"""What the nodes receive and find, for those who listen in the same process."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class Feed:
         self.images: Channel[ReceivedImage] = Channel()  # sent by the executor
         self.keypoints: Channel[Keypoints] = Channel()  # by the worker
         self.descriptors: Channel[Descriptors] = Channel()  # by the executor or the worker
+        self.tracks: Channel[Keypoints] = Channel()  # by the tracker's thread
 
 
 class Feeds(dict[str, Feed]):
@@ -56,6 +57,18 @@ class Feeds(dict[str, Feed]):
 
     Given to the superpoint node, which sends, and to others, which listen; outlives both.
     """
+
+    def __init__(self):
+        super().__init__()
+        self._groups: list[list[str]] | None = None
+
+    def agree_on(self, groups: list[list[str]]) -> None:
+        """Raise ValueError if another node was configured for other cameras or stereo pairs."""
+        if self._groups not in (None, groups):
+            raise ValueError(
+                f'cameras, stereo: {groups}, the other node of this process has {self._groups}'
+            )
+        self._groups = groups
 
     def __missing__(self, camera: str) -> Feed:
         return self.setdefault(camera, Feed())

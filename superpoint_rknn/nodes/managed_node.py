@@ -11,6 +11,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.timer import Timer
 
 from superpoint_rknn.nodes.executor import NO_PUBLISHER_EVENTS
 from superpoint_rknn.nodes.parameter_table import (
@@ -56,6 +57,11 @@ class ManagedNode(LifecycleNode):
         """Whether the node is active."""
         return self._timer is not None
 
+    @property
+    def configured(self) -> bool:
+        """Whether the node is inactive or active."""
+        return self._diagnostics is not None
+
     def configure(self) -> None:
         """Advertise topics, load what is needed. Raises RuntimeError or ValueError to refuse."""
         raise NotImplementedError
@@ -78,6 +84,20 @@ class ManagedNode(LifecycleNode):
 
     def parameters_changed(self, names: set[str]) -> None:
         """Put to use what is not looked up at each image."""
+
+    def shut_down(self) -> None:
+        """Go down from wherever the node is; without its context too, when no transition works."""
+        if not self.finalized and self.context.ok():
+            self.trigger_shutdown()
+        if not self.finalized:
+            self._release()
+            self.finalized = True
+
+    def end_timer(self, timer: Timer) -> None:
+        """Have a timer not come again, not even where it is due."""
+        if self.context.ok():  # which takes its timers along
+            timer.cancel()
+        self.destroy_timer(timer)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read parameters and configure; returns failure, with the reason logged, if refused."""
@@ -137,8 +157,7 @@ class ManagedNode(LifecycleNode):
 
     def _stop(self) -> None:
         if self._timer is not None:
-            self._timer.cancel()  # it may be due
-            self.destroy_timer(self._timer)
+            self.end_timer(self._timer)
             self._timer = None
         self.stop()
 

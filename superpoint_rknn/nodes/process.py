@@ -1,18 +1,19 @@
-"""A process that runs one managed node and ends cleanly."""
+"""A process that runs managed nodes and ends cleanly."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
 from superpoint_rknn.nodes.executor import create_executor
+from superpoint_rknn.nodes.managed_node import ManagedNode
 
 WAKE_UP = 0.1  # [s] longest time until a signal is noticed
 
@@ -29,45 +30,65 @@ class Interruption:
         self.requested = True
 
 
-def run_node(
-    create: Callable[[Interruption], LifecycleNode], args: list[str] | None = None
+def run_nodes(
+    create: Callable[[Interruption], Sequence[ManagedNode]], args: list[str] | None = None
 ) -> int:
     """
-    Run a managed node until SIGINT or SIGTERM; returns the exit code, 0 unless it can't start.
+    Run managed nodes until SIGINT or SIGTERM; returns the exit code, 0 unless they can't start.
 
-    create: makes the node, which gives up waiting once the interruption is requested. It has
-    `autostart` (whether it is configured and activated first), `finalized` (whether it was shut
-    down already) and `hangs` (whether a call that can't be interrupted has not returned).
-    The signals are handled here and not by rclpy, so that the node can still publish its last
+    create: makes the nodes, which give up waiting once the interruption is requested. Those
+    which start by themselves are brought up first, see `bring_up`.
+    The signals are handled here and not by rclpy, so that the nodes can still publish their last
     diagnostics.
     """
     interruption = Interruption()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        node = create(interruption)
+        nodes = create(interruption)
     except ParameterException as error:
         print(f'not started: {error}', file=sys.stderr)
         rclpy.try_shutdown()
         return 1
     executor = create_executor()
-    executor.add_node(node)
-    if (
-        node.autostart
-        and not interruption.requested
-        and node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-        and not interruption.requested
-    ):
-        node.trigger_activate()
+    for node in nodes:
+        executor.add_node(node)
+    bring_up([node for node in nodes if node.autostart], interruption)
     while not interruption.requested:
         executor.spin_once(timeout_sec=WAKE_UP)
-    if not node.finalized:
-        node.trigger_shutdown()
-    hangs = node.hangs
+    hangs = take_down(nodes)
     executor.shutdown()
-    node.destroy_node()
+    for node in nodes:
+        node.destroy_node()
     rclpy.try_shutdown()
     if hangs:  # a normal exit would wait for that call, or destroy what it uses
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def bring_up(nodes: Sequence[ManagedNode], interruption: Interruption | None = None) -> bool:
+    """
+    Configure nodes, then activate them from the last to the first; False if one refuses.
+
+    So a node that others feed on comes first: when its images come, the others are there.
+    """
+    for transition, order in (('configure', nodes), ('activate', nodes[::-1])):
+        for node in order:
+            if interruption is not None and interruption.requested:
+                return False
+            if getattr(node, f'trigger_{transition}')() != TransitionCallbackReturn.SUCCESS:
+                return False
+    return True
+
+
+def take_down(nodes: Sequence[ManagedNode]) -> bool:
+    """Shut nodes down, the first one first; returns whether a call into an engine hangs."""
+    for node in nodes:
+        node.shut_down()
+    return any(node.hangs for node in nodes)
+
+
+def run_node(create: Callable[[Interruption], ManagedNode], args: list[str] | None = None) -> int:
+    """Run one managed node, see `run_nodes`."""
+    return run_nodes(lambda interruption: [create(interruption)], args)

@@ -69,7 +69,9 @@ class SuperPointNode(ManagedNode):
         mailbox: Mailbox[ImageJob] = Mailbox(
             AllInOrder(QUEUE_DEPTH) if deterministic else NewestInTurn()
         )
-        for names in groups_of(self.values['cameras'], self.values['stereo']):
+        groups = groups_of(self.values['cameras'], self.values['stereo'])
+        self._feeds.agree_on(groups)
+        for names in groups:
             cameras = []
             for name in names:
                 cameras.append(Camera(self, self.values, name, self._feeds[name]))
@@ -186,8 +188,7 @@ class SuperPointNode(ManagedNode):
 
     def _stop_descriptors(self) -> None:
         if self._descriptor_timer is not None:
-            self._descriptor_timer.cancel()  # it may be due
-            self.destroy_timer(self._descriptor_timer)
+            self.end_timer(self._descriptor_timer)
             self._descriptor_timer = None
         for camera in self._cameras:
             camera.forget_descriptors()

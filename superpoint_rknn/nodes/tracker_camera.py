@@ -111,7 +111,10 @@ class TrackerCamera:
     def publish(self, image: ReceivedImage, tracks: Tracks) -> None:
         """Publish the tracks in an image."""
         header, size = image.message.header, image.grey().shape
-        self._tracks.publish(tracks_message(header, size, tracks))
+        message = tracks_message(header, size, tracks)
+        self._tracks.publish(message)
+        if self._feed is not None:
+            self._feed.tracks.send(message)
         self.alive = len(tracks)
 
     def warn_of_refused(self, error: Exception) -> None:

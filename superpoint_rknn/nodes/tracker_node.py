@@ -46,9 +46,12 @@ class TrackerNode(ManagedNode):
 
     def configure(self) -> None:
         """Advertise topics."""
+        groups = groups_of(self.values['cameras'], self.values['stereo'])
+        if self._feeds is not None:
+            self._feeds.agree_on(groups)
         feature = self._publisher(PointCloud, 'feature')
         restart = self._publisher(Bool, 'restart')
-        for names in groups_of(self.values['cameras'], self.values['stereo']):
+        for names in groups:
             first = len(self._cameras)
             for name in names:
                 feed = None if self._feeds is None else self._feeds[name]

@@ -1,0 +1,162 @@
+"""`superpoint` and `tracker` in one process: what one receives and finds, the other has."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rclpy.context import Context
+from rclpy.executors import Executor
+from rclpy.parameter import Parameter
+from rclpy.utilities import get_default_context
+
+from superpoint_rknn.msg import Keypoints
+from superpoint_rknn.nodes.camera import THROTTLE
+from superpoint_rknn.nodes.executor import create_executor
+from superpoint_rknn.nodes.feed import Feeds
+from superpoint_rknn.nodes.managed_node import ManagedNode
+from superpoint_rknn.nodes.process import WAKE_UP, Interruption, bring_up, run_nodes, take_down
+from superpoint_rknn.nodes.superpoint_node import SuperPointNode
+from superpoint_rknn.nodes.tracker_node import TrackerNode
+
+
+class FrontEnd:
+    """
+    Both nodes in the process of whoever makes one, for rclpy.
+
+    Images are received and converted once, features pass as objects; both nodes publish their
+    topics all the same. As a context it starts and closes.
+
+    executor: runs the nodes' callbacks; None makes one, see `spin`. namespace: of both nodes.
+    parameters: for both, each takes those it knows. remappings: names of topics, `image` to
+    another for instance.
+    """
+
+    def __init__(
+        self,
+        context: Context | None = None,
+        *,
+        executor: Executor | None = None,
+        namespace: str = '',
+        parameters: Mapping[str, Any] | None = None,
+        remappings: Mapping[str, str] | None = None,
+    ):
+        """Raise rclpy's ParameterException for a parameter of another type."""
+        self._context = get_default_context() if context is None else context
+        self._parameters = dict(parameters or {})
+        self._feeds = Feeds()
+        rules = [text for pair in (remappings or {}).items() for text in ('-r', ':='.join(pair))]
+        options = {
+            'feeds': self._feeds,
+            'context': self._context,
+            'namespace': namespace,
+            'parameter_overrides': [Parameter(n, value=v) for n, v in self._parameters.items()],
+            'cli_args': ['--ros-args', *rules] if rules else None,
+        }
+        self.superpoint = SuperPointNode(**options)
+        self.tracker = TrackerNode(**options)
+        self.executor = create_executor(self._context) if executor is None else executor
+        self._owns_executor = executor is None
+        for node in self.nodes:
+            self.executor.add_node(node)
+
+    @property
+    def nodes(self) -> list[ManagedNode]:
+        """The one that feeds first."""
+        return [self.superpoint, self.tracker]
+
+    def on_tracks(self, callback: Callable[[Keypoints], None], camera: str = '') -> None:
+        """
+        Have the tracks of each image of a camera, as they are published.
+
+        callback: is called in the tracker's thread, and changes nothing of the message. While it
+        is busy, that camera's next image waits.
+        Raises ValueError, as `start` does, if there is no such camera.
+        """
+
+        def guarded(tracks: Keypoints) -> None:
+            try:
+                callback(tracks)
+            except Exception:
+                self.tracker.get_logger().error(
+                    f'on_tracks:\n{traceback.format_exc()}', throttle_duration_sec=THROTTLE
+                )
+
+        self._feeds[camera].tracks.subscribe(guarded)
+        if self.superpoint.configured:
+            self._check_names()
+
+    def start(self) -> None:
+        """
+        Configure and activate both nodes; call it where no other thread spins them.
+
+        Raises RuntimeError if one refuses, with the reason in its log; ValueError for parameters
+        or cameras that neither knows.
+        """
+        try:
+            if not bring_up(self.nodes):
+                raise RuntimeError('superpoint or tracker refused to start: the log says why')
+            self._check_names()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Deactivate both nodes and release the engine; they can be started again."""
+        for node in self.nodes:
+            if node.running:
+                node.trigger_deactivate()
+        for node in self.nodes:
+            if node.configured:
+                node.trigger_cleanup()
+
+    def spin(self) -> None:
+        """Run callbacks until the context is shut down or Ctrl-C."""
+        while self._context.ok():
+            self.executor.spin_once(timeout_sec=WAKE_UP)
+
+    def close(self) -> None:
+        """Shut both nodes down and take them from the executor."""
+        take_down(self.nodes)
+        for node in self.nodes:
+            self.executor.remove_node(node)
+        if self._owns_executor:
+            self.executor.shutdown()
+        for node in self.nodes:
+            node.destroy_node()
+
+    def _check_names(self) -> None:
+        for name in self._parameters:
+            if not any(node.has_parameter(name) for node in self.nodes):
+                raise ValueError(f'{name}: neither superpoint nor tracker has such a parameter')
+        cameras = list(self.superpoint.values['cameras'])
+        for name in self._feeds:
+            if name not in cameras:
+                raise ValueError(f'camera {name!r}: the parameter `cameras` is {cameras}')
+
+    def __enter__(self) -> FrontEnd:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def _create(interruption: Interruption) -> list[ManagedNode]:
+    feeds = Feeds()
+    return [SuperPointNode(interruption, feeds), TrackerNode(interruption, feeds)]
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run both nodes until they are interrupted; returns the exit code."""
+    return run_nodes(_create, args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
