@@ -26,7 +26,7 @@ from superpoint_rknn.bench.graph import RATES, first_drop, has_ros, node_figures
 from superpoint_rknn.bench.recordings import IMAGES, load_recording, recording_path
 from superpoint_rknn.bench.report import plot, table
 from superpoint_rknn.bench.steps import numeric_steps
-from superpoint_rknn.bench.timing import in_turn, one_core
+from superpoint_rknn.bench.timing import in_turn, keep_freed_memory, one_core
 from superpoint_rknn.runtimes.board import board_model
 from superpoint_rknn.runtimes.runtime import EngineError
 
@@ -72,7 +72,7 @@ def measure(folder: Path, images: Path | None = None, quick: bool = False) -> di
     folder: of the recordings. quick: as little as shows that everything runs.
     Raises RuntimeError or ValueError where nothing can be measured, OSError for files.
     """
-    machine = describe_machine()
+    machine = describe_machine() | {'keeps_freed_memory': keep_freed_memory()}
     ros = has_ros()
     report: dict = {'machine': machine, 'rows': []}
     if not ros:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import io
 import logging
@@ -16,7 +17,7 @@ import numpy as np
 from superpoint_rknn.extractor import Extractor
 from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.runtimes.board import detect_soc
-from superpoint_rknn.runtimes.model_files import default_model, shipped_models
+from superpoint_rknn.runtimes.model_files import default_model, model_id, shipped_models
 from superpoint_rknn.runtimes.runtime import (
     EngineError,
     Runtime,
@@ -27,6 +28,7 @@ from superpoint_rknn.sources import Frame, open_source, thinned
 
 IMAGES = 8  # of one recording, each seen several times in a row
 VIEWS = ((0, 0), (2, 3), (4, 6))  # [px] rows and columns cut off: the camera moves a little
+WEIGHTS = 'superpoint.npz'  # of the shipped networks
 PHOTOGRAPHS = (
     'astronaut.png',
     'brick.png',
@@ -66,7 +68,7 @@ def load_recording(
     folder: Path, size: tuple[int, int], images: Path | None = None, count: int = IMAGES
 ) -> Recording:
     """
-    Recording of a size from `folder`, made and left there if there is none yet.
+    Recording of a size from `folder`, made and left there if there is none of today's network.
 
     images: source of the images; None takes the photographs of scikit-image's wheel.
     Raises EngineError or ModelError if no network of this size can be run here, ValueError for a
@@ -75,7 +77,8 @@ def load_recording(
     path = recording_path(folder, size)
     if images is None and path.is_file():
         recording = read_recording(path)
-        if recording.size == size and len(recording.images) >= len(VIEWS) * count:
+        enough = recording.size == size and len(recording.images) >= len(VIEWS) * count
+        if enough and _is_current(recording, folder):
             return recording
     runtime = _runtime(folder, size)
     try:
@@ -156,15 +159,29 @@ def _source(images: Path | None) -> Iterable[Frame]:
     return [frame for name in PHOTOGRAPHS for frame in open_source(folder / name)]
 
 
+def _is_current(recording: Recording, folder: Path) -> bool:
+    """Whether the network of a recording is a shipped one, or made of shipped weights."""
+    name = recording.model.partition('@')[0]
+    if name == _quantized(folder, recording.size).stem:
+        return True  # it tells the weights' version
+    files = [shipped_models() / f'{name}{suffix}' for suffix in ('.onnx', '.rknn')]
+    return recording.model in [model_id(f, f.read_bytes()) for f in files if f.is_file()]
+
+
 def _runtime(folder: Path, size: tuple[int, int]) -> Runtime:
     """Engine that runs a network of this size: a shipped one, else one quantised for it."""
     model = default_model(detect_soc())
-    name = f'{size[0]}x{size[1]}'
-    if name not in model.stem:
-        model = folder / f'superpoint_{name}_u8.onnx'
+    if '{}x{}'.format(*size) not in model.stem:
+        model = _quantized(folder, size)
         if not model.is_file():
             _quantize(model, size)
     return open_runtime(model)
+
+
+def _quantized(folder: Path, size: tuple[int, int]) -> Path:
+    """Where the network of a size is kept that is quantised from the shipped weights."""
+    version = hashlib.sha256((shipped_models() / WEIGHTS).read_bytes()).hexdigest()[:8]
+    return folder / 'superpoint_{}x{}_u8_of_{}.onnx'.format(*size, version)
 
 
 def _quantize(model: Path, size: tuple[int, int]) -> None:
@@ -172,11 +189,11 @@ def _quantize(model: Path, size: tuple[int, int]) -> None:
         from superpoint_rknn.model.quantize import quantize
     except ImportError as error:
         raise EngineError(
-            f'no network of {size[0]}x{size[1]} here, and none can be made: {error}'
+            'no network of {}x{} here, and none can be made: {}'.format(*size, error)
         ) from error
-    log.info(f'quantising the network for {size[0]}x{size[1]}')
+    log.info('quantising the network for {}x{}'.format(*size))
     model.parent.mkdir(parents=True, exist_ok=True)
-    quantize(shipped_models() / 'superpoint.npz', _source(None), model, size)
+    quantize(shipped_models() / WEIGHTS, _source(None), model, size)
 
 
 class RecordedRuntime:

@@ -49,6 +49,7 @@ def _machine(machine: dict) -> str:
     return (
         f'{machine["cpu"]}, {machine["cores"]} cores, Python {machine["python"]}, NumPy '
         f'{machine["numpy"]}, OpenCV {machine["opencv"]}; load average {load}'
+        + ('' if machine['keeps_freed_memory'] else '; large arrays may be faulted in anew')
     )
 
 

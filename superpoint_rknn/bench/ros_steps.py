@@ -23,7 +23,7 @@ from superpoint_rknn.bench import baselines
 from superpoint_rknn.bench.measured_node import MeasuredNode
 from superpoint_rknn.bench.recordings import Recording, read_recording
 from superpoint_rknn.bench.steps import INPUT, strongest_points
-from superpoint_rknn.bench.timing import Step, in_turn, one_core, row
+from superpoint_rknn.bench.timing import Step, in_turn, keep_freed_memory, one_core, row
 from superpoint_rknn.features.descriptors import DescriptorSampler
 from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.features.keypoints import Keypoints as Points
@@ -177,6 +177,7 @@ def main() -> int:
     rclpy.init()
     node = rclpy.create_node('bench')
     recording = read_recording(arguments.recording)
+    keep_freed_memory()
     with one_core():
         rows = [in_turn(step, arguments.rounds) for step in message_steps(node, recording)]
         rows.append(frame_overhead(recording, arguments.rounds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from collections.abc import Callable
@@ -27,6 +28,19 @@ class Step:
     baseline: Callable[[int], object]
     baseline_name: str
     prepare: Callable[[int], object] = int
+
+
+def keep_freed_memory() -> bool:
+    """
+    Have the C library keep freed memory for later arrays, for good; whether it could be told to.
+
+    Left to itself, it's chance whether an array of a megabyte is faulted in anew each time, which
+    doubles the time of a way that allocates such arrays.
+    """
+    # of glibc's malloc.h: M_MMAP_MAX, no array is mapped; M_TRIM_THRESHOLD, none is given back
+    options = ((-4, 0), (-1, 2**31 - 1))
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
+    return mallopt is not None and all(mallopt(*option) == 1 for option in options)
 
 
 @contextmanager

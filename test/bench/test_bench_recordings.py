@@ -1,8 +1,12 @@
+import importlib.util
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from superpoint_rknn.bench.recordings import (
     RecordedRuntime,
+    load_recording,
     read_recording,
     recording_path,
     write_recording,
@@ -10,6 +14,7 @@ from superpoint_rknn.bench.recordings import (
 from superpoint_rknn.extractor import Extractor
 
 SIZE = (96, 128)
+MISSING = [p for p in ('onnx', 'onnxruntime', 'skimage') if importlib.util.find_spec(p) is None]
 
 
 def test_what_is_written_is_read(recording, tmp_path):
@@ -53,3 +58,17 @@ def test_the_runtime_answers_with_the_recording_in_turn(recording):
 def test_an_unfetched_descriptor_map_is_not_written(recording):
     runtime = RecordedRuntime(recording)
     assert np.array_equal(runtime.infer(recording.images[0], None), recording.logits[0])
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f'needs {MISSING}')
+def test_a_recording_of_a_replaced_network_is_made_anew(tmp_path):
+    size = (400, 640)
+    made = load_recording(tmp_path, size, count=1)
+    assert np.array_equal(load_recording(tmp_path, size, count=1).logits, made.logits)
+    name = made.model.partition('@')[0]
+    replaced = replace(made, model=f'{name}@00000000', logits=np.zeros_like(made.logits))
+    write_recording(recording_path(tmp_path, size), replaced)
+    again = load_recording(tmp_path, size, count=1)
+    assert again.model == made.model
+    assert np.array_equal(again.logits, made.logits)
+    assert read_recording(recording_path(tmp_path, size)).model == made.model

@@ -1,4 +1,7 @@
 import os
+import platform
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -32,3 +35,15 @@ def test_one_core_is_used_and_given_back():
     with one_core():
         assert len(os.sched_getaffinity(0)) == 1
     assert os.sched_getaffinity(0) == before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='options of glibc')
+def test_freed_memory_is_kept():
+    faults = [
+        'import resource, numpy as np; from superpoint_rknn.bench.timing import keep_freed_memory',
+        'work = lambda: [np.ones(2**23 + 2**20, np.float32).sum() for _ in range(3)]',
+        'count = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt',
+        'assert keep_freed_memory(); work(); before = count(); work(); print(count() - before)',
+    ]
+    run = subprocess.run([sys.executable, '-c', '\n'.join(faults)], capture_output=True, text=True)
+    assert int(run.stdout) < 10, run.stderr  # of three arrays too large for the heap otherwise
