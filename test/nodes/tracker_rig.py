@@ -27,12 +27,16 @@ def nanoseconds(message):
 
 
 class TrackerRig:
-    def __init__(self, graph):
+    """name: of one of several cameras, whose topics are below it."""
+
+    def __init__(self, graph, name=''):
         self.graph = graph
-        self.camera = graph.node.create_publisher(Image, 'image', RELIABLE)
-        self.info = graph.node.create_publisher(CameraInfo, 'camera_info', RELIABLE)
+        self.name = name
+        self.prefix = f'{name}/' if name else ''
+        self.camera = graph.node.create_publisher(Image, f'{self.prefix}image', RELIABLE)
+        self.info = graph.node.create_publisher(CameraInfo, f'{self.prefix}camera_info', RELIABLE)
         self.detector = None
-        self.tracks = graph.collect(Keypoints, 'tracks')
+        self.tracks = graph.collect(Keypoints, f'{self.prefix}tracks')
         self.features = graph.collect(PointCloud, 'feature')
         self.restarts = graph.collect(Bool, 'restart')
         self.diagnostics = []  # the tracker's own
@@ -46,10 +50,16 @@ class TrackerRig:
     def start(self, image, calibration=None, detector=True, **parameters):
         """Start the tracker; send an image until tracks come back, all topics being connected."""
         if detector:
-            self.detector = self.graph.node.create_publisher(Keypoints, 'keypoints', RELIABLE)
+            self.detect()
         process = self.graph.start(*TRACKER, **parameters)
         self.warm_up(image, calibration)
         return process
+
+    def detect(self):
+        """Play the detector, too."""
+        self.detector = self.graph.node.create_publisher(
+            Keypoints, f'{self.prefix}keypoints', RELIABLE
+        )
 
     def warm_up(self, image, calibration=None):
         def warm():
@@ -86,7 +96,9 @@ class TrackerRig:
         return message, self.tracks[-1]
 
     def counts(self):
-        return {v.key: v.value for v in self.diagnostics[-1].status[0].values}
+        title = f': {self.name or "camera"}'
+        (status,) = (s for s in self.diagnostics[-1].status if s.name.endswith(title))
+        return {v.key: v.value for v in status.values}
 
 
 def corners(header, image):
