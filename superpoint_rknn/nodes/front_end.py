@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from rclpy.context import Context
-from rclpy.executors import Executor
+from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.parameter import Parameter
 from rclpy.utilities import get_default_context
 
@@ -114,8 +115,9 @@ class FrontEnd:
 
     def spin(self) -> None:
         """Run callbacks until the context is shut down or Ctrl-C."""
-        while self._context.ok():
-            self.executor.spin_once(timeout_sec=WAKE_UP)
+        with suppress(ExternalShutdownException):
+            while self._context.ok():
+                self.executor.spin_once(timeout_sec=WAKE_UP)
 
     def close(self) -> None:
         """Shut both nodes down and take them from the executor."""
