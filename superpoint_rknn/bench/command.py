@@ -22,7 +22,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from superpoint_rknn.bench.graph import RATES, first_drop, has_ros, node_figures, ros_rows
+from superpoint_rknn.bench.graph import (
+    RATES,
+    first_drop,
+    has_ros,
+    node_figures,
+    ros_rows,
+    tracker_figures,
+)
 from superpoint_rknn.bench.recordings import IMAGES, load_recording, recording_path
 from superpoint_rknn.bench.report import plot, table
 from superpoint_rknn.bench.steps import numeric_steps
@@ -100,7 +107,7 @@ def measure(folder: Path, images: Path | None = None, quick: bool = False) -> di
 
 
 def _node(path: Path, quick: bool) -> dict:
-    """Figures of the node as a whole."""
+    """Figures of the node as a whole, and with the tracker behind it."""
     seconds = QUICK_SECONDS if quick else SECONDS
     figures = [node_figures(path, rate, seconds) for rate in (RATES[-1:] if quick else RATES)]
     if quick:
@@ -108,7 +115,12 @@ def _node(path: Path, quick: bool) -> dict:
     best, dropping = first_drop(path, figures, seconds)
     # descriptors of every image
     figures.append(node_figures(path, RATES[0], seconds, descriptors_rate=200.0))
-    return {'node': figures, 'no_drop_hz': best, 'first_drop_hz': dropping}
+    return {
+        'node': figures,
+        'no_drop_hz': best,
+        'first_drop_hz': dropping,
+        'tracker': [tracker_figures(path, rate, seconds) for rate in RATES[:2]],
+    }
 
 
 def check(rows: list[dict], recorded: dict) -> int:

@@ -21,7 +21,6 @@ RATES = (30.0, 60.0, 120.0)  # [Hz]
 FASTEST = 1000.0  # [Hz] more than that no camera gives
 FASTER = 1.25  # from one rate to the next, until images are dropped
 TIMEOUT = 120.0  # [s] for a process to end
-MODULES = 'superpoint_rknn.bench.'
 
 
 def has_ros() -> bool:
@@ -36,8 +35,8 @@ def ros_rows(recording: Path, rounds: int) -> list[dict]:
     recording: file of it. Raises RuntimeError if a process fails.
     """
     with _graph() as start:
-        start('ros_camera', recording, core=0)
-        return json.loads(_finish(start('ros_steps', recording, rounds)))
+        start('bench.ros_camera', recording, core=0)
+        return json.loads(_finish(start('bench.ros_steps', recording, rounds)))
 
 
 def node_figures(
@@ -50,16 +49,10 @@ def node_figures(
     Raises RuntimeError if a process fails.
     """
     with _graph() as start:
-        node = start(
-            'measured_node', recording, '--ros-args', '-p', f'descriptors.rate:={descriptors_rate}'
-        )
-        camera = start('ros_camera', recording, '--rate', rate, '--seconds', seconds, core=0)
-        if not camera.stdout.readline():
-            _finish(camera)
-        node.send_signal(signal.SIGUSR1)
-        camera.stdin.write('go\n')
-        camera.stdin.flush()
-        seen = json.loads(_finish(camera))
+        rates = ('--ros-args', '-p', f'descriptors.rate:={descriptors_rate}')
+        node = start('bench.measured_node', recording, *rates)
+        camera = start('bench.ros_camera', recording, '--rate', rate, '--seconds', seconds, core=0)
+        seen = _play(camera, node)
         node.send_signal(signal.SIGINT)
         measured = json.loads(_finish(node).splitlines()[-1])
     latencies = 1e3 * np.array(seen['latencies'] or [np.nan])
@@ -69,7 +62,7 @@ def node_figures(
         'descriptors_rate': descriptors_rate,
         'reached_hz': round(seen['rate'], 1),
         'published': seen['published'],
-        'dropped': seen['published'] - seen['keypoints'],
+        'dropped': seen['published'] - seen['answers'],
         'descriptors': seen['descriptors'],
         'cpu_ms_per_image': round(1e3 * measured['cpu_per_image'], 3),
         'latency_ms': _percentiles(latencies),
@@ -78,6 +71,28 @@ def node_figures(
             name: _percentiles(1e3 * np.array(durations))
             for name, durations in measured['callbacks'].items()
         },
+    }
+
+
+def tracker_figures(recording: Path, rate: float, seconds: float) -> dict:
+    """
+    Figures of the node and the tracker, in a process each: publication of images to their tracks.
+
+    rate: of images [Hz]. Raises RuntimeError if a process fails.
+    """
+    with _graph() as start:
+        node = start('bench.measured_node', recording)
+        start('nodes.tracker_node', core=None)
+        camera = start(
+            'bench.ros_camera', recording, '--tracks', '--rate', rate, '--seconds', seconds, core=0
+        )
+        seen = _play(camera, node)
+    return {
+        'rate_hz': rate,
+        'reached_hz': round(seen['rate'], 1),
+        'published': seen['published'],
+        'lost': seen['published'] - seen['answers'],
+        'latency_ms': _percentiles(1e3 * np.array(seen['latencies'] or [np.nan])),
     }
 
 
@@ -122,11 +137,12 @@ def _graph() -> Iterator:
     with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
         environment['ROS_LOG_DIR'] = folder
 
-        def start(module: str, *arguments: object, core: int = -1) -> subprocess.Popen:
+        def start(module: str, *arguments: object, core: int | None = -1) -> subprocess.Popen:
             cores = sorted(os.sched_getaffinity(0))
+            cores = cores if core is None else [cores[core]]
             log = stack.enter_context(Path(folder, f'{module}.log').open('w+'))
             process = subprocess.Popen(
-                [sys.executable, '-m', MODULES + module, *map(str, arguments)]
+                [sys.executable, '-m', f'superpoint_rknn.{module}', *map(str, arguments)]
                 + ([] if '--ros-args' in arguments else ['--ros-args'])
                 + ['-r', f'__ns:=/bench_{os.getpid()}'],
                 env=environment,
@@ -134,13 +150,23 @@ def _graph() -> Iterator:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, {cores[core]}),
+                preexec_fn=lambda: os.sched_setaffinity(0, cores),
             )
             process.log = log
             stack.callback(_kill, process)
             return process
 
         yield start
+
+
+def _play(camera: subprocess.Popen, node: subprocess.Popen) -> dict:
+    """What the camera saw, once warmed up. Raises RuntimeError if it fails."""
+    if not camera.stdout.readline():
+        _finish(camera)
+    node.send_signal(signal.SIGUSR1)
+    camera.stdin.write('go\n')
+    camera.stdin.flush()
+    return json.loads(_finish(camera))
 
 
 def _finish(process: subprocess.Popen) -> str:

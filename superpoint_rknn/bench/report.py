@@ -15,7 +15,7 @@ BLACK, GRID, WHITE = (0, 0, 0), (225, 225, 225), (255, 255, 255)
 
 
 def table(report: dict) -> str:
-    """Rows of all steps, then the node at each rate."""
+    """Rows of all steps, then the node and the tracker at each rate."""
     lines = [
         _machine(report['machine']),
         f'{"":28}{"median":>10}{"p95":>10}{"baseline":>10}{"ratio":>8}  [ms]',
@@ -33,6 +33,13 @@ def table(report: dict) -> str:
             f'{figures["dropped"]} of {figures["published"]} images dropped, '
             f'{figures["cpu_ms_per_image"]:.2f} ms of CPU an image, '
             f'{overhead["p50"]:.2f} ms from callback to keypoints, latency '
+            f'{latency["p50"]:.2f}/{latency["p95"]:.2f}/{latency["p99"]:.2f} ms (p50/p95/p99)'
+        )
+    for figures in report.get('tracker', ()):
+        latency = figures['latency_ms']
+        lines.append(
+            f'node and tracker at {figures["rate_hz"]:g} Hz: '
+            f'{figures["lost"]} of {figures["published"]} images without tracks, latency '
             f'{latency["p50"]:.2f}/{latency["p95"]:.2f}/{latency["p99"]:.2f} ms (p50/p95/p99)'
         )
     if 'first_drop_hz' in report:

@@ -14,7 +14,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from superpoint_rknn.bench.recordings import read_recording
+from superpoint_rknn.bench.recordings import VIEWS, read_recording
 from superpoint_rknn.bench.ros_steps import TOPICS, image_message
 from superpoint_rknn.msg import Descriptors, Keypoints
 
@@ -24,15 +24,19 @@ SETTLE = 1.0  # [s] for the last descriptors to come
 
 
 class Ear:
-    """Publishes images, and hears the node's answers."""
+    """
+    Publishes images, and hears the answers.
 
-    def __init__(self, node: Node):
-        self.latencies: list[float] = []  # publication of an image to arrival of its keypoints [s]
+    answers: topic of an image's keypoints or tracks.
+    """
+
+    def __init__(self, node: Node, answers: str):
+        self.latencies: list[float] = []  # publication of an image to arrival of its answer [s]
         self.described = 0
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
         self._camera = node.create_publisher(Image, 'image', QOS)
-        node.create_subscription(Keypoints, 'keypoints', self._on_keypoints, QOS)
+        node.create_subscription(Keypoints, answers, self._on_answer, QOS)
         node.create_subscription(Descriptors, 'descriptors', self._on_descriptors, QOS)
 
     def publish(self, message: Image) -> None:
@@ -51,7 +55,7 @@ class Ear:
         self.latencies.clear()
         self.described = 0
 
-    def _on_keypoints(self, message: Keypoints) -> None:
+    def _on_answer(self, message: Keypoints) -> None:
         stamp = message.header.stamp
         sent = stamp.sec * 10**9 + stamp.nanosec
         self.latencies.append(1e-9 * (time.monotonic_ns() - sent))
@@ -83,7 +87,7 @@ def play(ear: Ear, messages: list[Image], rate: float, seconds: float) -> dict:
     return {
         'published': count,
         'rate': (count - 1) / lasted,
-        'keypoints': len(ear.latencies),
+        'answers': len(ear.latencies),
         'descriptors': ear.described,
         'latencies': ear.latencies,
     }
@@ -94,6 +98,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('recording', type=Path)
     parser.add_argument('--rate', type=float, help='[Hz]; without it, only subscribe to the bench')
+    parser.add_argument('--tracks', action='store_true', help='of a steady camera are awaited')
     parser.add_argument('--seconds', type=float, default=3.0)
     arguments = parser.parse_args(rclpy.utilities.remove_ros_args()[1:])
     rclpy.init()
@@ -104,7 +109,9 @@ def main() -> int:
         rclpy.spin(node)
         return 0
     images = read_recording(arguments.recording).images
-    ear = Ear(node)
+    if arguments.tracks:  # back and forth over one photograph
+        images = images[[*range(len(VIEWS)), *range(len(VIEWS) - 2, 0, -1)]]
+    ear = Ear(node, 'tracks' if arguments.tracks else 'keypoints')
     try:
         warm_up(ear, image_message(images[0]))
     except TimeoutError as error:

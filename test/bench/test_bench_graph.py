@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from superpoint_rknn.bench.graph import has_ros, node_figures
+from superpoint_rknn.bench.graph import has_ros, node_figures, tracker_figures
 from superpoint_rknn.bench.recordings import load_recording, recording_path
 
 SIZE = (400, 640)
@@ -21,3 +21,11 @@ def test_every_image_at_30_hz_gets_its_descriptors(tmp_path):
     assert figures['dropped'] <= 6  # of a machine that is busy otherwise
     assert figures['descriptors'] == 60 - figures['dropped']
     assert set(figures['callbacks_ms']) == {'image', 'descriptors', 'diagnostics'}
+
+
+def test_images_become_tracks_through_both_nodes(tmp_path):
+    load_recording(tmp_path, SIZE, count=1)
+    figures = tracker_figures(recording_path(tmp_path, SIZE), rate=15.0, seconds=2.0)
+    assert figures['published'] == 30
+    assert figures['lost'] <= 3  # of a machine that is busy otherwise
+    assert 0 < figures['latency_ms']['p50'] <= figures['latency_ms']['max']
