@@ -19,7 +19,8 @@ from superpoint_rknn.nodes.descriptor_buffers import DescriptorBuffers, Undescri
 from superpoint_rknn.nodes.diagnostics import Accounting
 from superpoint_rknn.nodes.executor import NO_PUBLISHER_EVENTS
 from superpoint_rknn.nodes.feed import Feed
-from superpoint_rknn.nodes.image_subscription import ImageSubscription
+from superpoint_rknn.nodes.image_subscription import ImageSubscription, image_topic
+from superpoint_rknn.nodes.image_warnings import ImageWarnings
 from superpoint_rknn.nodes.messages import descriptors_message, image_message, keypoints_message
 from superpoint_rknn.nodes.overlay import draw_points
 from superpoint_rknn.nodes.parameter_table import Parameters
@@ -28,7 +29,6 @@ from superpoint_rknn.runtimes.runtime import Runtime
 
 FEATURES = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 OVERLAYS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)  # as RViz asks for
-THROTTLE = 5.0  # [s] between two warnings of a kind
 
 
 @dataclass
@@ -57,8 +57,9 @@ class Camera:
         self.name = name
         self.accounting = Accounting()
         self.active = False
+        topic = image_topic(node, topic_of(name, 'image'), parameters['image_transport'])
+        self.warnings = ImageWarnings(node.get_logger(), topic, self.accounting)
         self._node = node
-        self._log = node.get_logger()
         self._parameters = parameters
         self._feed = feed
         self._hand_on: Callable[[Camera, ReceivedImage], None] | None = None
@@ -68,8 +69,6 @@ class Camera:
         self._buffers_of: Extractor | None = None
         self._described = Cadence()
         self._drawn = Cadence()
-        self._last_stamp = 0
-        self._last_size: tuple[int, int] | None = None
         self._publishers = []
         self._keypoints = self._publisher(Keypoints, 'keypoints', FEATURES)
         self._descriptors = self._publisher(Descriptors, 'descriptors', FEATURES)
@@ -98,13 +97,18 @@ class Camera:
         self._subscription = ImageSubscription(
             self._node,
             topic_of(self.name, 'image'),
-            self._parameters['image_transport'] == 'compressed',
+            self._parameters['image_transport'],
             self.receive,
             self.accounting,
             depth,
             reliable,
         )
         self.active = True
+
+    @property
+    def trouble(self) -> str | None:
+        """Why images don't come, where that is known."""
+        return None if self._subscription is None else self._subscription.trouble
 
     def deactivate(self) -> None:
         """Take no more images; what is being processed will be dropped."""
@@ -124,8 +128,9 @@ class Camera:
         """Take an image on its way to the worker."""
         self.accounting.arrive()
         image = ReceivedImage(message)
-        self._note_stamp(image.stamp)
-        self._feed.images.send(image)
+        self.warnings.look_at_stamp(image.stamp)
+        if not self._parameters['deterministic']:
+            self._feed.images.send(image)
         self._hand_on(self, image)
 
     def detect(self, image: ReceivedImage, runtime: Runtime, moment: int) -> Features:
@@ -152,11 +157,13 @@ class Camera:
         """Publish the points of an image."""
         start = time.perf_counter()
         detection = features.detection
-        self._note_size(detection.image_size)
+        self.warnings.look_at_size(detection.image_size)
         features.keypoints = keypoints_message(
             features.image.message.header, detection.image_size, detection.keypoints
         )
         self._keypoints.publish(features.keypoints)
+        if self._parameters['deterministic']:  # whoever joins both need not wait
+            self._feed.images.send(features.image)
         self._feed.keypoints.send(features.keypoints)
         features.stages_ms['publish'] = 1e3 * (time.perf_counter() - start)
 
@@ -194,14 +201,6 @@ class Camera:
             }
         )
 
-    def warn_of_refused(self, error: Exception) -> None:
-        """Tell why an image was refused."""
-        self._log.warning(
-            f'{self._subscription.topic}: image refused: {error} '
-            f'({self.accounting["failed"] + 1} images failed so far)',
-            throttle_duration_sec=THROTTLE,
-        )
-
     def _wanted_buffers(self, extractor: Extractor, moment: int) -> DescriptorBuffers | None:
         """Where the descriptor map goes; None if this image won't be described."""
         rate = self._parameters['descriptors.rate']
@@ -219,27 +218,6 @@ class Camera:
         rate = self._parameters['descriptors.rate']
         if rate > 0 and self._described.is_due(moment, rate):
             self._described.choose(moment)
-
-    def _note_stamp(self, stamp: int) -> None:
-        if stamp < self._last_stamp:
-            times = self.accounting.count('stamps_back')
-            before, now = divmod(self._last_stamp, 10**9), divmod(stamp, 10**9)
-            self._log.warning(
-                f'{self._subscription.topic}: header.stamp runs back from {before} to {now} '
-                f'[s, ns] (seen {times} times)',
-                throttle_duration_sec=THROTTLE,
-            )
-        self._last_stamp = stamp
-
-    def _note_size(self, size: tuple[int, int]) -> None:
-        if self._last_size not in (None, size):
-            times = self.accounting.count('size_changes')
-            self._log.warning(
-                f'{self._subscription.topic}: height, width changed from {self._last_size} to '
-                f'{size} (seen {times} times)',
-                throttle_duration_sec=THROTTLE,
-            )
-        self._last_size = size
 
     def _draw_overlay(self, features: Features) -> None:
         by_stamp = self._parameters['deterministic']

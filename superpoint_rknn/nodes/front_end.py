@@ -14,9 +14,9 @@ from rclpy.parameter import Parameter
 from rclpy.utilities import get_default_context
 
 from superpoint_rknn.msg import Keypoints
-from superpoint_rknn.nodes.camera import THROTTLE
 from superpoint_rknn.nodes.executor import create_executor
 from superpoint_rknn.nodes.feed import Feeds
+from superpoint_rknn.nodes.image_warnings import THROTTLE
 from superpoint_rknn.nodes.managed_node import ManagedNode
 from superpoint_rknn.nodes.process import WAKE_UP, Interruption, bring_up, run_nodes, take_down
 from superpoint_rknn.nodes.superpoint_node import SuperPointNode

@@ -7,7 +7,8 @@ from typing import Any
 
 import cv2
 
-from superpoint_rknn.nodes.camera import THROTTLE, Camera
+from superpoint_rknn.nodes.camera import Camera
+from superpoint_rknn.nodes.image_warnings import THROTTLE
 from superpoint_rknn.nodes.mailbox import Mailbox
 from superpoint_rknn.nodes.received_image import ReceivedImage
 from superpoint_rknn.nodes.stereo_pairs import StereoPairs
@@ -45,7 +46,7 @@ class ImageJob:
                 camera.publish_keypoints(found[i])
                 fates[i] = 'published'
         except (ValueError, cv2.error) as error:
-            camera.warn_of_refused(error)
+            camera.warnings.refused(error)
             return
         finally:
             for (camera, _), fate in zip(self._images, fates, strict=True):

@@ -14,6 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from superpoint_rknn.nodes.diagnostics import Accounting
 from superpoint_rknn.nodes.executor import NO_SUBSCRIPTION_EVENTS
+from superpoint_rknn.nodes.image_warnings import THROTTLE
 
 # Callbacks may take a second argument, on the message, from Iron on.
 TELLS_SEQUENCE = hasattr(Subscription, 'CallbackType')
@@ -25,35 +26,51 @@ class ImageSubscription:
 
     Lost images are counted by gaps in the publisher's numbers, where rclpy and the middleware
     tell them and there is one publisher; elsewhere `lost` is unknown.
-    compressed: they are taken from the topic beside it.
+    transport: raw, or compressed: images are taken from the topic beside it.
     depth: images that may wait for the executor; 1: the newest only.
-    reliable: have the publisher send again what got lost; one that can't isn't heard.
+    reliable: have the publisher send again what got lost; one that can't isn't heard. What is
+    lost all the same is an error.
     """
 
     def __init__(
         self,
         node: Node,
         topic: str,
-        compressed: bool,
+        transport: str,
         on_image: Callable[[Image | CompressedImage], None],
         accounting: Accounting,
         depth: int = 1,
         reliable: bool = False,
     ):
-        self.topic = node.resolve_topic_name(topic) + ('/compressed' if compressed else '')
+        self.topic = image_topic(node, topic, transport)
         self._node = node
         self._on_image = on_image
         self._accounting = accounting
+        self._tells_lost = reliable
         self._last_sequence: int | None = None
         reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         self._subscription = node.create_subscription(
-            CompressedImage if compressed else Image,
+            CompressedImage if transport == 'compressed' else Image,
             self.topic,
             _taking_pairs(self._on_image_and_info) if TELLS_SEQUENCE else on_image,
             QoSProfile(depth=depth, reliability=reliability),
             event_callbacks=NO_SUBSCRIPTION_EVENTS,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
+
+    @property
+    def trouble(self) -> str | None:
+        """Why images don't come: one that asks for lost ones hears nobody who can't send again."""
+        if self._reliability() != ReliabilityPolicy.RELIABLE:
+            return None
+        for publisher in self._node.get_publishers_info_by_topic(self.topic):
+            if publisher.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT:
+                return (
+                    f'{self.topic}: its publisher is best effort, so that nothing is heard of it: '
+                    'play the bag with --qos-profile-overrides-path, or set the parameter '
+                    f'qos_overrides.{self.topic}.subscription.reliability to best_effort'
+                )
+        return None
 
     def destroy(self) -> None:
         """Take no more images."""
@@ -73,8 +90,23 @@ class ImageSubscription:
         # Numbers are each publisher's own: with several, a gap says nothing.
         if self._node.count_publishers(self.topic) > 1:
             self._accounting.lost_is_known = False
-        else:
-            self._accounting.count('lost', sequence - last - 1)
+            return
+        lost = self._accounting.count('lost', sequence - last - 1)
+        if self._tells_lost:
+            self._node.get_logger().error(
+                f'{self.topic}: {lost} images were lost on the way: results are no longer '
+                'repeatable; play slower (ros2 bag play --rate 0.5)',
+                throttle_duration_sec=THROTTLE,
+            )
+
+    def _reliability(self) -> ReliabilityPolicy:
+        """As it came out of the parameters."""
+        return self._subscription.qos_profile.reliability
+
+
+def image_topic(node: Node, topic: str, transport: str) -> str:
+    """Full name of the topic on which images of `topic` come by a transport."""
+    return node.resolve_topic_name(topic) + ('/compressed' if transport == 'compressed' else '')
 
 
 def _taking_pairs(callback: Callable[[Any, dict[str, Any]], None]) -> Callable[..., None]:

@@ -140,7 +140,7 @@ class SuperPointNode(ManagedNode):
                     'runtime': runtime.name,
                     'model': runtime.model,
                 },
-                self._worker.trouble,
+                self._worker.trouble or camera.trouble,
             )
             for camera in self._cameras
         ]

@@ -11,12 +11,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from superpoint_rknn.features.tracks import Tracks
 from superpoint_rknn.msg import Descriptors, Keypoints
-from superpoint_rknn.nodes.camera import FEATURES, THROTTLE
+from superpoint_rknn.nodes.camera import FEATURES
 from superpoint_rknn.nodes.camera_names import topic_of
 from superpoint_rknn.nodes.diagnostics import Accounting
 from superpoint_rknn.nodes.executor import NO_PUBLISHER_EVENTS, NO_SUBSCRIPTION_EVENTS
 from superpoint_rknn.nodes.feed import Channel, Feed
-from superpoint_rknn.nodes.image_subscription import ImageSubscription
+from superpoint_rknn.nodes.image_subscription import ImageSubscription, image_topic
+from superpoint_rknn.nodes.image_warnings import ImageWarnings
 from superpoint_rknn.nodes.parameter_table import Parameters
 from superpoint_rknn.nodes.received_image import ReceivedImage
 from superpoint_rknn.nodes.tracker_features import Calibration
@@ -38,9 +39,10 @@ class TrackerCamera:
         self.name = name
         self.accounting = Accounting()
         self.calibration = Calibration(node.resolve_topic_name(topic_of(name, 'camera_info')))
+        topic = image_topic(node, topic_of(name, 'image'), parameters['image_transport'])
+        self.warnings = ImageWarnings(node.get_logger(), topic, self.accounting)
         self.alive = 0  # tracks in the newest image
         self._node = node
-        self._log = node.get_logger()
         self._parameters = parameters
         self._feed = feed
         self._take_image: Callable[[ReceivedImage], None] | None = None
@@ -87,7 +89,7 @@ class TrackerCamera:
         self._images = ImageSubscription(
             self._node,
             topic_of(self.name, 'image'),
-            self._parameters['image_transport'] == 'compressed',
+            self._parameters['image_transport'],
             self._on_image,
             self.accounting,
             IMAGES_DEPTH,
@@ -116,15 +118,6 @@ class TrackerCamera:
         if self._feed is not None:
             self._feed.tracks.send(message)
         self.alive = len(tracks)
-
-    def warn_of_refused(self, error: Exception) -> None:
-        """Tell why an image was refused."""
-        topic = self._node.resolve_topic_name(topic_of(self.name, 'image'))
-        self._log.warning(
-            f'{topic}: image refused: {error} '
-            f'({self.accounting["failed"] + 1} images failed so far)',
-            throttle_duration_sec=THROTTLE,
-        )
 
     def _subscribe(self, kind: type, topic: str, callback: Callable, qos: QoSProfile) -> None:
         subscription = self._node.create_subscription(

@@ -13,8 +13,8 @@ from std_msgs.msg import Bool, Header
 
 from superpoint_rknn.features.lens import Lens
 from superpoint_rknn.features.tracks import Tracks
-from superpoint_rknn.nodes.camera import THROTTLE
 from superpoint_rknn.nodes.diagnostics import Accounting
+from superpoint_rknn.nodes.image_warnings import THROTTLE
 from superpoint_rknn.nodes.parameter_table import Parameters
 from superpoint_rknn.nodes.received_image import nanoseconds
 from superpoint_rknn.nodes.vins_adapter import VinsAdapter, feature_message, lens_of

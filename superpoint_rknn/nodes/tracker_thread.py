@@ -15,7 +15,7 @@ from superpoint_rknn.features.stamps import jumps
 from superpoint_rknn.features.stereo import in_right_image
 from superpoint_rknn.features.tracks import Tracker
 from superpoint_rknn.msg import Descriptors
-from superpoint_rknn.nodes.camera import THROTTLE
+from superpoint_rknn.nodes.image_warnings import THROTTLE
 from superpoint_rknn.nodes.parameter_table import Parameters
 from superpoint_rknn.nodes.received_image import ReceivedImage, nanoseconds
 from superpoint_rknn.nodes.tracker_camera import TrackerCamera
@@ -127,7 +127,7 @@ class TrackerThread:
             found = time.perf_counter()
             self._output.publish(job.image.message.header, left, right)
         except (ValueError, cv2.error) as error:
-            self._left.warn_of_refused(error)
+            self._left.warnings.refused(error)
             return
         finally:
             accounting.settle(fate)
@@ -158,7 +158,7 @@ class TrackerThread:
             )
             self._right.publish(job.right, tracks)
         except (ValueError, cv2.error) as error:
-            self._right.warn_of_refused(error)
+            self._right.warnings.refused(error)
             return None, 'failed'
         return View(tracks, lens, self._right.calibration), 'published'
 

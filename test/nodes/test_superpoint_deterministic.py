@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.qos import qos_profile_sensor_data
 from rclpy.serialization import deserialize_message
 from ros_graph import RELIABLE, Graph, Rig, image_message
 from sensor_msgs.msg import Image
@@ -109,6 +111,19 @@ def test_the_same_images_give_the_same_messages_at_any_speed(tmp_path, photo, na
         assert list(fast[f'{prefix}descriptors']) == stamps[::4]
     assert fast == slow
     assert len(set(fast[f'{prefix}keypoints'].values())) == IMAGES  # it is not always the same
+
+
+def test_a_publisher_that_is_not_heard_is_told(graph):
+    graph.node.create_publisher(Image, 'image', qos_profile_sensor_data)
+    reports = graph.collect(DiagnosticArray, '/diagnostics')
+    graph.start(deterministic='true')
+
+    def told():
+        return reports and reports[-1].status[0].message.startswith(
+            '/image: its publisher is best effort'
+        )
+
+    graph.wait(told, 'the reason why there are no images')
 
 
 def test_too_many_images_are_told_as_an_error_and_counted(graph):
