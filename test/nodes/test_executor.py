@@ -1,0 +1,64 @@
+"""What the executor must bear, in a real graph."""
+
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from ros_graph import image_message
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+
+from superpoint_rknn.msg import Keypoints
+
+TRACKER = ('-m', 'superpoint_rknn.nodes.tracker_node')
+ROUND = (
+    Transition.TRANSITION_DEACTIVATE,
+    Transition.TRANSITION_CLEANUP,
+    Transition.TRANSITION_CONFIGURE,
+    Transition.TRANSITION_ACTIVATE,
+)
+UNMET = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # not what is offered
+
+
+def test_topics_come_and_go_while_strangers_do_and_images_arrive(graph, photo):
+    process = graph.start(*TRACKER)
+    camera = graph.node.create_publisher(Image, 'image', 5)
+    image = image_message(photo)
+    client = graph.node.create_client(ChangeState, 'tracker/change_state')
+    graph.wait(client.service_is_ready, 'the node')
+    graph.wait(camera.get_subscription_count, 'the node to take images')
+    for number in range(30):
+        stranger = graph.node.create_subscription(Keypoints, 'tracks', print, UNMET)
+        for transition in ROUND:
+            image.header.stamp.sec = number
+            camera.publish(image)
+            request = ChangeState.Request(transition=Transition(id=transition))
+            answer = client.call_async(request)
+            graph.wait(answer.done, 'the transition')
+            assert answer.result().success
+        graph.node.destroy_subscription(stranger)
+    tracks = graph.collect(Keypoints, 'tracks')
+    graph.wait(camera.get_subscription_count, 'the node to take images')
+    while not tracks:
+        assert process.poll() is None
+        image.header.stamp.sec += 1
+        camera.publish(image)
+        graph.spin(lambda: tracks, 0.2)
+    assert graph.interrupt(process)[0] == 0
+
+
+def test_steady_timers_run_while_simulated_time_stands_still(graph):
+    process = graph.start(*TRACKER, use_sim_time='true')
+    clock = graph.node.create_publisher(Clock, '/clock', 5)
+    graph.wait(clock.get_subscription_count, 'the node to hear the clock')
+    reports = graph.collect(DiagnosticArray, '/diagnostics')
+    graph.wait(lambda: len(reports) >= 2, 'two reports')
+    time = Clock()
+    time.clock.sec = 1234
+    graph.wait(
+        lambda: clock.publish(time) or reports[-1].header.stamp.sec == 1234,
+        'a report at the simulated time',
+    )
+    code, seconds = graph.interrupt(process)
+    assert code == 0
+    assert seconds < 2
