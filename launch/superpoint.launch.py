@@ -24,11 +24,12 @@ def superpoint_node(context):
         for name, (kind, _) in PARAMETERS.items()
         if LaunchConfiguration(name).perform(context)
     }
+    composed = LaunchConfiguration('composed').perform(context) == 'true'
     return [
         Node(
             package='superpoint_rknn',
-            executable='superpoint_node',
-            name='superpoint',
+            executable='front_end' if composed else 'superpoint_node',
+            name=None if composed else 'superpoint',  # it would be the name of both
             namespace=LaunchConfiguration('camera'),
             output='screen',
             remappings=[('image', LaunchConfiguration('image'))],
@@ -47,6 +48,7 @@ def generate_launch_description():
             name: ('', f'{description} (empty: as in params_file)')
             for name, (_, description) in PARAMETERS.items()
         },
+        'composed': ('false', 'true: the tracker too, in the same process (see vio.launch.py)'),
         'fastdds_profile': (
             EnvironmentVariable(
                 'FASTDDS_DEFAULT_PROFILES_FILE',

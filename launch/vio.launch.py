@@ -9,7 +9,7 @@ from launch.actions import (
 )
 from launch.launch_description_sources import AnyLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import Node
+from launch_ros.actions import Node, SetParameter, SetParametersFromFile, SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
@@ -36,36 +36,44 @@ def nodes(context):
         **({'feature.format': ParameterValue(style, value_type=str)} if style else {}),
         **({'feature.rate': float(rate)} if rate else {}),
     }
+    topics = [(name, value(name)) for name in ('camera_info', 'feature', 'restart')]
     package = FindPackageShare('superpoint_rknn')
-    superpoint = PathJoinSubstitution([package, 'launch', 'superpoint.launch.py'])
-    return [
-        *included(value('camera_launch')),
-        IncludeLaunchDescription(
-            AnyLaunchDescriptionSource(superpoint),
-            launch_arguments={
-                'camera': value('camera'),
-                'image': value('image'),
-                'params_file': value('superpoint_params'),
-                'model': value('model'),
-                'runtime': value('runtime'),
-            }.items(),
+    superpoint = IncludeLaunchDescription(
+        AnyLaunchDescriptionSource(
+            PathJoinSubstitution([package, 'launch', 'superpoint.launch.py'])
         ),
-        Node(
+        launch_arguments={
+            'camera': value('camera'),
+            'image': value('image'),
+            'params_file': value('superpoint_params'),
+            'model': value('model'),
+            'runtime': value('runtime'),
+            'composed': value('composed'),
+        }.items(),
+    )
+    if value('composed') == 'true':
+        front_end = [
+            GroupAction(
+                [
+                    *(SetRemap(*names) for names in topics),
+                    SetParametersFromFile(value('tracker_params')),
+                    *(SetParameter(*parameter) for parameter in given.items()),
+                    superpoint,
+                ]
+            )
+        ]
+    else:
+        tracker = Node(
             package='superpoint_rknn',
             executable='tracker_node',
             name='tracker',
             namespace=value('camera'),
             output='screen',
-            remappings=[
-                ('image', value('image')),
-                ('camera_info', value('camera_info')),
-                ('feature', value('feature')),
-                ('restart', value('restart')),
-            ],
+            remappings=[('image', value('image')), *topics],
             parameters=[value('tracker_params'), *([given] if given else [])],
-        ),
-        *included(value('estimator_launch')),
-    ]
+        )
+        front_end = [superpoint, tracker]
+    return [*included(value('camera_launch')), *front_end, *included(value('estimator_launch'))]
 
 
 def generate_launch_description():
@@ -80,6 +88,7 @@ def generate_launch_description():
         'restart': ('/feature_tracker/restart', 'topic that tells estimators to begin anew'),
         'feature_format': ('', 'off, vins_fusion or vins_mono (empty: as in tracker_params)'),
         'feature_rate': ('', 'most features a second; 0: each image (empty: as in the file)'),
+        'composed': ('false', 'true: superpoint and tracker in one process'),
         'superpoint_params': (
             PathJoinSubstitution([config, 'superpoint.yaml']),
             'YAML of parameters of superpoint',
