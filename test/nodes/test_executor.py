@@ -6,7 +6,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_graph import image_message
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, PointCloud
 
 from superpoint_rknn.msg import Keypoints
 
@@ -28,15 +28,20 @@ def test_topics_come_and_go_while_strangers_do_and_images_arrive(graph, photo):
     graph.wait(client.service_is_ready, 'the node')
     graph.wait(camera.get_subscription_count, 'the node to take images')
     for number in range(30):
-        stranger = graph.node.create_subscription(Keypoints, 'tracks', print, UNMET)
+        strangers = []
         for transition in ROUND:
+            strangers += [
+                graph.node.create_subscription(kind, topic, print, UNMET)
+                for kind, topic in ((Keypoints, 'tracks'), (PointCloud, 'feature'))
+            ]
             image.header.stamp.sec = number
             camera.publish(image)
             request = ChangeState.Request(transition=Transition(id=transition))
             answer = client.call_async(request)
             graph.wait(answer.done, 'the transition')
             assert answer.result().success
-        graph.node.destroy_subscription(stranger)
+        for stranger in strangers:
+            graph.node.destroy_subscription(stranger)
     tracks = graph.collect(Keypoints, 'tracks')
     graph.wait(camera.get_subscription_count, 'the node to take images')
     while not tracks:
