@@ -42,10 +42,14 @@ class Channel(Generic[T]):
 
 
 class Feed:
-    """One camera: its images as they arrive, dropped ones too, and what is published of them."""
+    """
+    One camera: its images as they arrive, dropped ones too, and what is published of them.
+
+    Where the superpoint node is deterministic, images come right before their keypoints.
+    """
 
     def __init__(self):
-        self.images: Channel[ReceivedImage] = Channel()  # sent by the executor
+        self.images: Channel[ReceivedImage] = Channel()  # sent by the executor, or the worker
         self.keypoints: Channel[Keypoints] = Channel()  # by the worker
         self.descriptors: Channel[Descriptors] = Channel()  # by the executor or the worker
         self.tracks: Channel[Keypoints] = Channel()  # by the tracker's thread
