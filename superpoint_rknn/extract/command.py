@@ -35,7 +35,7 @@ from superpoint_rknn.extract.job import Job, choose_topics, place_outputs, size_
 from superpoint_rknn.extract.output import differences, find_record
 from superpoint_rknn.extract.parameters import read_parameters, settings_of
 from superpoint_rknn.extract.processes import run_jobs
-from superpoint_rknn.model.output import write_atomically
+from superpoint_rknn.model.output import check_output, write_atomically
 from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.model_files import default_model, model_id
 from superpoint_rknn.runtimes.runtime import ModelError
@@ -90,6 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `superpoint_rknn extract`; returns the exit code."""
+    check_output(args.json, '.json')
     bags = [bag.absolute() for bag in args.bags]
     for bag in bags:
         if not bag.exists():

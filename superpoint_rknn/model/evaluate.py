@@ -23,7 +23,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import platform
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -58,7 +57,7 @@ from superpoint_rknn.model.evaluation_statistics import (
     difference,
     summary,
 )
-from superpoint_rknn.model.output import write_atomically
+from superpoint_rknn.model.output import check_output, write_atomically
 from superpoint_rknn.runtimes.model_files import default_model, shipped_models
 from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
 
@@ -189,16 +188,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help="bring the scenes of Debian's opencv-doc, or visp-images-data's sequences, and end",
     )
-
-
-def check_output(path: Path | None, suffix: str) -> None:
-    """Raise OSError or ValueError, before the long work, if a file can't be written later."""
-    if path is None:
-        return
-    if path.suffix != suffix:
-        raise ValueError(f'{path}: expected a name that ends in {suffix}')
-    if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
-        raise FileNotFoundError(f'{path}: no such folder, or it is not writable')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,6 +7,16 @@ import tempfile
 from pathlib import Path
 
 
+def check_output(path: Path | None, suffix: str) -> None:
+    """Raise OSError or ValueError, before the long work, if a file can't be written later."""
+    if path is None:
+        return
+    if path.suffix != suffix:
+        raise ValueError(f'{path}: expected a name that ends in {suffix}')
+    if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
+        raise FileNotFoundError(f'{path}: no such folder, or it is not writable')
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """
     Write a file so that an interruption leaves the old one, or none, but never half of the new.

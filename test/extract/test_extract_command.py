@@ -226,6 +226,7 @@ def test_parameters_that_are_refused(tmp_path, bag, extract, capsys):
         (('--params', tmp_path / 'none.yaml'), 'none.yaml'),
         (('--descriptors-rate', '-1'), 'descriptors-rate -1.0'),
         (('--jobs', '0'), '--jobs 0'),
+        (('--json', tmp_path / 'none/f.json'), 'f.json: no such folder'),
         (('--model', tmp_path / 'none.onnx'), 'none.onnx: no such file'),
     ):
         assert extract(bag, '-o', tmp_path / 'out', *options) == 1
