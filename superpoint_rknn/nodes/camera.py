@@ -48,7 +48,7 @@ class Camera:
     From `image` to `keypoints`, `descriptors` and `overlay`.
 
     Images arrive in the executor; the worker's thread detects and publishes keypoints; whoever
-    calls `publish_descriptors` describes, in one thread at a time.
+    calls `take_newest` and `publish_descriptors` describes, in one thread at a time.
     name: before the names of its topics; empty: no prefix.
     feed: receives what arrives and what is published.
     """
@@ -67,6 +67,7 @@ class Camera:
         self._extractor: Extractor | None = None
         self._buffers: DescriptorBuffers | None = None
         self._buffers_of: Extractor | None = None
+        self._taken: Undescribed | None = None
         self._described = Cadence()
         self._drawn = Cadence()
         self._publishers = []
@@ -122,7 +123,7 @@ class Camera:
 
     def forget_descriptors(self) -> None:
         """Let what was not described until now stay undescribed."""
-        self._buffers = self._buffers_of = None
+        self._buffers = self._buffers_of = self._taken = None
 
     def receive(self, message: Image | CompressedImage) -> None:
         """Take an image on its way to the worker."""
@@ -167,24 +168,32 @@ class Camera:
         self._feed.keypoints.send(features.keypoints)
         features.stages_ms['publish'] = 1e3 * (time.perf_counter() - start)
 
-    def finish(self, features: Features) -> None:
-        """Do what is less urgent than the keypoints, which are published."""
+    def complete(self, features: Features) -> None:
+        """Have an image, whose keypoints are published, described next."""
         buffers = self._buffers
         if features.detection.raw is not None and buffers is not None:
             buffers.complete(
                 Undescribed(features.detection, features.keypoints, features.extractor)
             )
+
+    def finish(self, features: Features) -> None:
+        """Do what is less urgent than the keypoints, which are published."""
         total = 1e3 * (time.perf_counter() - features.image.arrived)
         self.accounting.stages({**features.stages_ms, 'total': total})
         if self._parameters['deterministic']:
             self._note_described(features.moment)
+            self.take_newest()
             self.publish_descriptors()
         self._draw_overlay(features)
 
-    def publish_descriptors(self) -> None:
-        """Describe the points of the newest image that has not been described, and publish."""
+    def take_newest(self) -> None:
+        """Choose the newest image that has not been described to be described."""
         buffers = self._buffers
-        newest = None if buffers is None else buffers.take_newest()
+        self._taken = None if buffers is None else buffers.take_newest()
+
+    def publish_descriptors(self) -> None:
+        """Describe the points of the image that was taken, if any, and publish."""
+        newest, self._taken = self._taken, None
         if newest is None:
             return
         start = time.perf_counter()

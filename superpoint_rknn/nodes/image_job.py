@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,10 +17,16 @@ from superpoint_rknn.runtimes.runtime import Runtime
 
 
 class ImageJob:
-    """Images of one moment, of a camera each: keypoints of all are published, or of none."""
+    """
+    Images of one moment, of a camera each: keypoints of all are published, or of none.
 
-    def __init__(self, images: Sequence[tuple[Camera, ReceivedImage]]):
+    completing: held while their descriptor maps become the newest ones, so that nobody takes
+    those of some only.
+    """
+
+    def __init__(self, images: Sequence[tuple[Camera, ReceivedImage]], completing: threading.Lock):
         self._images = images
+        self._completing = completing
 
     def drop(self) -> None:
         """Give the images up."""
@@ -51,7 +58,11 @@ class ImageJob:
         finally:
             for (camera, _), fate in zip(self._images, fates, strict=True):
                 camera.accounting.settle(fate)
-        for (camera, _), features in zip(self._images, found, strict=True):
+        done = [(camera, found[i]) for i, (camera, _) in enumerate(self._images)]
+        with self._completing:
+            for camera, features in done:
+                camera.complete(features)
+        for camera, features in done:
             camera.finish(features)
 
 
@@ -74,6 +85,7 @@ class CameraGroup:
         self.cameras = cameras
         self._mailbox = mailbox
         self._log = log
+        self._completing = threading.Lock()
         self._pairs: StereoPairs[ReceivedImage] | None = None
         if len(cameras) == 2:
             self._pairs = StereoPairs(tolerance, depth)
@@ -88,6 +100,18 @@ class CameraGroup:
         if pair is not None:
             self._hand_over(list(zip(self.cameras, pair, strict=True)))
 
+    def publish_descriptors(self, camera: Camera) -> None:
+        """
+        Publish those of a camera; call it for one after another, beginning with the first.
+
+        They are of the same moment in all cameras.
+        """
+        if camera is self.cameras[0]:
+            with self._completing:
+                for each in self.cameras:
+                    each.take_newest()
+        camera.publish_descriptors()
+
     def clear(self) -> None:
         """Give up what waits for its partner."""
         if self._pairs is not None:
@@ -100,7 +124,7 @@ class CameraGroup:
                 camera.accounting.count('unpaired')
 
     def _hand_over(self, images: list[tuple[Camera, ReceivedImage]]) -> None:
-        job = ImageJob(images)
+        job = ImageJob(images, self._completing)
         given_up = self._mailbox.put(self, job)
         if given_up is None:
             return

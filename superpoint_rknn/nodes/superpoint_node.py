@@ -179,10 +179,17 @@ class SuperPointNode(ManagedNode):
         rate = self.values['descriptors.rate']
         if rate <= 0 or self.values['deterministic']:
             return
-        turns = itertools.cycle(self._cameras)
+        turns = itertools.cycle(
+            [(group, camera) for group in self._groups for camera in group.cameras]
+        )
+
+        def publish_next() -> None:
+            group, camera = next(turns)
+            group.publish_descriptors(camera)
+
         self._descriptor_timer = self.create_timer(
             1.0 / (rate * len(self._cameras)),
-            lambda: next(turns).publish_descriptors(),
+            publish_next,
             clock=self.steady_clock,
         )
 

@@ -179,6 +179,26 @@ def test_a_stereo_pair_is_taken_together_or_not_at_all(cameras, photo):
     assert seconds < 2
 
 
+def test_descriptors_of_a_stereo_pair_are_of_the_same_moment(cameras, photo):
+    left, right = cameras
+    start(cameras, stereo='true', **{'descriptors.rate': 4.0})
+    second = 0
+
+    def described():
+        nonlocal second
+        second += 1
+        stereo(cameras, photo, (1000 * second, 1000 * second + 1))
+        left.graph.wait(lambda: len(right.keypoints) == second, 'both')
+        return len(left.descriptors) > 5 and len(right.descriptors) > 5
+
+    left.graph.wait(described, 'descriptors of both')
+    seconds = [[d.header.stamp.sec for d in rig.descriptors] for rig in cameras]
+    begin = max(s[0] for s in seconds)  # one topic may have been heard earlier than the other
+    seconds = [[s for s in of_one if s >= begin][:4] for of_one in seconds]
+    assert seconds[0] == seconds[1]
+    assert len(set(seconds[0])) == 4
+
+
 @pytest.mark.parametrize(
     ('given', 'reason'),
     [
