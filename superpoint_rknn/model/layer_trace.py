@@ -142,9 +142,11 @@ def _integer_layer(
     step = constants[w_scale].astype(np.float32).reshape(-1, 1, 1, 1)
     zero = constants[w_zero].astype(np.float32).reshape(-1, 1, 1, 1)
     kernel = (constants[weight].astype(np.float32) - zero) * step
-    shape = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
-    if kernel.shape != shape:
-        raise ValueError(f'{layer.name} has weights of shape {kernel.shape}, expected {shape}')
+    if kernel.shape[2:] != (layer.kernel, layer.kernel):
+        raise ValueError(
+            f'{layer.name} has weights of {kernel.shape[2]}x{kernel.shape[3]}, '
+            f'expected {layer.kernel}x{layer.kernel}'
+        )
     return IntegerLayer(
         layer.name,
         node.output[0],

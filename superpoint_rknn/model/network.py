@@ -20,7 +20,7 @@ class Layer:
 
     name: str
     source: str  # name of the layer, or of the graph's input, that it reads
-    inputs: int
+    inputs: int  # channels in the article's network; inner layers may have others
     outputs: int
     kernel: int = 3  # [px] side
     relu: bool = True
@@ -49,6 +49,9 @@ class Weights:
     """
     Weights of the network, by the layers' names; float32.
 
+    Inner layers may have any number of channels, as long as a layer's inputs are its source's
+    outputs.
+
     A layer's activation is max(x, floor); its floor is 0, a ReLU, unless `floors` says otherwise.
     """
 
@@ -58,9 +61,13 @@ class Weights:
 
     def __post_init__(self):
         """Raise ValueError if a layer is missing, or of another shape, or not finite."""
+        channels = {IMAGE: 1}
         for layer in LAYERS:
-            shape = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
-            _check(f'{layer.name}.weight', self.kernels.get(layer.name), shape)
+            kernel = self.kernels.get(layer.name)
+            fixed = layer.name in OUTPUTS or kernel is None or kernel.ndim != 4
+            channels[layer.name] = layer.outputs if fixed else len(kernel)
+            shape = (channels[layer.name], channels[layer.source], layer.kernel, layer.kernel)
+            _check(f'{layer.name}.weight', kernel, shape)
             _check(f'{layer.name}.bias', self.biases.get(layer.name), shape[:1])
             if layer.name in self.floors:
                 _check(f'{layer.name}.floor', self.floors[layer.name], shape[:1])

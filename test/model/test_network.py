@@ -26,7 +26,7 @@ def forward(weights, image):
         kernel, bias = weights.kernels[layer.name], weights.biases[layer.name]
         y = convolve(values[layer.source], kernel.astype(np.float64), bias)
         if layer.relu:
-            floor = weights.floors.get(layer.name, np.zeros(layer.outputs))
+            floor = weights.floors.get(layer.name, np.zeros(len(y)))
             y = np.maximum(y, floor[:, None, None])
         if layer.pool:
             y = y.reshape(len(y), y.shape[1] // 2, 2, y.shape[2] // 2, 2).max((2, 4))
@@ -94,3 +94,17 @@ def test_weights_are_checked(weights):
     broken[3] = np.nan
     with pytest.raises(ValueError, match=r'convPb\.bias holds values that are not finite'):
         Weights(kernels, {**biases, 'convPb': broken})
+
+
+def test_inner_layers_may_be_narrower(weights, run_onnx):
+    kernels, biases = dict(weights.kernels), dict(weights.biases)
+    kernels['conv2a'], biases['conv2a'] = kernels['conv2a'][:5], biases['conv2a'][:5]
+    with pytest.raises(ValueError, match=r'conv2b\.weight has shape \(64, 64, 3, 3\), expected'):
+        Weights(kernels, biases)
+    kernels['conv2b'] = kernels['conv2b'][:, :5]
+    narrow = Weights(kernels, biases)
+    image = np.random.default_rng(0).integers(0, 256, (16, 16)).astype(np.float32)
+    logits, _ = run_onnx(float_graph(narrow, (16, 16)), image)
+    np.testing.assert_allclose(logits, forward(narrow, image)[0], atol=1e-4)
+    with pytest.raises(ValueError, match=r'convPb\.weight has shape \(64, 256, 1, 1\), expected'):
+        Weights({**kernels, 'convPb': kernels['convPb'][:64]}, biases)

@@ -1,0 +1,1 @@
+"""How the shipped weights are made; run by `./dev train`, never installed."""

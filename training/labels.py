@@ -1,0 +1,154 @@
+"""
+Corner labels of photographs by homographic adaptation, without a network.
+
+A corner measure (the smaller eigenvalue of the structure tensor, relative to the contrast around)
+is averaged over random affine warps of the picture under noise: what stays is what is found again.
+Homographic adaptation: DeTone et al., SuperPoint, 2018, section 5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from training.data import CACHE, Picture
+
+LONGEST = 1280  # [px] pictures are scaled down to that
+LEVEL = 0.62  # scale of each level of a picture to the one before
+SHORTEST = 180  # [px] no level is smaller
+WARPS = 8
+NMS_RADIUS = 4  # [px]
+CELL = 128  # [px] of which each has a limited number of corners
+AREA = 200.0  # [px^2] for each corner of a cell, at least
+WEAKEST = 0.08  # score
+
+
+def levels(picture: Picture) -> list[np.ndarray]:
+    """Grey images of a picture, each smaller than the one before."""
+    image = picture.grey()
+    scale = min(1.0, LONGEST / max(image.shape))
+    found = []
+    while True:
+        if scale < 1:
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        if found and min(image.shape) < SHORTEST:
+            return found
+        found.append(np.ascontiguousarray(image))
+        scale = LEVEL
+
+
+def labelled(pictures: Sequence[Picture]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """
+    Images of all levels of the pictures, and the corners of each, (N, 2) float32 x and y [px].
+
+    Corners are kept in the cache, under a name that this file's and the pictures' hashes make.
+    """
+    key = hashlib.sha256(Path(__file__).read_bytes())
+    key.update(''.join(picture.sha256 for picture in pictures).encode())
+    path = CACHE / f'labels_{key.hexdigest()[:16]}.npz'
+    with ThreadPoolExecutor(2) as pool:
+        images = [image for found in pool.map(levels, pictures) for image in found]
+        if path.is_file():
+            with np.load(path, allow_pickle=False) as stored:
+                return images, [stored[str(i)] for i in range(len(images))]
+        jobs = pool.map(corners, images, range(len(images)))
+        found = list(tqdm(jobs, 'labelling corners', len(images), unit='image'))
+    np.savez(path, **{str(i): points for i, points in enumerate(found)})
+    return images, found
+
+
+def corners(image: np.ndarray, seed: int) -> np.ndarray:
+    """Corners of a grey image, (N, 2) float32 x and y [px]; the same for equal seeds."""
+    rng = np.random.default_rng(seed)
+    height, width = image.shape
+    image = image.astype(np.float32)
+    sums = np.zeros((4, height, width), np.float32)
+    for number in range(WARPS):
+        warp, size = (np.eye(2, 3), (width, height)) if number == 0 else _random_warp(rng, image)
+        shrinks = np.linalg.det(warp[:, :2]) < 1
+        seen = cv2.warpAffine(
+            image,
+            warp,
+            size,
+            flags=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT,
+        )
+        if number:
+            seen = _disturbed(seen, rng)
+        strength, relative = corner_measure(seen)
+        found = (relative == _maxima(relative)) & (strength > 1.2)
+        votes = cv2.GaussianBlur(found * np.clip(relative, 0, 1), (0, 0), 1.0) * 6.28
+        back = cv2.invertAffineTransform(warp)
+        for total, values in zip(
+            sums, (relative, votes, strength, np.ones_like(seen)), strict=True
+        ):
+            total += cv2.warpAffine(values, back, (width, height), flags=cv2.INTER_LINEAR)
+    relative, votes, strength = sums[:3] / np.maximum(sums[3], 1)
+    score = cv2.GaussianBlur(0.3 * relative + votes, (0, 0), 0.7)
+    found = (score == _maxima(score)) & (strength > 1.0) & (score > WEAKEST)
+    found[:3] = found[-3:] = found[:, :3] = found[:, -3:] = False
+    y, x = np.nonzero(found)
+    keep = _strongest_of_cells(x, y, score[y, x])
+    return refined(score, x[keep], y[keep])
+
+
+def corner_measure(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Root of the structure tensor's smaller eigenvalue, and that to the contrast around."""
+    image = cv2.GaussianBlur(image, (0, 0), 0.8)
+    x = cv2.Scharr(image, cv2.CV_32F, 1, 0) / 32
+    y = cv2.Scharr(image, cv2.CV_32F, 0, 1) / 32
+    xx, xy, yy = (cv2.GaussianBlur(product, (0, 0), 1.5) for product in (x * x, x * y, y * y))
+    smaller = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy * xy)
+    strength = np.sqrt(np.maximum(smaller, 0))
+    return strength, strength / (cv2.blur(np.sqrt(xx + yy), (41, 41)) + 1.5)
+
+
+def refined(score: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Maxima of a score between pixels, by a parabola along either axis; (N, 2) float32."""
+    middle = score[y, x]
+    offsets = []
+    for before, after in ((score[y, x - 1], score[y, x + 1]), (score[y - 1, x], score[y + 1, x])):
+        bend = np.minimum(before + after - 2 * middle, -1e-6)
+        offsets.append(np.clip((before - after) / (2 * bend), -0.5, 0.5))
+    return np.stack([x + offsets[0], y + offsets[1]], axis=1).astype(np.float32)
+
+
+def _maxima(score: np.ndarray) -> np.ndarray:
+    side = 2 * NMS_RADIUS + 1
+    return cv2.dilate(score, np.ones((side, side), np.uint8))
+
+
+def _random_warp(
+    rng: np.random.Generator, image: np.ndarray
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Affine map (2, 3) of a whole image, and the width and height that hold the result."""
+    height, width = image.shape
+    angle = np.deg2rad(rng.uniform(-45, 45))
+    scale = np.exp(rng.uniform(np.log(0.6), np.log(1.4)))
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = rotation @ np.diag([scale, scale * np.exp(rng.uniform(-0.25, 0.25))])
+    ends = np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ matrix.T
+    size = np.ceil(np.ptp(ends, axis=0)).astype(int)
+    return np.c_[matrix, -ends.min(0)], (int(size[0]), int(size[1]))
+
+
+def _disturbed(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    if rng.random() < 0.4:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.2))
+    noise = rng.standard_normal(image.shape, np.float32)
+    return image + rng.normal(0, rng.uniform(0, 5)) + noise * np.float32(rng.uniform(0.5, 4))
+
+
+def _strongest_of_cells(x: np.ndarray, y: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Indices of those among the strongest of their cells, as many as its area allows."""
+    cell = y // CELL * 10_000 + x // CELL
+    order = np.lexsort((-score, cell))
+    _, first, counts = np.unique(cell[order], return_index=True, return_counts=True)
+    rank = np.arange(len(order)) - np.repeat(first, counts)
+    return order[rank < CELL * CELL / AREA]

@@ -1,0 +1,112 @@
+"""What training makes small."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from superpoint_rknn.model.network import LAYERS
+from training.network import SuperPoint
+
+NEAR = 8.0  # [px] other places this near are no false matches
+TEMPERATURES = (1.6, 3.4)  # logarithms of the similarity's least and largest factor
+ACTIVATION_LIMIT = 10.0  # in rms of the layer
+WEIGHT_LIMIT = 6.0  # in rms of the layer
+LOGIT_LIMIT = 14.0
+
+
+def detector_loss(
+    logits: torch.Tensor, target: torch.Tensor, counts: torch.Tensor
+) -> torch.Tensor:
+    """
+    Cross-entropy of the cells that count.
+
+    logits, target: (N, 65, h, w); counts: (N, h, w).
+    """
+    entropy = -(target * functional.log_softmax(logits, dim=1)).sum(1)
+    return (entropy * counts).sum() / counts.sum().clamp_min(1)
+
+
+def sampled(descriptors: torch.Tensor, points: torch.Tensor, side: int) -> torch.Tensor:
+    """Unit descriptors (K, C) at points (K, 2) of one view, from its map (C, h, w)."""
+    grid = ((points + 0.5) / side * 2 - 1)[None, None]
+    found = functional.grid_sample(
+        descriptors[None], grid, mode='bilinear', padding_mode='border', align_corners=False
+    )
+    return functional.normalize(found[0, :, 0].t(), dim=1)
+
+
+def descriptor_loss(
+    descriptors: torch.Tensor,
+    places: list[tuple[torch.Tensor, torch.Tensor]],
+    temperature: torch.Tensor,
+    side: int,
+) -> tuple[torch.Tensor, float]:
+    """
+    Dual softmax: each place's descriptor should match that of the same place alone.
+
+    All places of the batch are candidates, but for those near the true one.
+    descriptors: (2 N, C, h, w), the views of a pair one after the other. places: N times those of
+    either view, (K, 2). Returns the loss, and the share of places whose best match within their
+    pair is the true one.
+    """
+    maps = functional.normalize(descriptors, dim=1)
+    first = torch.cat([sampled(maps[2 * i], p[0], side) for i, p in enumerate(places)])
+    second = torch.cat([sampled(maps[2 * i + 1], p[1], side) for i, p in enumerate(places)])
+    pair = torch.cat([torch.full((len(p[0]),), i) for i, p in enumerate(places)]).to(first.device)
+    similarity = first @ second.t() * temperature.clamp(*TEMPERATURES).exp()
+    same = pair[:, None] == pair
+    near = torch.zeros_like(same)
+    for view in range(2):
+        at = torch.cat([p[view] for p in places])
+        near |= same & (torch.cdist(at, at) < NEAR)
+    near.fill_diagonal_(False)
+    similarity = similarity.masked_fill(near, -1e4)
+    truth = torch.arange(len(first), device=first.device)
+    with torch.no_grad():
+        best = similarity.masked_fill(~same, -1e4).argmax(1)
+        accuracy = float((best == truth).float().mean())
+    loss = functional.cross_entropy(similarity, truth)
+    return (loss + functional.cross_entropy(similarity.t(), truth)) / 2, accuracy
+
+
+def norm_loss(descriptors: torch.Tensor) -> torch.Tensor:
+    """Squared logarithm of the raw descriptors' norms: 8 bits need them alike."""
+    return (descriptors.norm(dim=1) + 1e-6).log().square().mean()
+
+
+def outlier_loss(network: SuperPoint, logits: torch.Tensor, step: int) -> torch.Tensor:
+    """Activations, weights and logits beyond what 8 bits resolve well, of the last pass."""
+    loss = functional.relu(logits.abs() - LOGIT_LIMIT).square().mean() / 30
+    for layer in LAYERS:
+        kernel = getattr(network, layer.name).weight
+        loss = loss + _beyond(kernel, WEIGHT_LIMIT)
+        if layer.name != 'convPb':
+            values = network.activations[layer.name]
+            if values.requires_grad:
+                stride = max(1, values.shape[2] // 20)
+                row, column = step % stride, step // stride % stride
+                values = values[:, :, row::stride, column::stride]
+                loss = loss + _beyond(values, ACTIVATION_LIMIT)
+    return loss
+
+
+def _beyond(values: torch.Tensor, limit: float) -> torch.Tensor:
+    values = values.float()
+    rms = values.detach().square().mean().sqrt() + 1e-6
+    return functional.relu(values.abs() / rms - limit).square().mean()
+
+
+def distillation_loss(
+    logits: torch.Tensor,
+    descriptors: torch.Tensor,
+    teacher_logits: torch.Tensor,
+    teacher_descriptors: torch.Tensor,
+) -> torch.Tensor:
+    """How far a network is from its teacher: cells' distributions, and descriptors' directions."""
+    shares = functional.softmax(teacher_logits, dim=1)
+    divergence = functional.kl_div(
+        functional.log_softmax(logits, dim=1), shares, reduction='none'
+    ).sum(1)
+    similarity = functional.cosine_similarity(descriptors, teacher_descriptors, dim=1)
+    return divergence.mean() + 2 * (1 - similarity).mean()

@@ -1,0 +1,121 @@
+"""The network in torch: the package's layers, with 8 bits imitated where asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from superpoint_rknn.model.network import IMAGE, LAYERS, Weights
+
+READERS = {
+    layer.name: [reader.name for reader in LAYERS if reader.source == layer.name]
+    for layer in LAYERS
+}
+MOMENTUM = 0.02  # of the ranges of activations
+
+
+class SuperPoint(nn.Module):
+    """
+    Takes grey (N, 1, H, W), 0 to 1; gives logits (N, 65, H/8, W/8) and raw descriptors.
+
+    After a pass in training, `activations` holds each layer's output.
+    """
+
+    def __init__(self, weights: Weights):
+        """Take the weights of a network for raw grey."""
+        super().__init__()
+        for layer in LAYERS:
+            kernel = torch.from_numpy(weights.kernels[layer.name].copy())
+            if layer.source == IMAGE:
+                kernel *= 255
+            outputs, inputs, side, _ = kernel.shape
+            convolution = nn.Conv2d(inputs, outputs, side, padding=side // 2)
+            convolution.weight.data = kernel
+            convolution.bias.data = torch.from_numpy(weights.biases[layer.name].copy())
+            self.add_module(layer.name, convolution)
+        self.register_buffer('ranges', torch.zeros(len(LAYERS), 2))
+        self.eight_bits = False
+        self.notes_ranges = True
+        self.activations: dict[str, torch.Tensor] = {}
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and raw descriptors."""
+        tensors = {IMAGE: image}
+        for number, layer in enumerate(LAYERS):
+            values = self._layer(number, layer, tensors[layer.source])
+            if self.training:
+                self.activations[layer.name] = values
+            tensors[layer.name] = functional.max_pool2d(values, 2) if layer.pool else values
+        return tensors['convPb'], tensors['convDb']
+
+    def _layer(self, number: int, layer, values: torch.Tensor) -> torch.Tensor:
+        convolution = getattr(self, layer.name)
+        kernel = convolution.weight
+        if self.eight_bits:
+            kernel = kernel + (_rounded(kernel.detach(), *_range(kernel)) - kernel).detach()
+        values = functional.conv2d(values, kernel, convolution.bias, padding=convolution.padding)
+        if layer.relu:
+            values = functional.relu(values)
+        if self.training and self.notes_ranges:
+            self._note_range(number, values)
+        if self.eight_bits and layer.name != 'convPb':  # the detector's output stays in float
+            low, high = self.ranges[number].tolist()
+            rounded = _rounded(values.detach().float(), low, high).to(values.dtype)
+            values = values.clamp(low, high)
+            values = values + (rounded - values).detach()
+        return values
+
+    @torch.no_grad()
+    def _note_range(self, number: int, values: torch.Tensor) -> None:
+        seen = torch.tensor(_range(values[:, :, ::2, ::2]))
+        known = self.ranges[number]
+        share = MOMENTUM if known.any() else 1.0
+        known.lerp_(seen.to(known), share)
+
+    def weights(self) -> Weights:
+        """Weights for raw grey, as the package's files have them."""
+        kernels = {layer.name: self._array(layer.name, 'weight') for layer in LAYERS}
+        biases = {layer.name: self._array(layer.name, 'bias') for layer in LAYERS}
+        first = next(layer.name for layer in LAYERS if layer.source == IMAGE)
+        kernels[first] = (kernels[first] / 255).astype(np.float32)
+        return Weights(kernels, biases)
+
+    def _array(self, layer: str, name: str) -> np.ndarray:
+        values = getattr(getattr(self, layer), name).detach().cpu().contiguous()
+        return np.ascontiguousarray(values.numpy())
+
+
+def arrays(weights: Weights) -> dict[str, np.ndarray]:
+    """What an .npz of weights holds, by name."""
+    return {
+        **{f'{name}.weight': kernel for name, kernel in weights.kernels.items()},
+        **{f'{name}.bias': bias for name, bias in weights.biases.items()},
+    }
+
+
+def heat(logits: torch.Tensor) -> torch.Tensor:
+    """Probability of a point for each pixel, (N, 8h, 8w), from logits (N, 65, h, w)."""
+    shares = functional.softmax(logits.float(), dim=1)[:, :-1]
+    return functional.pixel_shuffle(shares, 8)[:, 0]
+
+
+def images_to_input(images: Iterable[np.ndarray], device: torch.device) -> torch.Tensor:
+    """Input (N, 1, H, W) from grey images (H, W) uint8."""
+    stacked = torch.from_numpy(np.stack(list(images)))[:, None].to(device)
+    return stacked.float() / 255
+
+
+def _range(values: torch.Tensor) -> tuple[float, float]:
+    low, high = torch.aminmax(values.detach())
+    return min(float(low), 0.0), max(float(high), 0.0)
+
+
+def _rounded(values: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """Values as uint8 with a scale and a zero point would have them."""
+    scale = max((high - low) / 255, 1e-9)
+    zero_point = round(-low / scale)
+    return (torch.clamp(torch.round(values / scale) + zero_point, 0, 255) - zero_point) * scale

@@ -1,0 +1,175 @@
+"""Pairs of views of a picture, of which it is known how one maps to the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from training.shapes import random_shapes
+
+SHAPES = 0.08  # share of pairs that show drawn shapes instead of a photograph
+FEWEST = 15  # corners that both views show
+COVERED = 0.6  # of a view, by the picture, at least
+OVERLAP_MARGIN = 2.0  # [px] from the border of a view
+
+ROTATION = 0.55  # [rad] of the second view to the first, either way
+ANY_ROTATION = 0.1  # share of pairs that are turned by any angle
+SCALES = (0.65, 1.5)  # of the second view to the first
+FIRST_SCALES = (0.75, 1.25)  # pixels of the picture per pixel of the first view
+CORNER_SHIFTS = (0.05, 0.12)  # of each corner of the two views, relative to their side
+
+
+@dataclass(frozen=True)
+class Views:
+    """Two square views of side S."""
+
+    images: np.ndarray  # (2, S, S) uint8
+    seen: np.ndarray  # (2, S, S) uint8, 1 where the picture is
+    corners: list[np.ndarray]  # of either view, (N, 2) x and y [px]; row i is the same corner
+    homography: np.ndarray  # (3, 3) from the first view to the second
+
+
+class PairMaker:
+    """Makes pairs of views; textured pictures come more often."""
+
+    def __init__(self, images: list[np.ndarray], corners: list[np.ndarray], side: int):
+        """Take images, their labelled corners, and the side of views [px]."""
+        counts = np.array([len(points) for points in corners])
+        weights = np.where(counts >= 40, np.minimum(counts, 2500) ** 0.5, 0)
+        self.side = side
+        self._images, self._corners = images, corners
+        self._weights = weights / weights.sum()
+
+    def make(self, rng: np.random.Generator) -> Views:
+        """Pair from a generator's next random numbers."""
+        while True:
+            if rng.random() < SHAPES:
+                image, corners = random_shapes(rng, int(1.6 * self.side))
+            else:
+                index = rng.choice(len(self._images), p=self._weights)
+                image, corners = self._images[index], self._corners[index]
+            views = self._try(image, corners, rng)
+            if views:
+                return views
+
+    def _try(self, image: np.ndarray, corners: np.ndarray, rng) -> Views | None:
+        side = self.side
+        margin = [min(0.42 * side, length / 2 - 2) for length in image.shape[::-1]]
+        centre = rng.uniform(margin, np.array(image.shape[::-1]) - margin)
+        angle = rng.uniform(-0.3, 0.3)
+        turn = np.pi if rng.random() < ANY_ROTATION else ROTATION
+        scale = np.exp(rng.uniform(*np.log(FIRST_SCALES)))
+        zoom = np.exp(rng.uniform(*np.log(SCALES)))
+        maps = [
+            self._to_view(centre, angle, scale, CORNER_SHIFTS[0], rng),
+            self._to_view(
+                centre + rng.uniform(-0.1, 0.1, 2) * side,
+                angle + rng.uniform(-turn, turn),
+                scale * zoom,
+                CORNER_SHIFTS[1],
+                rng,
+            ),
+        ]
+        if rng.random() < 0.5:
+            maps.reverse()
+        points = [warped(to_view, corners) for to_view in maps]
+        both = np.logical_and(*(inside(p, side) for p in points))
+        whole = np.ones_like(image)
+        seen = np.stack([self._warp(whole, m, cv2.INTER_NEAREST) for m in maps])
+        if both.sum() < FEWEST or seen.mean((1, 2)).min() < COVERED:
+            return None
+        border = cv2.BORDER_CONSTANT if rng.random() < 0.5 else cv2.BORDER_REFLECT
+        images = [
+            with_other_light(self._warp(image, to_view, cv2.INTER_LINEAR, border), rng)
+            for to_view in maps
+        ]
+        return Views(np.stack(images), seen, points, maps[1] @ np.linalg.inv(maps[0]))
+
+    def _to_view(self, centre, angle, scale, shift, rng) -> np.ndarray:
+        """Homography (3, 3) from the picture to a view around a centre."""
+        side = self.side
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        square = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * scale * side / 2
+        quad = square @ rotation.T + centre + rng.uniform(-shift, shift, (4, 2)) * scale * side
+        ends = np.array([[0, 0], [side - 1, 0], [side - 1, side - 1], [0, side - 1]], np.float32)
+        return cv2.getPerspectiveTransform(quad.astype(np.float32), ends).astype(np.float64)
+
+    def _warp(self, image, to_view, way, border=cv2.BORDER_CONSTANT) -> np.ndarray:
+        """Image as a view shows it, blurred where it shrinks; only what is seen is read."""
+        side = self.side
+        ends = warped(
+            np.linalg.inv(to_view), np.array([[0, 0], [side, 0], [side, side], [0, side]])
+        )
+        low = np.maximum(np.floor(ends.min(0)).astype(int) - 8, 0)
+        high = np.ceil(ends.max(0)).astype(int) + 8
+        part = image[low[1] : high[1], low[0] : high[0]]
+        if not part.size:
+            return np.zeros((side, side), np.uint8)
+        shrinking = 1 / np.sqrt(abs(np.linalg.det(to_view[:2, :2])))
+        if way == cv2.INTER_LINEAR and shrinking > 1.2:
+            part = cv2.GaussianBlur(part, (0, 0), 0.45 * shrinking)
+        shift = np.array([[1, 0, low[0]], [0, 1, low[1]], [0, 0, 1]])
+        return cv2.warpPerspective(
+            part, to_view @ shift, (side, side), flags=way, borderMode=border
+        )
+
+
+def with_other_light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Image (uint8) with other blur, gamma, gain, offset, shading and noise."""
+    grey = image.astype(np.float32) / 255
+    if rng.random() < 0.3:
+        grey = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.4, 1.3))
+    grey = np.maximum(grey, 0) ** rng.uniform(0.55, 1.8) * rng.uniform(0.6, 1.15)
+    grey += np.float32(rng.uniform(-0.08, 0.12))
+    if rng.random() < 0.3:
+        shading = rng.uniform(0.6, 1.2, (3, 3)).astype(np.float32)
+        grey *= cv2.resize(shading, image.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    if rng.random() < 0.12:
+        grey = cv2.filter2D(grey, -1, _motion_kernel(rng))
+    grey += rng.standard_normal(grey.shape, np.float32) * np.float32(rng.uniform(0, 0.035))
+    return np.rint(np.clip(grey * 255, 0, 255)).astype(np.uint8)
+
+
+def _motion_kernel(rng: np.random.Generator) -> np.ndarray:
+    length = int(rng.integers(3, 8))
+    kernel = np.zeros((length, length), np.float32)
+    kernel[length // 2] = 1
+    middle = (length / 2 - 0.5, length / 2 - 0.5)
+    turn = cv2.getRotationMatrix2D(middle, rng.uniform(0, 180), 1)
+    kernel = cv2.warpAffine(kernel, turn, (length, length))
+    return kernel / kernel.sum()
+
+
+def warped(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (N, 2) under a homography (3, 3)."""
+    found = np.c_[points[:, :2], np.ones(len(points))] @ homography.T
+    return found[:, :2] / found[:, 2:]
+
+
+def inside(points: np.ndarray, side: int, margin: float = 0.0) -> np.ndarray:
+    """Which points (N, 2) lie on a square view, (N,) bool."""
+    return ((points >= margin) & (points <= side - 1 - margin)).all(1)
+
+
+def correspondences(
+    views: Views, points: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Places that both views show: the given ones, three quarters at most, then random ones.
+
+    points: (N, 2) of the first view. Returns at most `count` of either view, (K, 2) float32.
+    """
+    side = views.images.shape[1]
+    chosen = rng.permutation(points)[: count * 3 // 4]
+    chosen = chosen + rng.normal(0, 0.5, chosen.shape)
+    here = np.concatenate([chosen, rng.uniform(4, side - 5, (2 * count, 2))])
+    there = warped(views.homography, here)
+    good = inside(here, side, OVERLAP_MARGIN) & inside(there, side, OVERLAP_MARGIN)
+    for seen, places in zip(views.seen, (here, there), strict=True):
+        x, y = np.clip(np.rint(places), 0, side - 1).astype(int).T
+        good &= seen[y, x] > 0
+    rows = np.flatnonzero(good)
+    rows = np.concatenate([rows[rows < len(chosen)], rows[rows >= len(chosen)][: count // 4]])
+    return here[rows].astype(np.float32), there[rows].astype(np.float32)

