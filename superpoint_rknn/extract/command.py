@@ -127,7 +127,6 @@ def _job(bag: Path, place: Path, args: argparse.Namespace) -> Job:
     """Settle all of a job that can be known beforehand; raises OSError or ValueError."""
     values = read_parameters(args.params, args.given)
     values |= {name: value for name in ('model', 'runtime') if (value := getattr(args, name))}
-    settings_of(values)
     rate = args.descriptors_rate
     if rate is not None and not 0 <= rate <= 1000:
         raise ValueError(f'--descriptors-rate {rate}: expected 0 to 1000')
@@ -138,6 +137,8 @@ def _job(bag: Path, place: Path, args: argparse.Namespace) -> Job:
         raise ModelError(f'{model}: no such file')
     images = Images(bag)
     topics = choose_topics(images, args.topic)
+    for topic in topics:
+        settings_of(values, topic)
     effective = {name: value for name, value in values.items() if value == value}  # without NaN
     request = {
         **effective,

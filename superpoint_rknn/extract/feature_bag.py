@@ -30,10 +30,9 @@ def message_types() -> Typestore:
     return types
 
 
-def feature_topics(image_topic: str) -> dict[str, str]:
-    """Topics beside an image topic, by their own name: /cam0/image_raw -> /cam0/keypoints."""
-    place = image_topic.removesuffix('/compressed').rpartition('/')[0]
-    return {name: f'{place}/{name}' for name in TOPICS}
+def beside(image_topic: str, name: str) -> str:
+    """Name in the place of an image topic, `keypoints` for instance: /cam0/keypoints."""
+    return f'{image_topic.removesuffix("/compressed").rpartition("/")[0]}/{name}'
 
 
 class FeatureBag(Writer):
@@ -53,10 +52,9 @@ class FeatureBag(Writer):
     def open(self) -> None:
         super().open()
         for image_topic in self._image_topics:
-            topics = feature_topics(image_topic)
             for name, kind in self._kinds.items():
                 self._of[image_topic, name] = self.add_connection(
-                    topics[name], kind, typestore=self._types
+                    beside(image_topic, name), kind, typestore=self._types
                 )
 
     def add(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from superpoint_rknn.bag import Images
-from superpoint_rknn.extract.feature_bag import feature_topics
+from superpoint_rknn.extract.feature_bag import beside
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def choose_topics(images: Images, wanted: Sequence[str] | None) -> tuple[str, ..
     topics = tuple(dict.fromkeys(wanted or filled))
     taken = defaultdict(list)
     for topic in topics:
-        taken[feature_topics(topic)['keypoints']].append(topic)
+        taken[beside(topic, 'keypoints')].append(topic)
     for keypoints, sources in taken.items():
         if len(sources) > 1:
             raise ValueError(

@@ -13,6 +13,7 @@ import numpy as np
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from superpoint_rknn.extract.feature_bag import beside
 from superpoint_rknn.extractor import Settings
 from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.features.tracks import TrackSettings
@@ -39,7 +40,9 @@ DEFAULTS = {
 
 def read_parameters(paths: Iterable[Path], given: Iterable[str]) -> dict[str, Any]:
     """
-    Values of all of DEFAULTS, later ones winning; what matters to a running node alone is left.
+    Values of all of DEFAULTS, and masks of cameras as `cam0.mask`; later ones win.
+
+    What matters to a running node alone is left out.
 
     paths: ROS parameter files. given: parameters as `ros2 run` takes them, NAME:=VALUE.
     Raises OSError, or ValueError naming what is wrong.
@@ -47,22 +50,24 @@ def read_parameters(paths: Iterable[Path], given: Iterable[str]) -> dict[str, An
     values = dict(DEFAULTS)
     for path in paths:
         for name, value in _flat(_sections(path)):
-            if name.startswith(('detector.', 'input.', 'npu.')) and name not in DEFAULTS:
+            default = _default(name)
+            if default is not None:
+                values[name] = _checked(f'{path}: {name}', default, value)
+            elif name.startswith(('detector.', 'input.', 'npu.')):
                 raise ValueError(f'{path}: no parameter {name!r}')
-            if name in DEFAULTS:
-                values[name] = _checked(f'{path}: {name}', DEFAULTS[name], value)
     for text in given:
         name, separator, value = text.partition(':=')
-        if not separator or name not in DEFAULTS:
+        default = _default(name)
+        if not separator or default is None:
             raise ValueError(f'-p {text}: expected NAME:=VALUE, NAME one of {", ".join(DEFAULTS)}')
-        values[name] = _checked(f'-p {name}', DEFAULTS[name], _parsed(f'-p {text}', value))
+        values[name] = _checked(f'-p {name}', default, _parsed(f'-p {text}', value))
     return values
 
 
-def settings_of(values: dict[str, Any]) -> tuple[Settings, TrackSettings]:
-    """Settings that values of DEFAULTS state; ValueError with the reason if one is bad."""
+def settings_of(values: dict[str, Any], image_topic: str) -> tuple[Settings, TrackSettings]:
+    """Settings that values state for a camera; ValueError with the reason if one is bad."""
     detector = {name.removeprefix('detector.'): values[name] for name in DETECTOR}
-    mask = _read_mask(values['mask']) if values['mask'] else None
+    mask = _mask_of(values, image_topic)
     tracker = TrackSettings(**{name: values[name] for name in TRACKER})
     return Settings(DetectorSettings(**detector), values['resize'], mask), tracker
 
@@ -117,7 +122,18 @@ def _checked(where: str, default: Any, value: Any) -> Any:
     raise ValueError(f'{where}: {value!r}, expected something like {default!r}')
 
 
-def _read_mask(path: str) -> np.ndarray:
+def _default(name: str) -> Any:
+    """None for what is no parameter here."""
+    return DEFAULTS.get(name, '' if name.endswith('.mask') else None)
+
+
+def _mask_of(values: dict[str, Any], image_topic: str) -> np.ndarray | None:
+    """Mask of the camera whose name the topic's place ends with, else the one of all cameras."""
+    place = beside(image_topic, 'mask').replace('/', '.')
+    own = [name for name, path in values.items() if path and place.endswith(f'.{name}')]
+    path = values[max(own, key=len, default='mask')]
+    if not path:
+        return None
     mask = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
     if mask is None:
         raise ValueError(f'mask: {path} is not an image that OpenCV reads')

@@ -50,12 +50,11 @@ class Extraction:
     """The way of one recording, with its figures."""
 
     def __init__(self, job: Job, runtime: Runtime, report: Callable[[int, float], None]):
-        settings, tracking = settings_of(job.values)
         self._job = job
         self._runtime = runtime
         self._report = report
         self._cameras = {
-            topic: RecordedCamera(runtime, settings, tracking, job.descriptors_rate)
+            topic: RecordedCamera(runtime, *settings_of(job.values, topic), job.descriptors_rate)
             for topic in job.topics
         }
         self._done = 0

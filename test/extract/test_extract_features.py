@@ -171,3 +171,8 @@ def test_parameters_of_the_nodes(tmp_path, bag, pictures, extract, model):
         assert 0 < len(keypoints.x) <= 30
         assert min(keypoints.x) > 79
     assert [len(tracks.id) for _, tracks in found['/cam0/tracks']] == [7] * 6
+    cv2.imwrite(str(tmp_path / 'left.png'), 255 - mask)
+    options = (*options, '-p', f'cam0.mask:={tmp_path / "left.png"}')
+    assert extract(bag, '-o', tmp_path / 'left', *options, '-p', 'cam1.mask:=""') == 0
+    for _, keypoints in read(tmp_path / 'left')['/cam0/keypoints']:
+        assert 0 < max(keypoints.x) < 81
