@@ -46,6 +46,10 @@ AUTOSTART = Parameter(
     'autostart', True, 'Configure and activate at start, without a manager.', read_only=True
 )
 
+OVERLAY_RATE = Parameter(
+    'overlay.rate', 10.0, 'Most overlay images per second [Hz].', limits=(0.1, 1000.0)
+)
+
 
 def declare_parameter(node: Node, parameter: Parameter) -> Any:
     """

@@ -19,7 +19,7 @@ from superpoint_rknn.nodes.camera_names import (
     check_cameras,
     parameter_of,
 )
-from superpoint_rknn.nodes.parameter_table import AUTOSTART, Parameter
+from superpoint_rknn.nodes.parameter_table import AUTOSTART, OVERLAY_RATE, Parameter
 
 LEAST_RATE = 0.01  # [Hz] of descriptors, if any
 
@@ -130,7 +130,7 @@ PARAMETERS = (
         'image.',
         limits=(0.0, 1000.0),
     ),
-    Parameter('overlay.rate', 10.0, 'Most overlay images per second [Hz].', limits=(0.1, 1000.0)),
+    OVERLAY_RATE,
 )
 
 

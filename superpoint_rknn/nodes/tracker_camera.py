@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from superpoint_rknn.features.stamps import Cadence
 from superpoint_rknn.features.tracks import Tracks
 from superpoint_rknn.msg import Descriptors, Keypoints
-from superpoint_rknn.nodes.camera import FEATURES
+from superpoint_rknn.nodes.camera import FEATURES, OVERLAYS
 from superpoint_rknn.nodes.camera_names import topic_of
 from superpoint_rknn.nodes.diagnostics import Accounting
 from superpoint_rknn.nodes.executor import NO_PUBLISHER_EVENTS, NO_SUBSCRIPTION_EVENTS
 from superpoint_rknn.nodes.feed import Channel, Feed
 from superpoint_rknn.nodes.image_subscription import ImageSubscription, image_topic
 from superpoint_rknn.nodes.image_warnings import ImageWarnings
+from superpoint_rknn.nodes.messages import image_message
+from superpoint_rknn.nodes.overlay import Tails
 from superpoint_rknn.nodes.parameter_table import Parameters
 from superpoint_rknn.nodes.received_image import ReceivedImage
 from superpoint_rknn.nodes.tracker_features import Calibration
@@ -29,7 +34,7 @@ CAMERA_INFOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 class TrackerCamera:
     """
-    Takes `image`, `camera_info`, `keypoints` and `descriptors`, publishes `tracks`.
+    From `image`, `camera_info`, `keypoints`, `descriptors` to `tracks` and `tracks_overlay`.
 
     name: before the names of its topics; empty: no prefix.
     feed: gives images, keypoints and descriptors in place of their topics; None: the topics do.
@@ -49,13 +54,10 @@ class TrackerCamera:
         self._images: ImageSubscription | None = None
         self._subscriptions = []
         self._listening: list[tuple[Channel, Callable]] = []
-        self._tracks = node.create_lifecycle_publisher(
-            Keypoints,
-            topic_of(name, 'tracks'),
-            FEATURES,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            event_callbacks=NO_PUBLISHER_EVENTS,
-        )
+        self._tails = Tails()
+        self._drawn = Cadence()
+        self._tracks = self._publisher(Keypoints, 'tracks', FEATURES)
+        self._overlay = self._publisher(Image, 'tracks_overlay', OVERLAYS)
 
     @property
     def has_detector(self) -> bool:
@@ -107,8 +109,9 @@ class TrackerCamera:
             self._node.destroy_subscription(self._subscriptions.pop())
 
     def destroy(self) -> None:
-        """Take the publisher down."""
-        self._node.destroy_lifecycle_publisher(self._tracks)
+        """Take the publishers down."""
+        for publisher in (self._tracks, self._overlay):
+            self._node.destroy_lifecycle_publisher(publisher)
 
     def publish(self, image: ReceivedImage, tracks: Tracks) -> None:
         """Publish the tracks in an image."""
@@ -118,6 +121,28 @@ class TrackerCamera:
         if self._feed is not None:
             self._feed.tracks.send(message)
         self.alive = len(tracks)
+        self._draw_overlay(image, tracks)
+
+    def _draw_overlay(self, image: ReceivedImage, tracks: Tracks) -> None:
+        """Draw the tracks while somebody looks; tails begin where that began."""
+        if not self._overlay.get_subscription_count():
+            self._tails.clear()
+            return
+        self._tails.update(tracks)
+        moment = time.monotonic_ns()
+        if self._drawn.is_due(moment, self._parameters['overlay.rate']):
+            self._drawn.choose(moment)
+            canvas = self._tails.draw(image.grey())
+            self._overlay.publish(image_message(image.message.header, canvas))
+
+    def _publisher(self, kind: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
+        return self._node.create_lifecycle_publisher(
+            kind,
+            topic_of(self.name, topic),
+            qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            event_callbacks=NO_PUBLISHER_EVENTS,
+        )
 
     def _subscribe(self, kind: type, topic: str, callback: Callable, qos: QoSProfile) -> None:
         subscription = self._node.create_subscription(

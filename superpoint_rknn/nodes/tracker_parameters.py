@@ -12,7 +12,7 @@ from superpoint_rknn.nodes.camera_names import (
     SYNC_TOLERANCE,
     check_cameras,
 )
-from superpoint_rknn.nodes.parameter_table import AUTOSTART, Parameter
+from superpoint_rknn.nodes.parameter_table import AUTOSTART, OVERLAY_RATE, Parameter
 
 PARAMETERS = (
     AUTOSTART,
@@ -92,6 +92,7 @@ PARAMETERS = (
         'Most messages on `feature` [Hz]; 0: one for every image.',
         limits=(0.0, 1000.0),
     ),
+    OVERLAY_RATE,
 )
 
 

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from sensor_msgs.msg import Image
+from tracker_rig import TrackerRig, turned
 
 from superpoint_rknn.features.tracks import Tracks
 from superpoint_rknn.nodes.overlay import AGES, COLOURS, TAIL, Tails, draw_points
@@ -83,3 +85,27 @@ def test_nothing_and_what_lies_at_the_edge_can_be_drawn():
     tails.update(tracks((1, 1, 0, 0), (2, 1, 99, 59)))
     tails.update(tracks((1, 2, -3, 0), (2, 2, 120, 80)))
     assert drawn(tails.draw(GREY))
+
+
+def test_the_tracker_draws_its_tracks_for_whoever_subscribes(graph, photo):
+    rig = TrackerRig(graph)
+    rig.start(photo, **{'overlay.rate': '1000.0'})
+    overlays = graph.collect(Image, 'tracks_overlay')
+    graph.wait(lambda: graph.node.count_publishers('tracks_overlay'), 'the overlay')
+
+    def shown():
+        rig.track(photo)
+        return overlays
+
+    graph.wait(shown, 'an overlay')
+    view, _ = turned(photo, (0, 0.02, 0))
+    message, tracks = rig.track(view)
+    graph.wait(lambda: overlays[-1].header == message.header, 'the overlay of that image')
+    overlay = overlays[-1]
+    assert overlay.encoding == 'bgr8'
+    canvas = np.array(overlay.data, np.uint8).reshape(*view.shape, 3)
+    changed = np.any(canvas != view[..., None], axis=2)
+    oldest = np.argmax(tracks.age)
+    x, y = round(tracks.x[oldest]), round(tracks.y[oldest])
+    assert changed[y, x - 4 : x + 5].sum() > 4  # the tail lies level here, from the right
+    assert 0.001 < changed.mean() < 0.2
