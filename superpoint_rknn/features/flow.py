@@ -7,7 +7,7 @@ import numpy as np
 
 from superpoint_rknn.features.lens import Lens
 
-WINDOW = (21, 21)  # [px] that must look alike
+WINDOW = (17, 17)  # [px] that must look alike
 LEVELS = 3  # of halved images above the full one
 CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)  # steps, the last [px]
 ENOUGH = 16  # points that a camera's motion can be judged by
