@@ -1,0 +1,99 @@
+"""The nodes and `superpoint_rknn extract` find the same in the same images."""
+
+import cv2
+import numpy as np
+import pytest
+from ros_graph import RELIABLE, image_message
+from sensor_msgs.msg import Image
+
+from superpoint_rknn.cli import main
+from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.nodes.front_end import FrontEnd
+
+pytest.importorskip('rosbags', reason='recordings are read with the rosbags library')
+pytest.importorskip('tqdm', reason='extraction shows its progress with tqdm')
+
+STEP = 50_000_000  # [ns]
+PARAMETERS = {'max_tracks': 150, 'detector.max_keypoints': 300}
+NAMES = ('keypoints', 'descriptors', 'tracks')
+
+
+def values_of(message):
+    """All that a message says, from ROS and from rosbags alike."""
+    if hasattr(message, 'dim'):
+        points = values_of(message.keypoints)
+        return (*points, message.dim, message.model, np.asarray(message.data).tobytes())
+    stamp = message.header.stamp
+    arrays = (message.x, message.y, message.score, message.id, message.age)
+    return (
+        *(stamp.sec, stamp.nanosec, message.header.frame_id, message.height, message.width),
+        *(np.asarray(array).tobytes() for array in arrays),
+    )
+
+
+def write_bag(path, messages):
+    """The messages on /image, as ROS serialises them."""
+    from rclpy.serialization import serialize_message
+    from rosbags.rosbag2 import StoragePlugin, Writer
+    from rosbags.typesys import Stores, get_typestore
+
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection(
+            '/image', 'sensor_msgs/msg/Image', typestore=get_typestore(Stores.ROS2_HUMBLE)
+        )
+        for number, message in enumerate(messages, 1):
+            writer.write(connection, number, serialize_message(message))
+
+
+def read_bag(path):
+    from rosbags.highlevel import AnyReader
+
+    found = {}
+    with AnyReader([path]) as reader:
+        for connection, _, data in reader.messages():
+            message = reader.deserialize(data, connection.msgtype)
+            found.setdefault(connection.topic, []).append(values_of(message))
+    return found
+
+
+def test_what_is_extracted_is_what_the_nodes_publish(graph, photographs, tmp_path):
+    """At 20 Hz, with descriptors of every other image."""
+    photo = cv2.imread(str(photographs / 'motorcycle_left.png'), cv2.IMREAD_GRAYSCALE)
+    messages = []
+    for number in range(5):
+        view = photo[50 + number : 450 + number, 50 + 3 * number : 690 + 3 * number]
+        message = image_message(np.ascontiguousarray(view))
+        message.header.frame_id = 'camera'
+        stamp = divmod(10**12 + number * STEP, 10**9)
+        message.header.stamp.sec, message.header.stamp.nanosec = stamp
+        messages.append(message)
+
+    published = {
+        f'/{name}': graph.collect(Descriptors if name == 'descriptors' else Keypoints, name)
+        for name in NAMES
+    }
+    camera = graph.node.create_publisher(Image, 'image', RELIABLE)
+    with FrontEnd(
+        graph.context,
+        executor=graph.executor,
+        parameters={
+            **PARAMETERS,
+            'deterministic': True,
+            'descriptors.rate': 10.0,
+            'keypoints_wait': 10.0,
+        },
+    ):
+        graph.wait(camera.get_subscription_count, 'the node to take images')
+        for number, message in enumerate(messages):
+            camera.publish(message)
+            counts = [number + 1, number // 2 + 1, number + 1]
+            graph.wait(lambda: [*map(len, published.values())] == counts, 'features')  # noqa: B023
+
+    write_bag(tmp_path / 'bag', messages)
+    given = [text for n, value in PARAMETERS.items() for text in ('-p', f'{n}:={value}')]
+    output = tmp_path / 'features'
+    command = ['extract', str(tmp_path / 'bag'), '-o', str(output), '--descriptors-rate', '10']
+    assert main([*command, *given]) == 0
+    assert read_bag(output) == {
+        topic: [values_of(message) for message in found] for topic, found in published.items()
+    }
