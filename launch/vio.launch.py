@@ -36,7 +36,6 @@ def nodes(context):
         **({'feature.format': ParameterValue(style, value_type=str)} if style else {}),
         **({'feature.rate': float(rate)} if rate else {}),
     }
-    topics = [(name, value(name)) for name in ('camera_info', 'feature', 'restart')]
     package = FindPackageShare('superpoint_rknn')
     superpoint = IncludeLaunchDescription(
         AnyLaunchDescriptionSource(
@@ -53,14 +52,9 @@ def nodes(context):
     )
     if value('composed') == 'true':
         front_end = [
-            GroupAction(
-                [
-                    *(SetRemap(*names) for names in topics),
-                    SetParametersFromFile(value('tracker_params')),
-                    *(SetParameter(*parameter) for parameter in given.items()),
-                    superpoint,
-                ]
-            )
+            SetParametersFromFile(value('tracker_params')),
+            *(SetParameter(*parameter) for parameter in given.items()),
+            superpoint,
         ]
     else:
         tracker = Node(
@@ -69,11 +63,18 @@ def nodes(context):
             name='tracker',
             namespace=value('camera'),
             output='screen',
-            remappings=[('image', value('image')), *topics],
+            remappings=[('image', value('image'))],
             parameters=[value('tracker_params'), *([given] if given else [])],
         )
         front_end = [superpoint, tracker]
-    return [*included(value('camera_launch')), *front_end, *included(value('estimator_launch'))]
+    topics = [
+        *((name, value(name)) for name in ('camera_info', 'feature', 'restart')),
+        # of the two overlays the tracks are what one wants to see
+        ('overlay', 'keypoints_overlay'),
+        ('tracks_overlay', 'overlay'),
+    ]
+    front_end = GroupAction([*(SetRemap(*names) for names in topics), *front_end])
+    return [*included(value('camera_launch')), front_end, *included(value('estimator_launch'))]
 
 
 def generate_launch_description():
@@ -86,19 +87,17 @@ def generate_launch_description():
         'camera_info': ('camera_info', 'topic of the calibration, if not beside the images'),
         'feature': ('/feature_tracker/feature', 'topic of the features, as estimators have it'),
         'restart': ('/feature_tracker/restart', 'topic that tells estimators to begin anew'),
-        'feature_format': ('', 'off, vins_fusion or vins_mono (empty: as in tracker_params)'),
-        'feature_rate': ('', 'most features a second; 0: each image (empty: as in the file)'),
+        'feature_format': ('', 'off, vins_fusion or vins_mono (empty: as in config)'),
+        'feature_rate': ('', 'most features a second; 0: each image (empty: as in config)'),
         'composed': ('false', 'true: superpoint and tracker in one process'),
-        'superpoint_params': (
-            PathJoinSubstitution([config, 'superpoint.yaml']),
-            'YAML of parameters of superpoint',
+        'config': (
+            PathJoinSubstitution([config, 'mono_30hz.yaml']),
+            'YAML of parameters of both nodes; beside it there is stereo_20hz.yaml',
         ),
-        'tracker_params': (
-            PathJoinSubstitution([config, 'tracker.yaml']),
-            'YAML of parameters of tracker',
-        ),
+        'superpoint_params': (LaunchConfiguration('config'), 'another one for superpoint'),
+        'tracker_params': (LaunchConfiguration('config'), 'another one for tracker'),
         'model': ('', 'path of the network; empty: the shipped one for this machine'),
-        'runtime': ('', 'auto, librknn, rknnlite or onnx (empty: as in superpoint_params)'),
+        'runtime': ('', 'auto, librknn, rknnlite or onnx (empty: as in config)'),
     }
     return LaunchDescription(
         [

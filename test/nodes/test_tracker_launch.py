@@ -10,6 +10,7 @@ import pytest
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
+from test_config import GRAPH
 
 if importlib.util.find_spec('launch_ros') is None:
     pytest.skip('needs launch_ros, which is not among the wheels', allow_module_level=True)
@@ -71,8 +72,14 @@ def test_vio_brings_up_camera_superpoint_tracker_and_estimator(graph, tmp_path, 
     topics = ('image', 'keypoints', 'descriptors', 'camera_info')
     subscribers = [graph.node.count_subscribers(f'cam7/{topic}') for topic in topics]
     assert subscribers == ([1, 0, 0, 1] if composed == 'true' else [2, 1, 1, 1])
-    for topic in ('cam7/tracks', 'feature_tracker/feature', 'feature_tracker/restart'):
-        assert graph.node.count_publishers(topic) == 1, topic
+    topics = ('tracks', 'overlay', 'keypoints_overlay')
+    for topic in (*topics, '/feature_tracker/feature', '/feature_tracker/restart'):
+        resolved = topic if topic.startswith('/') else f'/cam7/{topic}'
+        assert graph.node.count_publishers(resolved) == 1, topic
+    told = dict(graph.node.get_topic_names_and_types())
+    for topic, kind in GRAPH.items():  # what config/ has viewers show
+        own = topic if topic == '/diagnostics' else f'/cam7{topic}'
+        assert told[own] == [kind], topic
     request = GetParameters.Request(names=['feature.format', 'feature.rate'])
     values = graph.call(GetParameters, 'cam7/tracker/get_parameters', request).values
     assert (values[0].string_value, values[1].double_value) == ('vins_mono', 10.0)

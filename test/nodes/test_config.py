@@ -1,0 +1,125 @@
+"""The files of config/ beside the nodes and topics that they are for."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
+
+from superpoint_rknn.nodes.camera_names import parameter_of
+from superpoint_rknn.nodes.parameters import PARAMETERS as SUPERPOINT
+from superpoint_rknn.nodes.tracker_parameters import PARAMETERS as TRACKER
+
+CONFIG = Path(__file__).resolve().parents[2] / 'config'
+NODES = {'superpoint': SUPERPOINT, 'tracker': TRACKER}
+TUNED = ('mono_30hz.yaml', 'stereo_20hz.yaml')
+# Topics of vio.launch.py without arguments, and their types.
+GRAPH = {
+    '/image': 'sensor_msgs/msg/Image',
+    '/overlay': 'sensor_msgs/msg/Image',
+    '/keypoints_overlay': 'sensor_msgs/msg/Image',
+    '/diagnostics': 'diagnostic_msgs/msg/DiagnosticArray',
+}
+
+
+def flat(values, prefix=''):
+    """{'detector': {'grid': ...}} as {'detector.grid': ...}."""
+    result = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            result |= flat(value, f'{prefix}{name}.')
+        else:
+            result[prefix + name] = value
+    return result
+
+
+def sections(path):
+    """Parameters of a file, by the node that they are for."""
+    content = yaml.safe_load(path.read_text())
+    return {node: flat(section['ros__parameters']) for node, section in content.items()}
+
+
+@pytest.mark.parametrize('name', ['superpoint', 'tracker'])
+def test_the_files_of_defaults_state_the_defaults(name):
+    (values,) = sections(CONFIG / f'{name}.yaml').values()
+    defaults = {p.name: p.default for p in NODES[name]}
+    assert values == {known: defaults[known] for known in values}
+
+
+@pytest.mark.parametrize('file', TUNED)
+def test_tuned_files_name_parameters_that_there_are(file):
+    tuned = sections(CONFIG / file)
+    assert list(tuned) == ['/**/superpoint', '/**/tracker']
+    for node, values in tuned.items():
+        table = NODES[node.rpartition('/')[2]]
+        own = {parameter_of(camera, 'mask') for camera in values.get('cameras', [])}
+        assert values.keys() <= {p.name for p in table} | own
+
+
+@pytest.mark.parametrize('file', TUNED)
+@pytest.mark.parametrize('node', NODES)
+def test_tuned_files_reach_the_nodes(graph, file, node):
+    module = f'superpoint_rknn.nodes.{node}_node'
+    path = CONFIG / file
+    graph.start('-m', module, '--ros-args', '--params-file', str(path), '-r', '__ns:=/robot')
+
+    def state():
+        name = f'/robot/{node}/get_state'
+        return graph.call(GetState, name, GetState.Request()).current_state.id
+
+    graph.wait(lambda: state() == State.PRIMARY_STATE_ACTIVE, f'{node} to be active')
+    wanted = sections(path)[f'/**/{node}']
+    request = GetParameters.Request(names=list(wanted))
+    answer = graph.call(GetParameters, f'/robot/{node}/get_parameters', request).values
+    for (name, value), given in zip(wanted.items(), answer, strict=True):
+        fields = ('bool', 'integer', 'double', 'string', 'byte_array', 'bool_array')
+        field = (*fields, 'integer_array', 'double_array', 'string_array')[given.type - 1]
+        told = getattr(given, f'{field}_value')
+        assert (list(told) if isinstance(value, list) else told) == value, name
+
+
+def displays():
+    content = yaml.safe_load((CONFIG / 'superpoint.rviz').read_text())
+    return {d['Name']: d for d in content['Visualization Manager']['Displays']}
+
+
+def test_rviz_shows_topics_of_the_graph_with_a_qos_that_fits():
+    shown = displays()
+    for display in shown.values():
+        assert display['Class'] == 'rviz_default_plugins/Image'
+        assert GRAPH[display['Topic']['Value']] == 'sensor_msgs/msg/Image'
+    policies = {d['Topic']['Value']: d['Topic']['Reliability Policy'] for d in shown.values()}
+    assert policies['/image'] == 'Best Effort'
+    assert policies['/overlay'] == policies['/keypoints_overlay'] == 'Reliable'
+
+
+def panels(layout):
+    """Panels that a layout's tree of halves shows."""
+    if isinstance(layout, str):
+        return [layout]
+    assert layout['direction'] in ('row', 'column')
+    return [*panels(layout['first']), *panels(layout['second'])]
+
+
+def test_foxglove_shows_topics_and_values_that_there_are():
+    content = json.loads((CONFIG / 'foxglove_layout.json').read_text())
+    configs = content['configById']
+    assert sorted(panels(content['layout'])) == sorted(configs)
+    for panel, config in configs.items():
+        kind = panel.partition('!')[0]
+        if kind == 'Image':
+            assert GRAPH[config['imageMode']['imageTopic']] == 'sensor_msgs/msg/Image'
+        elif kind == 'Plot':
+            for path in config['paths']:
+                pattern = (
+                    r'/diagnostics\.status\[:\]\{name=="/(superpoint|tracker): camera"\}'
+                    r'\.values\[:\]\{key=="(\w+)"\}\.value'
+                )
+                assert re.fullmatch(pattern, path['value']), path
+        else:
+            assert kind == 'DiagnosticSummary'
+            assert config['topicToRender'] == '/diagnostics'
