@@ -44,6 +44,8 @@ class ImageJob:
         found = []
         try:
             for i, (camera, image) in enumerate(self._images):
+                if not camera.active:  # by now; there may be a second inference to spare
+                    return
                 fates[i] = 'failed'
                 found.append(camera.detect(image, runtime, moment))
                 fates[i] = 'dropped'

@@ -11,7 +11,7 @@ from sensor_msgs.msg import Image
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.superpoint_node import QUEUE_DEPTH
 
-IMAGES = 12
+IMAGES = 8
 PERIOD = 33  # [ms]
 RATE = 10.0  # [Hz] of descriptors: every fourth image comes 100 ms or more after the last
 LATE = 4  # [ms] the second camera behind the first
