@@ -16,10 +16,10 @@ COLUMNS = 3
 def curves(log: Path, picture: Path) -> None:
     """Draw each column of a run's log over its steps."""
     with log.open(encoding='utf-8') as file:
-        names, *rows = csv.reader(file)
-    values = np.array(rows, float)
-    if len(values) < 2:
+        rows = list(csv.reader(file))
+    if len(rows) < 3:
         return
+    names, values = rows[0], np.array(rows[1:], float)
     panels = [_panel(name, values[:, 0], values[:, i]) for i, name in enumerate(names) if i > 1]
     panels += [np.full((*SIZE, 3), 255, np.uint8)] * (-len(panels) % COLUMNS)
     lines = [np.hstack(panels[i : i + COLUMNS]) for i in range(0, len(panels), COLUMNS)]

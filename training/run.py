@@ -84,7 +84,8 @@ class Run:
         """Part of the run that is done, 0 to 1."""
         if self.settings.steps:
             return min(1.0, self.step / self.settings.steps)
-        return min(1.0, self.seconds / (60 * self.settings.minutes))
+        limit = 60 * self.settings.minutes
+        return min(1.0, self.seconds / limit) if limit else 1.0
 
     def train(self) -> None:
         """Make steps until the run is done."""

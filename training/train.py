@@ -31,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     torch.set_num_threads(args.threads)
     pictures = fetched_pictures()
+    if args.fetch:
+        return 0
     chosen = [picture for picture in pictures if picture.use == 'training']
     images, corners = labelled(chosen)
     checkpoint = None
@@ -81,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add('--bf16', action='store_true', help='quick on a GPU or a CPU with AMX, slow elsewhere')
     add('--out', type=Path, default=Path('out/training'), help='default: out/training')
     add('--resume', type=Path, metavar='DIR', help='go on with the run of this folder')
+    add('--fetch', action='store_true', help='only fetch the pictures')
     add('--seed', type=int, default=0)
     add('--pairs', type=int, default=4, help='in a batch (default: 4)')
     add('--side', type=int, default=160, help='of views [px] (default: 160)')
