@@ -13,8 +13,8 @@ from superpoint_rknn.features.keypoints import (
     DetectorSettings,
     KeypointDetector,
     Keypoints,
-    allowed_map,
 )
+from superpoint_rknn.features.mask import allowed_map
 from superpoint_rknn.runtimes.runtime import Runtime
 
 

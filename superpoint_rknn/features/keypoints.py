@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 from superpoint_rknn.features.contrast import highest_score, least_contrast
-from superpoint_rknn.features.image import Placement
 from superpoint_rknn.features.selection import nth_largest, spread, weakest_first
 from superpoint_rknn.features.subpixel import peak_shift
 
@@ -82,7 +81,7 @@ class KeypointDetector:
         self._corner = (row * width + col) * CELL  # flat index of each cell's first pixel
         dy, dx = np.divmod(np.arange(PIXELS), CELL)
         self._step = dy * width + dx  # from a cell's first pixel to that of each channel
-        self._columns = np.empty((PIXELS + 1) * row.size, np.float32)
+        self._columns, self._powers = np.empty((2, (PIXELS + 1) * row.size), np.float32)
         self._ranks, self._highest_rank = np.zeros((height, width), np.uint16), 0
         self._border, self._interior = 0, np.ones((height, width), bool)
         self._expected = 0.0  # what the weakest of enough keypoints most likely exceeds
@@ -157,12 +156,17 @@ class KeypointDetector:
             promising = contrast > least_contrast(cut)
         promising[:2] = True  # NumPy adds up a single column in another order than several
         cells = np.flatnonzero(promising)
-        share = self._columns[: flat.shape[0] * cells.size].reshape(-1, cells.size)
-        flat.take(cells, axis=1, out=share, mode='wrap')  # 'raise' buffers, 'clip' takes longer
+        columns, share = (
+            buffer[: flat.shape[0] * cells.size].reshape(-1, cells.size)
+            for buffer in (self._columns, self._powers)
+        )
+        flat.take(cells, axis=1, out=columns, mode='wrap')  # 'raise' buffers, 'clip' takes longer
         peak = peak[cells]
-        highest = np.maximum(peak, share[PIXELS])
-        share -= highest
-        np.exp(share, out=share)
+        highest = np.maximum(peak, columns[PIXELS])
+        columns -= highest
+        # As exact as NumPy's and far quicker. Not in place, where OpenCV computes the end of an
+        # array in another way, so that equal logits might differ.
+        cv2.exp(columns, share)
         total = share.sum(0)
         if cut != expected:
             strongest = np.exp(peak - highest) / total
@@ -215,38 +219,6 @@ class KeypointDetector:
         if allowed is not None:
             keep &= allowed.reshape(-1).take(pixels) != 0
         return pixels[keep], scores[keep]
-
-
-def allowed_map(
-    placement: Placement, mask: np.ndarray | None = None, border: int = 0
-) -> np.ndarray | None:
-    """
-    Where keypoints may lie in the network image.
-
-    mask: (height, width) of the camera image, no keypoints where it is 0; None allows all.
-    border: [px] network pixels to stay away from letterbox padding.
-    Returns (H, W) uint8, 0 where none may lie; None if they may lie everywhere.
-    Raises ValueError if the mask isn't of the camera image's size.
-    """
-    y0, x0, y1, x1 = placement.valid
-    padded = (y1 - y0, x1 - x0) != placement.network_size
-    if mask is None and not padded:
-        return None
-    allowed = np.ones(placement.network_size, np.uint8)
-    if padded:
-        allowed[:] = 0
-        allowed[y0 + border : max(y1 - border, 0), x0 + border : max(x1 - border, 0)] = 1
-    if mask is not None:
-        if mask.shape != placement.image_size:
-            raise ValueError(
-                f'mask: (height, width) {mask.shape}, the camera image has {placement.image_size}'
-            )
-        height, width = placement.network_size
-        x, y = placement.to_image(np.arange(width, dtype=float), np.arange(height, dtype=float))
-        rows = np.clip(np.rint(y).astype(np.intp), 0, mask.shape[0] - 1)
-        cols = np.clip(np.rint(x).astype(np.intp), 0, mask.shape[1] - 1)
-        allowed[mask[np.ix_(rows, cols)] == 0] = 0
-    return None if allowed.all() else allowed
 
 
 def _raised(threshold: float, guess: float) -> float:

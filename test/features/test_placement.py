@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from superpoint_rknn.features.image import PADDING, Placement
-from superpoint_rknn.features.keypoints import allowed_map
+from superpoint_rknn.features.mask import allowed_map
 
 MODES = ['stretch', 'crop', 'letterbox']
 NETWORK = (400, 640)

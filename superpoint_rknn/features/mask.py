@@ -1,0 +1,39 @@
+"""Where keypoints may lie in the network image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from superpoint_rknn.features.image import Placement
+
+
+def allowed_map(
+    placement: Placement, mask: np.ndarray | None = None, border: int = 0
+) -> np.ndarray | None:
+    """
+    Where keypoints may lie in the network image.
+
+    mask: (height, width) of the camera image, no keypoints where it is 0; None allows all.
+    border: [px] network pixels to stay away from letterbox padding.
+    Returns (H, W) uint8, 0 where none may lie; None if they may lie everywhere.
+    Raises ValueError if the mask isn't of the camera image's size.
+    """
+    y0, x0, y1, x1 = placement.valid
+    padded = (y1 - y0, x1 - x0) != placement.network_size
+    if mask is None and not padded:
+        return None
+    allowed = np.ones(placement.network_size, np.uint8)
+    if padded:
+        allowed[:] = 0
+        allowed[y0 + border : max(y1 - border, 0), x0 + border : max(x1 - border, 0)] = 1
+    if mask is not None:
+        if mask.shape != placement.image_size:
+            raise ValueError(
+                f'mask: (height, width) {mask.shape}, the camera image has {placement.image_size}'
+            )
+        height, width = placement.network_size
+        x, y = placement.to_image(np.arange(width, dtype=float), np.arange(height, dtype=float))
+        rows = np.clip(np.rint(y).astype(np.intp), 0, mask.shape[0] - 1)
+        cols = np.clip(np.rint(x).astype(np.intp), 0, mask.shape[1] - 1)
+        allowed[mask[np.ix_(rows, cols)] == 0] = 0
+    return None if allowed.all() else allowed
