@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 CELL = 8  # [px] side of the square that one column of logits describes
+STEPS = np.arange(-1, 2)  # [px] to the neighbours, along each axis
 
 
 def peak_shift(
@@ -21,28 +23,40 @@ def peak_shift(
     """
     height, width = size
     y, x = np.divmod(pixels, width)
-    interior = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
+    interior = np.flatnonzero((x > 0) & (x < width - 1) & (y > 0) & (y < height - 1))
     dx, dy = np.zeros(len(pixels), np.float32), np.zeros(len(pixels), np.float32)
-    steps = np.arange(-1, 2)
-    rows = (y[interior, None] + steps)[:, :, None]
-    cols = (x[interior, None] + steps)[:, None, :]
-    cells, at = np.unique(rows // CELL * (width // CELL) + cols // CELL, return_inverse=True)
-    at = at.reshape(-1, 3, 3)  # NumPy 2.0 alone returns that shape by itself
-    columns = logits[:, cells]
-    highest = columns.max(0)
-    log_sum = highest + np.log(np.exp(columns - highest).sum(0), dtype=np.float64)
-    log_share = columns[rows % CELL * CELL + cols % CELL, at] - log_sum[at]
+    if not interior.size:
+        return dx, dy
+    rows = y[interior] + STEPS[:, None]  # (3, N)
+    cols = x[interior] + STEPS[:, None]
+    cells = rows[:, None] // CELL * (width // CELL) + cols // CELL  # (3, 3, N)
+    channels = rows[:, None] % CELL * CELL + cols % CELL
+    log_share = logits.reshape(-1).take(channels * logits.shape[1] + cells)
+    log_share -= _log_sums(logits, cells)
     dx[interior], dy[interior] = _peak(log_share)
     return dx, dy
 
 
+def _log_sums(logits: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Logarithm of the sum of exponentials of each cell's logits, in the shape of `cells`."""
+    asked = np.zeros(logits.shape[1], bool)
+    asked[cells] = True
+    distinct = np.flatnonzero(asked)
+    columns = logits.take(distinct, axis=1)
+    highest = cv2.reduce(columns, 0, cv2.REDUCE_MAX)
+    columns -= highest
+    log_sums = np.zeros(logits.shape[1], np.float32)
+    log_sums[distinct] = np.log(cv2.exp(columns).sum(0)) + highest[0]
+    return log_sums.take(cells)
+
+
 def _peak(patch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the least squares quadratic of each 3x3 patch (N, y, x) peaks, from its centre."""
-    column, row = patch.sum(1), patch.sum(2)
-    b, c = (column[:, 2] - column[:, 0]) / 6, (row[:, 2] - row[:, 0]) / 6
-    xx = (column[:, 0] + column[:, 2] - 2 * column[:, 1]) / 3
-    yy = (row[:, 0] + row[:, 2] - 2 * row[:, 1]) / 3
-    xy = (patch[:, 0, 0] + patch[:, 2, 2] - patch[:, 0, 2] - patch[:, 2, 0]) / 4
+    """Where the least squares quadratic of each 3x3 patch (y, x, N) peaks, from its centre."""
+    column, row = patch.sum(0), patch.sum(1)
+    b, c = (column[2] - column[0]) / 6, (row[2] - row[0]) / 6
+    xx = (column[0] + column[2] - 2 * column[1]) / 3
+    yy = (row[0] + row[2] - 2 * row[1]) / 3
+    xy = (patch[0, 0] + patch[2, 2] - patch[0, 2] - patch[2, 0]) / 4
     determinant = xx * yy - xy * xy
     peaked = (determinant > 1e-9) & (xx < 0)
     determinant = np.where(peaked, determinant, 1)
