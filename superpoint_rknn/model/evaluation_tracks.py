@@ -41,6 +41,7 @@ DESCRIBED = 6  # images from one with descriptors to the next: 5 of 30 a second
 SELDOM = 3  # images from one with keypoints to the next, where the network takes 100 ms
 APART = 10  # images, for the second group of figures
 QUICK = 40  # images of a sequence
+UNUSED = ('plot', 'weights', 'subpixel', 'allow_missing')
 COLUMNS = {
     'tracks': ('tracks', 0),
     'mean_length': ('mean', 1),
@@ -194,6 +195,9 @@ def run(args: argparse.Namespace) -> int:
     """Run `superpoint_rknn evaluate --tracks`; returns the exit code."""
     from tqdm import tqdm
 
+    for name in UNUSED:
+        if getattr(args, name):
+            raise ValueError(f'--{name.replace("_", "-")}: of no use with --tracks')
     if args.fetch:
         print(f'the sequences of {sequences_of.PACKAGE} are there: {sequences_of.fetch()}')
         return 0

@@ -155,6 +155,13 @@ def test_missing_sequences_are_an_error_that_tells_what_to_do(tmp_path, monkeypa
     assert '`superpoint_rknn evaluate --tracks --fetch`' in capsys.readouterr().err
 
 
+def test_options_that_say_nothing_about_tracks_are_refused(tmp_path, capsys):
+    assert cli.main(['evaluate', '--tracks', '--plot', str(tmp_path / 'a.png')]) == 1
+    assert '--plot: of no use with --tracks' in capsys.readouterr().err
+    assert cli.main(['evaluate', '--tracks', '--allow-missing']) == 1
+    assert '--allow-missing: of no use' in capsys.readouterr().err
+
+
 @pytest.mark.skipif(shutil.which('dpkg-deb') is None, reason='needs dpkg-deb')
 def test_only_the_sequences_are_taken_from_the_package(tmp_path, monkeypatch):
     root = tmp_path / 'root'
