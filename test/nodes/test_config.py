@@ -9,6 +9,7 @@ import yaml
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
+from tracker_rig import TrackerRig
 
 from superpoint_rknn.nodes.camera_names import parameter_of
 from superpoint_rknn.nodes.parameters import PARAMETERS as SUPERPOINT
@@ -113,13 +114,36 @@ def test_foxglove_shows_topics_and_values_that_there_are():
         kind = panel.partition('!')[0]
         if kind == 'Image':
             assert GRAPH[config['imageMode']['imageTopic']] == 'sensor_msgs/msg/Image'
-        elif kind == 'Plot':
-            for path in config['paths']:
-                pattern = (
-                    r'/diagnostics\.status\[:\]\{name=="/(superpoint|tracker): camera"\}'
-                    r'\.values\[:\]\{key=="(\w+)"\}\.value'
-                )
-                assert re.fullmatch(pattern, path['value']), path
+        elif kind == 'DiagnosticSummary':
+            assert GRAPH[config['topicToRender']] == 'diagnostic_msgs/msg/DiagnosticArray'
         else:
-            assert kind == 'DiagnosticSummary'
-            assert config['topicToRender'] == '/diagnostics'
+            assert kind == 'Plot'
+
+
+def plotted(node):
+    """Keys of a node's diagnostics that the layout plots."""
+    content = json.loads((CONFIG / 'foxglove_layout.json').read_text())
+    paths = [p['value'] for c in content['configById'].values() for p in c.get('paths', [])]
+    pattern = re.compile(
+        r'/diagnostics\.status\[:\]\{name=="/(\w+): camera"\}\.values\[:\]\{key=="(\w+)"\}\.value'
+    )
+    found = [pattern.fullmatch(path) for path in paths]
+    assert all(found), paths
+    return {match[2] for match in found if match[1] == node}
+
+
+def test_superpoint_tells_what_foxglove_plots(rig, photo):
+    rig.start()
+    rig.send_and_wait(photo)
+    rig.graph.wait(lambda: plotted('superpoint') <= rig.raw_counts().keys(), 'all that is plotted')
+    assert rig.diagnostics[-1].status[0].name == '/superpoint: camera'
+
+
+def test_the_tracker_tells_what_foxglove_plots(graph, photo):
+    rig = TrackerRig(graph)
+    rig.start(photo)
+    graph.wait(
+        lambda: rig.diagnostics and plotted('tracker') <= rig.counts().keys(),
+        'all that is plotted',
+    )
+    assert rig.diagnostics[-1].status[0].name == '/tracker: camera'
