@@ -44,7 +44,7 @@ class FrontEnd:
         parameters: Mapping[str, Any] | None = None,
         remappings: Mapping[str, str] | None = None,
     ):
-        """Raise rclpy's ParameterException for a parameter of another type."""
+        """Raise TypeError or rclpy's ParameterException for a value that no parameter can have."""
         self._context = get_default_context() if context is None else context
         self._parameters = dict(parameters or {})
         self._feeds = Feeds()
@@ -100,7 +100,7 @@ class FrontEnd:
             if not bring_up(self.nodes):
                 raise RuntimeError('superpoint or tracker refused to start: the log says why')
             self._check_names()
-        except BaseException:
+        except Exception:
             self.stop()
             raise
 

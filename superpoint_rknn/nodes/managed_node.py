@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.timer import Timer
@@ -21,6 +23,7 @@ from superpoint_rknn.nodes.parameter_table import (
     declare_parameter,
 )
 
+RCLError = rclpy_implementation.RCLError
 DIAGNOSTICS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 DIAGNOSTICS_PERIOD = 1.0  # [s]
 
@@ -88,7 +91,8 @@ class ManagedNode(LifecycleNode):
     def shut_down(self) -> None:
         """Go down from wherever the node is; without its context too, when no transition works."""
         if not self.finalized and self.context.ok():
-            self.trigger_shutdown()
+            with suppress(RCLError):  # in the midst of a transition that Ctrl-C ended
+                self.trigger_shutdown()
         if not self.finalized:
             self._release()
             self.finalized = True
