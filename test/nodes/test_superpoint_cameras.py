@@ -26,31 +26,36 @@ def start(cameras, **parameters):
 def wait_ready(cameras):
     """As Rig.wait_ready, with all cameras seeing black at once."""
     graph = cameras[0].graph
+    black = image_message(np.zeros((400, 640), np.uint8))
     for rig in cameras:
         graph.wait(rig.camera.get_subscription_count, 'the node to take images')
         rig.warm = False
-    black = np.zeros((400, 640), np.uint8)
-    while not all(rig.warm for rig in cameras):
+
+    def show_black_until(condition):
         for rig in cameras:
-            rig.camera.publish(image_message(black))
-        graph.spin(lambda: all(rig.warm for rig in cameras), 2.0)
+            rig.camera.publish(black)
+            rig.diagnostics.clear()
+        return graph.spin(lambda: all(map(condition, cameras)), 4.0)
+
+    graph.wait(lambda: show_black_until(lambda rig: rig.warm), 'keypoints of all cameras')
+    # None waits for a partner that was lost before both ends knew each other.
+    graph.wait(
+        lambda: show_black_until(
+            lambda rig: len(rig.diagnostics) >= 2 and rig.raw_counts()['pending'] == '0'
+        ),
+        'diagnostics without pending images',
+    )
     for rig in cameras:
-        rig.diagnostics.clear()
-    for rig in cameras:
-        graph.wait(
-            lambda rig=rig: len(rig.diagnostics) >= 2 and rig.raw_counts()['pending'] == '0',
-            'diagnostics without pending images',
-        )
         rig.base = {k: int(v) for k, v in rig.raw_counts().items() if v.isdigit()}
 
 
 def settled(rig, sent):
     """Counts once all that was sent met its fate."""
-    rig.graph.wait(
-        lambda: rig.counts()['received'] == sent and rig.counts()['pending'] == 0,
-        f'{sent} images of {rig.name} to be settled',
+    rig.graph.spin(
+        lambda: rig.counts()['received'] == sent and rig.counts()['pending'] == 0, timeout=30.0
     )
     counts = rig.counts()
+    assert (counts['received'], counts['pending']) == (sent, 0), counts
     assert counts['received'] == counts['published'] + counts['dropped'] + counts['failed']
     return counts
 
@@ -151,7 +156,11 @@ def test_a_stereo_pair_is_taken_together_or_not_at_all(cameras, photo):
     assert left.keypoints[0].x == right.keypoints[0].x
 
     def waits(rig):
-        graph.wait(lambda: rig.counts()['pending'] == 1, f'an image of {rig.name} to wait')
+        rig.diagnostics.clear()  # they may tell of images that were under way
+        graph.wait(
+            lambda: len(rig.diagnostics) >= 2 and rig.counts()['pending'] == 1,
+            f'an image of {rig.name} to wait',
+        )
 
     stereo(cameras, photo, (2000, 2006))  # too far apart
     waits(right)
