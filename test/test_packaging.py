@@ -82,7 +82,10 @@ def assert_files(prefix):
         share / 'models' / 'superpoint_400x640_u8.onnx',
         prefix / 'share/ament_index/resource_index/packages/superpoint_rknn',
         prefix / 'share/ament_index/resource_index/rosidl_interfaces/superpoint_rknn',
-        prefix / 'lib' / 'superpoint_rknn' / 'superpoint_node',
+        *(
+            prefix / 'lib' / 'superpoint_rknn' / name
+            for name in ('superpoint_node', 'tracker_node', 'front_end')
+        ),
         prefix / 'bin' / 'superpoint_rknn',
     ):
         assert path.exists(), path
