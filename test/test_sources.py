@@ -3,6 +3,7 @@ import sqlite3
 import cv2
 import numpy as np
 import pytest
+from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -150,6 +151,23 @@ def test_bag(tmp_path, storage, single_file):
         assert [frame.stamp_ns for frame in frames] == stamps
         for number, frame in enumerate(frames):
             np.testing.assert_array_equal(frame.image, picture(number))
+
+
+def test_bag_of_ros_1(tmp_path):
+    ros1 = get_typestore(Stores.ROS1_NOETIC)
+    time = ros1.types['builtin_interfaces/msg/Time'](5, 123)
+    taken = ros1.types['std_msgs/msg/Header'](7, time, 'camera')
+    kind = 'sensor_msgs/msg/Image'
+    message = ros1.types[kind](taken, HEIGHT, WIDTH, 'mono8', 0, WIDTH, picture(3).ravel())
+    with Ros1Writer(tmp_path / 'old.bag') as writer:
+        connection = writer.add_connection('/cam/image', kind, typestore=ros1)
+        writer.write(connection, 1, ros1.serialize_ros1(message, kind))
+    (frame,) = open_source(tmp_path / 'old.bag')
+    assert (frame.stamp_ns, frame.name) == (5_000_000_123, '/cam/image:0')
+    np.testing.assert_array_equal(frame.image, picture(3))
+    (tmp_path / 'cut.bag').write_bytes((tmp_path / 'old.bag').read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r'cut\.bag: '):
+        list(open_source(tmp_path / 'cut.bag'))
 
 
 def test_bag_of_compressed_images(tmp_path):
