@@ -26,11 +26,11 @@ from superpoint_rknn.features.image import decompress, to_grey
 from superpoint_rknn.sources import Frame
 
 IMAGE_TYPES = {'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'}
-# What the readers raise at damaged files, and OpenCV at damaged images.
+# What the readers raise at damaged files, sizes no memory has among it, and OpenCV at images.
 DAMAGE = (
     *(ReaderError, Ros1ReaderError, sqlite3.Error, struct.error, ZstdError, cv2.error),
-    *(AssertionError, AttributeError, EOFError, LookupError, OSError),
-    *(RuntimeError, TypeError, ValueError),
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError),
+    *(MemoryError, OSError, RuntimeError, TypeError, ValueError),
 )
 
 
@@ -80,7 +80,7 @@ class Images:
                     connection, time_ns, data = next(messages, (None, 0, b''))
                 except DAMAGE as error:
                     raise ValueError(
-                        f'{self.path}: damaged after {seen} images: {error}'
+                        f'{self.path}: damaged after {seen} images: {_reason(error)}'
                     ) from error
                 if connection is None:
                     return
@@ -97,8 +97,12 @@ class Images:
             is_ros1 = self.path.suffix == '.bag' and self.path.is_file()
             reader = (Ros1Reader if is_ros1 else Reader)(self.path)
             reader.open()
+            _check_connections(reader)
         except DAMAGE as error:
-            raise ValueError(f'{self.path}: not a readable rosbag: {error}') from error
+            raise ValueError(
+                f'{self.path}: not a readable rosbag: {_reason(error)}; one that was '
+                'cut off may be repaired: `mcap recover`, `ros2 bag reindex`, `rosbag reindex`'
+            ) from error
         try:
             yield reader
         finally:
@@ -135,6 +139,18 @@ class Bag:
             except (ValueError, cv2.error) as error:
                 raise ValueError(f'{self._images.path}: {recorded.name}: {error}') from error
             yield Frame(image, stamp_ns(message.header), recorded.name)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _check_connections(reader: Reader | Ros1Reader) -> None:
+    """Raise TypeError if what metadata.yaml says of the topics is of other types."""
+    for c in reader.connections:
+        for value, kind in ((c.topic, str), (c.msgtype, str), (c.msgcount, int)):
+            if not isinstance(value, kind):
+                raise TypeError(f'{value!r} where a topic has {kind.__name__}')
 
 
 def stamp_ns(header: Any) -> int:

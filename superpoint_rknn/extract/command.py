@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import zlib
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from typing import Any
 from tqdm import tqdm
 
 from superpoint_rknn.bag import Images
-from superpoint_rknn.extract.job import Job, choose_topics, place_outputs, size_of
+from superpoint_rknn.extract.job import Job, choose_topics, place_outputs, state_of
 from superpoint_rknn.extract.output import differences, find_record
 from superpoint_rknn.extract.parameters import read_parameters, settings_of
 from superpoint_rknn.extract.processes import run_jobs
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     for bag in bags:
         if not bag.exists():
             raise FileNotFoundError(f'{bag}: no such file or folder')
-    places = place_outputs(bags, args.output.absolute())
+    places = place_outputs(bags, args.output.resolve())
     jobs = [_job(bag, place, args) for bag, place in zip(bags, places, strict=True)]
     finished = {job.output: summary for job in jobs if (summary := _finished(job, args.force))}
     to_do = [job for job in jobs if job.output not in finished]
@@ -137,15 +138,15 @@ def _job(bag: Path, place: Path, args: argparse.Namespace) -> Job:
         raise ModelError(f'{model}: no such file')
     images = Images(bag)
     topics = choose_topics(images, args.topic)
-    for topic in topics:
-        settings_of(values, topic)
+    masks = [settings_of(values, topic)[0].mask for topic in topics]
     effective = {name: value for name, value in values.items() if value == value}  # without NaN
     request = {
         **effective,
         'model': model_id(model, model.read_bytes()),
         'bag': str(bag.resolve()),
-        'bytes': size_of(bag),
+        **state_of(bag),
         'topics': topics,
+        'masks': [None if mask is None else zlib.crc32(mask.tobytes()) for mask in masks],
         'descriptors_rate': rate,
     }
     return Job(
@@ -167,7 +168,7 @@ def _finished(job: Job, force: bool) -> dict[str, Any] | None:
         return None
     changed = differences(record['request'], job.request)
     if not changed:
-        return None if force else record['summary']
+        return record['summary']
     if force:
         return None
     raise FileExistsError(
@@ -179,7 +180,7 @@ def _finished(job: Job, force: bool) -> dict[str, Any] | None:
 def _shared_out(jobs: list[Job], at_once: int | None) -> tuple[list[Job], int]:
     """The jobs, each with its share of the cores, and how many to do at a time."""
     if not jobs or not jobs[0].model.endswith('.onnx'):
-        return jobs, at_once or 1
+        return jobs, min(at_once or 1, len(jobs))
     from superpoint_rknn.runtimes.onnx import physical_cores
 
     cores = physical_cores()

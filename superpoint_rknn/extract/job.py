@@ -40,7 +40,7 @@ def place_outputs(bags: Sequence[Path], output: Path) -> list[Path]:
     """
     Where the features of each recording go: `output`, or of several a folder in it for each.
 
-    Raises ValueError if two would go to one place, or one into a recording.
+    Raises ValueError if two would go to one place, or one into a recording, links followed.
     """
     if len(bags) == 1:
         places = [output]
@@ -54,7 +54,8 @@ def place_outputs(bags: Sequence[Path], output: Path) -> list[Path]:
             raise ValueError(f'{same} would both become {place}: extract them one by one')
     for bag in bags:
         for place in places:
-            if bag == place or bag in place.parents or place in bag.parents:
+            ends = bag.resolve(), place.resolve()
+            if ends[0] in (ends[1], *ends[1].parents) or ends[1] in ends[0].parents:
                 raise ValueError(f'{place}: an output can neither be nor hold the recording {bag}')
     return places
 
@@ -86,7 +87,11 @@ def choose_topics(images: Images, wanted: Sequence[str] | None) -> tuple[str, ..
     return topics
 
 
-def size_of(bag: Path) -> int:
-    """Bytes of a recording's files."""
+def state_of(bag: Path) -> dict[str, int]:
+    """Size of a recording's files, and when the last was written: what tells that it changed."""
     files = bag.iterdir() if bag.is_dir() else [bag]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    states = [file.stat() for file in files if file.is_file()]
+    return {
+        'bytes': sum(state.st_size for state in states),
+        'modified_ns': max((state.st_mtime_ns for state in states), default=0),
+    }

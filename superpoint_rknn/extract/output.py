@@ -79,9 +79,14 @@ class Output:
         os.close(self.lock)
 
     def complete(self) -> None:
-        """Give the bag its name, on disk for good; what `extract` left there before goes."""
+        """
+        Give the bag its name, on disk for good; what `extract` left there before goes.
+
+        Raises FileExistsError if something else came there meanwhile.
+        """
         for path in (*self.bag.iterdir(), self.bag):
             _to_disk(path)
+        find_record(self.path)
         if self.path.exists():
             self.path.rename(self._replaced)
         self.bag.rename(self.path)

@@ -134,7 +134,10 @@ def _mask_of(values: dict[str, Any], image_topic: str) -> np.ndarray | None:
     path = values[max(own, key=len, default='mask')]
     if not path:
         return None
-    mask = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
+    try:
+        mask = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
+    except cv2.error:  # one that claims to be huge
+        mask = None
     if mask is None:
         raise ValueError(f'mask: {path} is not an image that OpenCV reads')
     return mask

@@ -34,6 +34,7 @@ from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
 
 REPORT_PERIOD = 0.1  # [s]
 NAMED_FAILURES = 10  # in the summary
+REASON_LENGTH = 300  # of each, which may quote what a recording holds
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class Extraction:
     def _note_failure(self, recorded: RecordedImage, error: Exception) -> None:
         self._failed += 1
         if self._failed <= NAMED_FAILURES:
-            self._failures.append(f'{recorded.name}: {error}')
+            self._failures.append(f'{recorded.name}: {error}'[:REASON_LENGTH])
 
 
 def extract(job: Job, path: Path, report: Callable[[int, float], None]) -> dict[str, Any]:
@@ -182,7 +183,10 @@ def main(handle: int, path: Path) -> int:
             send(summary=extract(Job.from_json(parent.recv_bytes()), path, report))
         except ConnectionError:  # whoever asked is gone
             return 1
-        except (OSError, RuntimeError, ValueError) as error:
+        except OSError as error:  # a full disk names no file
+            send(error=f'{path}: {error}')
+            return 1
+        except (RuntimeError, ValueError) as error:
             send(error=str(error))
             return 1
         return 0

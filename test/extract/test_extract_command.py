@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from recorded import ROS2, files_of, image_of, raw_messages, write_bag
@@ -96,6 +98,25 @@ def test_what_is_finished_is_not_done_again(tmp_path, bag, extract, capsys):
     assert extract(bag, '-o', out, '-p', 'detector.max_keypoints:=5', '--force') == 0
     assert files_of(out) != before
     assert sorted(path.name for path in out.parent.iterdir()) == ['drive', 'f.json', 'out']
+    before = files_of(out)
+    assert extract(bag, '-o', out, '-p', 'detector.max_keypoints:=5', '--force') == 0
+    assert files_of(out) == before  # the same command takes a run up, with --force too
+
+
+def test_an_output_knows_of_changes_that_names_and_sizes_hide(tmp_path, bag, extract, capsys):
+    mask = tmp_path / 'mask.png'
+    options = ('-o', tmp_path / 'out', '-p', f'mask:={mask}')
+    cv2.imwrite(str(mask), np.full((120, 160), 255, np.uint8))
+    assert extract(bag, *options) == 0
+    cv2.imwrite(str(mask), np.eye(120, 160, dtype=np.uint8))
+    assert extract(bag, *options) == 1
+    assert 'masks: [' in capsys.readouterr().err
+    cv2.imwrite(str(mask), np.full((120, 160), 255, np.uint8))
+    assert extract(bag, *options) == 0
+    (data,) = bag.glob('*.mcap')
+    os.utime(data, ns=(0, data.stat().st_mtime_ns + 10**10))
+    assert extract(bag, *options) == 1
+    assert 'modified_ns: ' in capsys.readouterr().err
 
 
 def test_only_its_own_results_are_replaced(tmp_path, bag, pictures, extract, capsys):
@@ -107,6 +128,11 @@ def test_only_its_own_results_are_replaced(tmp_path, bag, pictures, extract, cap
         assert extract(bag, '-o', tmp_path / place, '--force') == 1
         assert str(tmp_path / place) in capsys.readouterr().err
     assert extract(bag, other, '-o', tmp_path / 'other') == 1
+    (tmp_path / 'way').symlink_to('drive')
+    for place in ('way/out', 'other/../drive/out', 'way'):
+        assert extract(bag, '-o', tmp_path / place, '--force') == 1
+        assert 'can neither be nor hold the recording' in capsys.readouterr().err
+    (tmp_path / 'way').unlink()
     assert files_of(tmp_path) == before
     (tmp_path / 'out.partial').mkdir()
     (tmp_path / 'out.partial/precious').touch()
@@ -142,11 +168,21 @@ def test_recordings_that_can_not_be_used(tmp_path, bag, pictures, extract, capfd
     write_bag(tmp_path / 'blind', {'/header': [depth[0].header]})
     (data,) = bag.glob('*.mcap')
     (tmp_path / 'cut.mcap').write_bytes(data.read_bytes()[:-1000])
+    (tmp_path / 'crashed').mkdir()
+    shutil.copy(data, tmp_path / 'crashed')
+    vast = bytearray(data.read_bytes())
+    vast[9:17] = (2**62).to_bytes(8, 'little')  # length of the first record
+    (tmp_path / 'vast.mcap').write_bytes(vast)
+    words = shutil.copytree(bag, tmp_path / 'words') / 'metadata.yaml'
+    words.write_text(words.read_text().replace('message_count: 6', 'message_count: six'))
     for name, reason in (
         ('nowhere', 'no such file or folder'),
         ('unknown', "of 1 images none could be used: /image:0: encoding: '32FC1'"),
         ('blind', 'blind: image topics: none'),
-        ('cut.mcap', 'cut.mcap: '),
+        ('cut.mcap', '`mcap recover`'),
+        ('crashed', '`ros2 bag reindex`'),
+        ('vast.mcap', 'vast.mcap: not a readable rosbag: MemoryError'),
+        ('words', "not a readable rosbag: 'six' where a topic has int"),
     ):
         assert extract(tmp_path / name, '-o', tmp_path / 'out') == 1
         told = capfd.readouterr().err
@@ -204,6 +240,28 @@ def test_a_worker_that_dies_is_reported(tmp_path, long_bag, start):
     assert not list(tmp_path.glob('out*'))
 
 
+def test_a_full_disk_is_told_with_the_place(tmp_path, bag, extract, capfd):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**17, before[1]))
+    try:
+        assert extract(bag, '-o', tmp_path / 'out') == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    told = capfd.readouterr().err
+    assert str(tmp_path / 'out') in told
+    assert 'File too large' in told
+    assert not list(tmp_path.glob('out*'))
+
+
+def test_what_came_to_an_output_meanwhile_stays(tmp_path):
+    with Output(tmp_path / 'out') as output:
+        output.bag.mkdir()
+        (tmp_path / 'out').write_text('precious')
+        with pytest.raises(FileExistsError, match='out is there already'):
+            output.complete()
+    assert (tmp_path / 'out').read_text() == 'precious'
+
+
 def test_two_runs_do_not_write_one_output(tmp_path, bag, extract, capsys):
     with Output(tmp_path / 'out'):
         assert extract(bag, '-o', tmp_path / 'out') == 1
@@ -214,6 +272,7 @@ def test_two_runs_do_not_write_one_output(tmp_path, bag, extract, capsys):
 def test_parameters_that_are_refused(tmp_path, bag, extract, capsys):
     (tmp_path / 'bad.yaml').write_text('/**:\n  ros__parameters:\n    detector:\n      nms: 3\n')
     (tmp_path / 'no.yaml').write_text('a: 1\n')
+    (tmp_path / 'vast.pgm').write_text('P5 40000 40000 255\n')
     for options, reason in (
         (('-p', 'detector.threshold:=2'), 'threshold: 2.0, expected 0 to 1'),
         (('-p', 'detector.nms_radius:=2.5'), 'detector.nms_radius: 2.5'),
@@ -221,6 +280,7 @@ def test_parameters_that_are_refused(tmp_path, bag, extract, capsys):
         (('-p', 'threshold'), 'expected NAME:=VALUE'),
         (('-p', 'grid:=[5, [8'), '-p grid:=[5, [8: '),
         (('-p', f'mask:={tmp_path}/no.png'), 'no.png is not an image'),
+        (('-p', f'mask:={tmp_path}/vast.pgm'), 'vast.pgm is not an image'),
         (('--params', tmp_path / 'bad.yaml'), "no parameter 'detector.nms'"),
         (('--params', tmp_path / 'no.yaml'), 'no ROS parameter file'),
         (('--params', tmp_path / 'none.yaml'), 'none.yaml'),
