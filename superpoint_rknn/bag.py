@@ -93,6 +93,7 @@ class Images:
 
     @contextmanager
     def _reader(self) -> Iterator[Reader | Ros1Reader]:
+        _check_name(self.path)
         try:
             is_ros1 = self.path.suffix == '.bag' and self.path.is_file()
             reader = (Ros1Reader if is_ros1 else Reader)(self.path)
@@ -143,6 +144,14 @@ class Bag:
 
 def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
+
+
+def _check_name(path: Path) -> None:
+    """Raise ValueError if SQLite, which is given an address, would open or make another file."""
+    files = path.iterdir() if path.is_dir() else [path]
+    for file in files:
+        if file.suffix == '.db3' and set(str(file)) & set('?#%'):
+            raise ValueError(f'{file}: SQLite takes no ?, # or % in a name: rename it')
 
 
 def _check_connections(reader: Reader | Ros1Reader) -> None:
