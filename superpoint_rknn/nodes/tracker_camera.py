@@ -62,7 +62,8 @@ class TrackerCamera:
     @property
     def has_detector(self) -> bool:
         """Whether anybody gives keypoints."""
-        topic = topic_of(self.name, 'keypoints')
+        # count_publishers knows nothing of remapping
+        topic = self._node.resolve_topic_name(topic_of(self.name, 'keypoints'))
         return self._feed is not None or self._node.count_publishers(topic) > 0
 
     def activate(

@@ -49,6 +49,7 @@ class TrackerQueue:
         if tolerance is not None:
             self._pairs = StereoPairs(tolerance, IMAGES)
         self._keypoints: dict[int, Keypoints] = {}
+        self._alone: dict[int, float] = {}  # stamps of images that left without: when they came
         self._descriptors: deque[Descriptors] = deque(maxlen=DESCRIPTORS)
         self._last_image: int | None = None  # stamps, in the order of arrival [ns]
         self._last_keypoints: int | None = None
@@ -83,8 +84,12 @@ class TrackerQueue:
             self._changed.notify_all()
             return rights
 
-    def put_keypoints(self, message: Keypoints) -> None:
-        """Add the keypoints of an image, which may have come already or not."""
+    def put_keypoints(self, message: Keypoints) -> float | None:
+        """
+        Add the keypoints of an image, which may have come already or not.
+
+        Returns how long after it they came, if it has left without them [s].
+        """
         stamp = nanoseconds(message.header.stamp)
         with self._changed:
             if self._last_keypoints is not None and stamp < self._last_keypoints:
@@ -94,6 +99,8 @@ class TrackerQueue:
             while len(self._keypoints) > KEYPOINTS:
                 del self._keypoints[next(iter(self._keypoints))]
             self._changed.notify_all()
+            arrived = self._alone.pop(stamp, None)
+            return None if arrived is None else time.perf_counter() - arrived
 
     def put_descriptors(self, message: Descriptors) -> None:
         """Add descriptors; they are taken once their image was."""
@@ -106,7 +113,10 @@ class TrackerQueue:
         with self._changed:
             while not self._closed:
                 if self._images and self._is_ready(self._images[0]):
-                    return self._leave()
+                    job = self._leave()
+                    if job.expects_keypoints and job.keypoints is None:
+                        self._remember_alone(job.image)
+                    return job
                 if self._descriptors and not self._waits_for_image(self._descriptors[0]):
                     return self._descriptors.popleft()
                 timeout = None
@@ -121,6 +131,7 @@ class TrackerQueue:
             rights = [] if self._pairs is None else self._pairs.clear()[1]
             jobs = [self._leave() for _ in range(len(self._images))]
             self._keypoints.clear()
+            self._alone.clear()
             self._descriptors.clear()
             self._last_image = self._last_keypoints = None
             rights += [job.right for job in jobs if job.right is not None]
@@ -160,6 +171,11 @@ class TrackerQueue:
         job.keypoints = self._keypoints.pop(job.image.stamp, None)
         return job
 
+    def _remember_alone(self, image: ReceivedImage) -> None:
+        self._alone[image.stamp] = image.arrived
+        while len(self._alone) > KEYPOINTS:
+            del self._alone[next(iter(self._alone))]
+
     def _waits_for_image(self, message: Descriptors) -> bool:
         stamp = nanoseconds(message.header.stamp)
         return any(job.image.stamp <= stamp for job in self._images)
@@ -167,5 +183,6 @@ class TrackerQueue:
     def _forget_keypoints_after(self, stamp: int) -> None:
         """Time ran back: what is stamped later belongs to before."""
         self._keypoints = {s: k for s, k in self._keypoints.items() if s <= stamp}
+        self._alone.clear()
         if self._last_keypoints is not None and self._last_keypoints > stamp:
             self._last_keypoints = stamp if stamp in self._keypoints else None

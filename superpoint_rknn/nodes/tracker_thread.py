@@ -14,14 +14,14 @@ from superpoint_rknn.features.keypoints import Keypoints as Points
 from superpoint_rknn.features.stamps import jumps
 from superpoint_rknn.features.stereo import in_right_image
 from superpoint_rknn.features.tracks import Tracker
-from superpoint_rknn.msg import Descriptors
+from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.image_warnings import THROTTLE
 from superpoint_rknn.nodes.parameter_table import Parameters
 from superpoint_rknn.nodes.received_image import ReceivedImage, nanoseconds
 from superpoint_rknn.nodes.tracker_camera import TrackerCamera
 from superpoint_rknn.nodes.tracker_features import FeatureOutput, View
 from superpoint_rknn.nodes.tracker_messages import descriptor_rows, points_of
-from superpoint_rknn.nodes.tracker_queue import ImageJob, TrackerQueue
+from superpoint_rknn.nodes.tracker_queue import IMAGES, ImageJob, TrackerQueue
 
 
 class TrackerThread:
@@ -58,9 +58,7 @@ class TrackerThread:
         self.tracker.restart()
         self._output.forget()
         self._last_stamp = None
-        self._left.activate(
-            self._put_image, self._queue.put_keypoints, self._queue.put_descriptors
-        )
+        self._left.activate(self._put_image, self._put_keypoints, self._queue.put_descriptors)
         if self._right is not None:
             self._right.activate(self._put_right)
         self._thread = threading.Thread(
@@ -82,6 +80,19 @@ class TrackerThread:
         """Leave an image for the thread; the oldest gives way where too many wait."""
         wait = self._parameters['keypoints_wait']
         self._drop(*self._queue.put_image(image, wait, self._left.has_detector))
+
+    def _put_keypoints(self, message: Keypoints) -> None:
+        """Leave keypoints for the thread; those that come too late are told of."""
+        late = self._queue.put_keypoints(message)
+        if late is None:
+            return
+        times = self._left.accounting.count('late_keypoints')
+        self._log.warning(
+            f'keypoints came {late:.2f} s after their image, which was tracked without them: no '
+            f'track begins at them; keypoints_wait is {self._parameters["keypoints_wait"]:g} s, '
+            f'and {IMAGES} images wait at most (seen {times} times)',
+            throttle_duration_sec=THROTTLE,
+        )
 
     def _put_right(self, image: ReceivedImage) -> None:
         self._drop([], self._queue.put_right(image))

@@ -6,8 +6,10 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, SetParameters
-from tracker_rig import TRACKER, TrackerRig, calibration, nanoseconds, turned
+from ros_graph import RELIABLE
+from tracker_rig import TRACKER, TrackerRig, calibration, corners, nanoseconds, turned
 
+from superpoint_rknn.msg import Keypoints
 from superpoint_rknn.nodes.tracker_parameters import PARAMETERS
 
 
@@ -123,6 +125,27 @@ def test_every_image_is_tracked_also_without_keypoints(graph, photo):
     _, second = rig.track(photo, keypoints=False)
     assert set(second.id) == set(first.id)
     assert rig.features == []
+
+
+def test_keypoints_that_come_too_late_are_told_of(graph, photo):
+    rig = TrackerRig(graph)
+    process = rig.start(photo, keypoints_wait=0.05)
+    message, _ = rig.track(photo, keypoints=False)
+    rig.detector.publish(corners(message.header, photo))
+    graph.wait(lambda: 'keypoints_wait is 0.05 s' in process.log.read_text(), 'a warning')
+    graph.wait(lambda: int(rig.counts().get('late_keypoints', 0)) > 0, 'the count')
+
+
+def test_keypoints_of_another_topic_are_waited_for(graph, photo):
+    rig = TrackerRig(graph)
+    rig.detector = graph.node.create_publisher(Keypoints, 'detector/points', RELIABLE)
+    graph.start(*TRACKER, '--ros-args', '-r', 'keypoints:=detector/points', keypoints_wait=10.0)
+    rig.warm_up(photo)
+    seen = len(rig.tracks)
+    message = rig.send(photo, keypoints=False)
+    assert not graph.spin(lambda: len(rig.tracks) > seen, 0.5)
+    rig.detector.publish(corners(message.header, photo))
+    graph.wait(lambda: len(rig.tracks) > seen, 'the tracks')
 
 
 def test_stamps_that_jump_restart_the_estimator_and_no_id_returns(graph, photo):

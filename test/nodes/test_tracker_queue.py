@@ -181,3 +181,27 @@ def test_what_leaves_a_full_queue_takes_its_right_image_with_it():
     put(queue, 1, 'r1', *range(2, IMAGES + 1))
     lefts, rights = queue.put_image(image(IMAGES + 1), FOREVER)
     assert ([second(g) for g in lefts], [second(g) for g in rights]) == ([1], [1])
+
+
+def test_keypoints_that_come_after_their_image_has_left_are_told_of_once():
+    queue = TrackerQueue()
+    assert queue.put_keypoints(stamped(Keypoints, 1)) is None  # its image is yet to come
+    put(queue, 1)
+    assert take(queue) == (1, 1)
+    queue.put_image(image(2), 0.0)
+    assert take(queue) == (2, None)
+    assert queue.put_keypoints(stamped(Keypoints, 2)) > 0
+    assert queue.put_keypoints(stamped(Keypoints, 2)) is None
+    queue.put_image(image(3), 0.0, expects_keypoints=False)
+    assert take(queue) == (3, None)
+    assert queue.put_keypoints(stamped(Keypoints, 3)) is None
+
+
+def test_a_repeated_recording_has_no_late_keypoints():
+    queue = TrackerQueue()
+    for second in (1, 2):
+        queue.put_image(image(second), 0.0)
+        assert take(queue) == (second, None)
+    put(queue, 1)
+    assert queue.put_keypoints(stamped(Keypoints, 1)) is None
+    assert take(queue) == (1, 1)
