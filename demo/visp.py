@@ -1,4 +1,4 @@
-"""Real images of a moving camera from Debian's visp-images-data (GPL-2: fetched, never copied)."""
+"""Real images of a camera from Debian's visp-images-data (GPL-2: fetched, never copied)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 
 PACKAGE = 'visp-images-data'
-# Of its sequences: a hand-held camera over a desk, 218 images of 640x480 with about 180 points.
+# Of its sequences: a camera at rest before a desk on which a hand moves things, 218 images of
+# 640x480 with about 180 points.
 # Castle-simu is rendered, has 40 images and about 90 points before a plain wall.
 SEQUENCE = 'mbt/cube'
 INSTALLED = Path('/usr/share/visp-images-data/ViSP-images', SEQUENCE)
