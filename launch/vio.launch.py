@@ -13,6 +13,9 @@ from launch_ros.actions import Node, SetParameter, SetParametersFromFile, SetRem
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+# where an estimator listens that doesn't do so at /feature_tracker/restart
+RESTART = {'vins_fusion': '/vins_restart'}
+
 
 def included(path):
     """Another launch file, with its own arguments only; nothing without a path."""
@@ -68,7 +71,8 @@ def nodes(context):
         )
         front_end = [superpoint, tracker]
     topics = [
-        *((name, value(name)) for name in ('camera_info', 'feature', 'restart')),
+        *((name, value(name)) for name in ('camera_info', 'feature')),
+        ('restart', value('restart') or RESTART.get(style, '/feature_tracker/restart')),
         # of the two overlays the tracks are what one wants to see
         ('overlay', 'keypoints_overlay'),
         ('tracks_overlay', 'overlay'),
@@ -86,7 +90,11 @@ def generate_launch_description():
         'image': ('image', 'topic of the images, if not `image` in that namespace'),
         'camera_info': ('camera_info', 'topic of the calibration, if not beside the images'),
         'feature': ('/feature_tracker/feature', 'topic of the features, as estimators have it'),
-        'restart': ('/feature_tracker/restart', 'topic that tells estimators to begin anew'),
+        'restart': (
+            '',
+            'topic that tells estimators to begin anew (empty: /vins_restart where feature_format '
+            'is vins_fusion, else /feature_tracker/restart)',
+        ),
         'feature_format': ('', 'off, vins_fusion or vins_mono (empty: as in config)'),
         'feature_rate': ('', 'most features a second; 0: each image (empty: as in config)'),
         'composed': ('false', 'true: superpoint and tracker in one process'),

@@ -26,7 +26,8 @@ STEREO = Parameter(
 SYNC_TOLERANCE = Parameter(
     'sync_tolerance',
     0.005,
-    'Most difference between the stamps of the two images of a stereo pair [s].',
+    'Most difference between the stamps of the two images of a stereo pair, below half the time '
+    'between two images [s].',
     limits=(0.0, 1.0),
     read_only=True,
 )

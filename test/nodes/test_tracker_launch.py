@@ -40,14 +40,22 @@ def generate_launch_description():
 """
 
 
-@pytest.mark.parametrize('composed', ['false', 'true'])
-def test_vio_brings_up_camera_superpoint_tracker_and_estimator(graph, tmp_path, composed):
+@pytest.mark.parametrize(
+    ('composed', 'style', 'restart'),
+    [
+        ('false', 'vins_mono', '/feature_tracker/restart'),
+        ('true', 'vins_fusion', '/vins_restart'),
+    ],
+)
+def test_vio_brings_up_camera_superpoint_tracker_and_estimator(
+    graph, tmp_path, composed, style, restart
+):
     for name in ('camera', 'estimator'):
         (tmp_path / f'{name}.launch.py').write_text(DRIVER.format(name))
     given = {
         'camera': 'cam7',
         'model': VIO.parents[1] / 'models' / 'superpoint_400x640_u8.onnx',
-        'feature_format': 'vins_mono',
+        'feature_format': style,
         'feature_rate': '10',
         'composed': composed,
         'camera_launch': tmp_path / 'camera.launch.py',
@@ -73,7 +81,7 @@ def test_vio_brings_up_camera_superpoint_tracker_and_estimator(graph, tmp_path, 
     subscribers = [graph.node.count_subscribers(f'cam7/{topic}') for topic in topics]
     assert subscribers == ([1, 0, 0, 1] if composed == 'true' else [2, 1, 1, 1])
     topics = ('tracks', 'overlay', 'keypoints_overlay')
-    for topic in (*topics, '/feature_tracker/feature', '/feature_tracker/restart'):
+    for topic in (*topics, '/feature_tracker/feature', restart):
         resolved = topic if topic.startswith('/') else f'/cam7/{topic}'
         assert graph.node.count_publishers(resolved) == 1, topic
     told = dict(graph.node.get_topic_names_and_types())
@@ -82,7 +90,7 @@ def test_vio_brings_up_camera_superpoint_tracker_and_estimator(graph, tmp_path, 
         assert told[own] == [kind], topic
     request = GetParameters.Request(names=['feature.format', 'feature.rate'])
     values = graph.call(GetParameters, 'cam7/tracker/get_parameters', request).values
-    assert (values[0].string_value, values[1].double_value) == ('vins_mono', 10.0)
+    assert (values[0].string_value, values[1].double_value) == (style, 10.0)
     for name in ('camera', 'estimator'):
         assert f'{name} of_its_own' in log.read_text()
     assert graph.interrupt(process)[0] in (0, 1)  # launch ends with 1 where it was interrupted
