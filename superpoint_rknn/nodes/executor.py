@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from rclpy.context import Context
 from rclpy.executors import Executor, SingleThreadedExecutor
 
@@ -14,6 +16,8 @@ try:
 except ImportError:  # Humble, and Jazzy at first
     EventsExecutor = None
 
+WAIT_SET = 'SUPERPOINT_RKNN_WAIT_SET'  # environment: if not empty, keep to rclpy's plain executor
+
 # For `event_callbacks` of topics that come and go while an executor spins: rclpy's own ones tell
 # of peers with another quality of service. The EventsExecutor of rclpy 9 dies of such news about
 # a topic that was just taken down, and the other one waits for them at each image.
@@ -25,9 +29,10 @@ def create_executor(context: Context | None = None) -> Executor:
     """
     An executor that runs callbacks one after another, in the thread that spins.
 
-    Where rclpy has one to which the middleware tells what happened, it is that one: the other
-    builds a wait set of all topics, services and timers anew, twice for each image.
+    Where rclpy has one to which the middleware tells what happened, it is that one, unless the
+    environment says otherwise (WAIT_SET): the other builds a wait set of all topics, services
+    and timers anew, twice for each image.
     """
-    if EventsExecutor is None:
+    if EventsExecutor is None or os.environ.get(WAIT_SET):
         return SingleThreadedExecutor(context=context)
     return EventsExecutor(context=context)

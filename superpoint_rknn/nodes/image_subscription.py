@@ -83,13 +83,13 @@ class ImageSubscription:
     def _count_lost(self, sequence: int | None) -> None:
         if sequence is None:
             return
-        self._accounting.lost_is_known = True
         last, self._last_sequence = self._last_sequence, sequence
-        if last is None or sequence <= last + 1:
+        if last is not None and sequence == last + 1:
             return
         # Numbers are each publisher's own: with several, a gap says nothing.
-        if self._node.count_publishers(self.topic) > 1:
-            self._accounting.lost_is_known = False
+        several = self._node.count_publishers(self.topic) > 1
+        self._accounting.lost_is_known = not several
+        if several or last is None or sequence <= last:
             return
         lost = self._accounting.count('lost', sequence - last - 1)
         if self._tells_lost:

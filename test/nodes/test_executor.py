@@ -1,14 +1,18 @@
 """What the executor must bear, in a real graph."""
 
+import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_graph import image_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, PointCloud
 
 from superpoint_rknn.msg import Keypoints
+from superpoint_rknn.nodes.executor import WAIT_SET, EventsExecutor, create_executor
 
 TRACKER = ('-m', 'superpoint_rknn.nodes.tracker_node')
 ROUND = (
@@ -69,3 +73,15 @@ def test_steady_timers_run_while_simulated_time_stands_still(graph):
     code, seconds = graph.interrupt(process)
     assert code == 0
     assert seconds < 2
+
+
+@pytest.mark.parametrize('asked', [False, True])
+def test_the_plain_executor_runs_where_asked_for(monkeypatch, asked):
+    monkeypatch.setenv(WAIT_SET, '1' if asked else '')
+    context = Context()
+    context.init()
+    executor = create_executor(context)
+    plain = asked or EventsExecutor is None
+    assert isinstance(executor, SingleThreadedExecutor) == plain
+    executor.shutdown()
+    context.shutdown()
