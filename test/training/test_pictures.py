@@ -1,0 +1,42 @@
+"""What the networks are trained on, and that it is not what they are measured on."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TRAINING = json.loads((ROOT / 'training' / 'pictures.json').read_text(encoding='utf-8'))
+EVALUATION = json.loads(
+    (ROOT / 'superpoint_rknn' / 'model' / 'evaluation_scenes.json').read_text(encoding='utf-8')
+)
+FREE = {'public-domain', 'CC0-1.0', 'CC-BY-2.0', 'CC-BY-4.0', 'Apache-2.0 AND BSD-3-Clause'}
+
+
+@pytest.mark.parametrize('section', ['scenes', 'real_pair', 'other_views'])
+def test_no_picture_is_one_of_the_evaluation(section):
+    evaluated = {entry['sha256'] for entry in EVALUATION[section]}
+    assert len(evaluated) >= 3
+    same = [p['path'] for p in TRAINING['pictures'] if p['sha256'] in evaluated]
+    assert not same
+
+
+def test_each_picture_is_listed_once_for_one_use():
+    pictures = TRAINING['pictures']
+    assert len({picture['sha256'] for picture in pictures}) == len(pictures) > 300
+    assert {picture['use'] for picture in pictures} == {'training', 'validation'}
+    assert all(picture['use'] == 'training' for picture in pictures if 'calibration' in picture)
+
+
+def test_each_picture_has_an_author_and_a_free_licence():
+    assert {picture['licence'] for picture in TRAINING['pictures']} == FREE
+    assert all(picture['author'] for picture in TRAINING['pictures'])
+
+
+def test_packages_are_pinned():
+    packages = {package['name']: package for package in TRAINING['packages']}
+    assert {picture['package'] for picture in TRAINING['pictures']} <= set(packages)
+    for package in packages.values():
+        assert package['version']
+        assert re.fullmatch('[0-9a-f]{64}', package['sha256'])
