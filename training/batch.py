@@ -53,12 +53,12 @@ class Batch:
         ]
         return tuple(map(np.stack, zip(*cells, strict=True)))
 
-    def agreed_target(self, heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def agreed_target(self, heat: np.ndarray, weakest: float) -> tuple[np.ndarray, np.ndarray]:
         """What both views agree on, where both see; heat: probabilities (2 N, S, S)."""
         cells = []
         for number, views in enumerate(self._pairs):
             shown = heat[2 * number : 2 * number + 2]
-            first, second, shared = agreed_points(views, shown, LABELLED)
+            first, second, shared = agreed_points(views, shown, LABELLED, weakest)
             self._points[number] = first
             cells += [cell_target(first, shared[0]), cell_target(second, shared[1])]
         return tuple(map(np.stack, zip(*cells, strict=True)))

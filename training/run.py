@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import math
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -44,6 +45,7 @@ class Settings:
     teacher: str  # weights to learn from; empty: none
     half: bool  # half the channels
     agreement: tuple[float, float, float]  # begins, is full (parts of the run), share of the loss
+    weakest: float  # agreed probability, blurred by 1 px, that is still a point
     eight_bits: float  # part of the run from which on 8 bits are imitated
     bf16: bool
     frozen: float  # part of the run from which on the first block stays as it is
@@ -157,7 +159,7 @@ class Run:
         detector = (1 - share) * losses.detector_loss(logits, target, counts)
         if share > 0:
             probability = heat(logits.detach()).cpu().numpy()
-            target, counts = batch.agreed_target(probability)
+            target, counts = batch.agreed_target(probability, settings.weakest)
             target, counts = (torch.from_numpy(a).to(self._device) for a in (target, counts))
             detector = detector + share * losses.detector_loss(logits, target, counts)
         places = [
@@ -225,4 +227,4 @@ def _network(settings: Settings, maker: BatchMaker) -> SuperPoint:
 
 def _rate(step: int, done: float) -> float:
     """Learning rate relative to the largest: a warm-up, then half a cosine."""
-    return min(1, (step + 1) / WARM_UP) * (0.015 + 0.985 * (1 + np.cos(np.pi * done)) / 2)
+    return min(1, (step + 1) / WARM_UP) * (0.015 + 0.985 * (1 + math.cos(math.pi * done)) / 2)

@@ -12,7 +12,6 @@ CELL = 8
 SIGMA = 0.5  # [px] of a corner's share in the pixels around: its logarithm is a parabola
 RADIUS = 4  # [px] non-maximum suppression of agreed points
 AREA = 350.0  # [px^2] of what both views show, for each agreed point
-WEAKEST = 0.003  # agreed probability, blurred: 1 of 50 for a sharp point
 
 
 def cell_target(points: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -44,13 +43,14 @@ def cell_target(points: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def agreed_points(
-    views: Views, heat: np.ndarray, labelled: float
+    views: Views, heat: np.ndarray, labelled: float, weakest: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     Points that both views' detectors agree on: homographic adaptation of just two views.
 
     heat: (2, S, S) float32, the detector's probabilities in both views.
     labelled: how much a labelled corner raises the agreement around it.
+    weakest: agreed probability, blurred by 1 px, that is still a point.
     Returns the points of the first view and of the second, (N, 2) x and y [px], and the masks
     (2, S, S) uint8 of what both views show.
     """
@@ -74,7 +74,7 @@ def agreed_points(
         agreed *= 1 + labelled * 6.28 * cv2.GaussianBlur(marks, (0, 0), 1.0)
     strongest = cv2.dilate(agreed, np.ones((2 * RADIUS + 1,) * 2, np.uint8))
     margin = cv2.erode(shared[0], np.ones((7, 7), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    found = (agreed == strongest) & (agreed > WEAKEST) & (margin > 0)
+    found = (agreed == strongest) & (agreed > weakest) & (margin > 0)
     found[[0, -1]] = found[:, [0, -1]] = False
     y, x = np.nonzero(found)
     count = int(shared[0].sum() / AREA)

@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar=('FROM', 'FULL', 'SHARE'),
         help="of the detector's loss, points that both views agree on (default: .15 .45 .7)",
     )
+    add('--weakest', type=float, default=0.001, help='agreed probability (default: .001)')
     add('--eight-bits', type=float, default=0.9, help='imitated from there on (default: .9)')
     add('--frozen', type=float, default=0.12, help='first block from there on (default: .12)')
     return parser
