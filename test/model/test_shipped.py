@@ -14,17 +14,23 @@ EVALUATED = (
 )
 
 
-@pytest.mark.parametrize('name', ['superpoint.npz', 'superpoint_400x640_u8.onnx'])
-def test_card_belongs_to_the_file(name):
-    card = json.loads((MODELS / name).with_suffix('.json').read_text())
-    assert card['sha256'] == hashlib.sha256((MODELS / name).read_bytes()).hexdigest()
+NAMES = ('superpoint', 'superpoint_permissive')
+
+
+@pytest.mark.parametrize('suffix', ['.npz', '_400x640_u8.onnx'])
+@pytest.mark.parametrize('name', NAMES)
+def test_card_belongs_to_the_file(name, suffix):
+    file = MODELS / f'{name}{suffix}'
+    card = json.loads(file.with_suffix('.json').read_text())
+    assert card['sha256'] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert card['licence'].startswith('Apache-2.0')
 
 
-def test_calibration_of_the_quantised_network():
-    card = json.loads((MODELS / 'superpoint_400x640_u8.json').read_text())
-    weights = json.loads((MODELS / 'superpoint.json').read_text())
-    assert card['weights'] == {'name': 'superpoint.npz', 'sha256': weights['sha256']}
+@pytest.mark.parametrize('name', NAMES)
+def test_calibration_of_the_quantised_network(name):
+    card = json.loads((MODELS / f'{name}_400x640_u8.json').read_text())
+    weights = json.loads((MODELS / f'{name}.json').read_text())
+    assert card['weights'] == {'name': f'{name}.npz', 'sha256': weights['sha256']}
     assert (card['input']['scale'], card['input']['zero_point']) == (1, 0)
     *pictures, ramp = [entry['name'] for entry in card['calibration']]
     assert ramp == 'ramp 0..255'
