@@ -1,10 +1,10 @@
 """
 Pictures of a run: points over their images, as a video and as a contact sheet.
 
-As a program: a contact sheet from the bag of a run. docs/demo.png is made so, from photographs
-that are free:
-    ./dev demo --source sweep --seconds 15
-    ./dev run python demo/pictures.py out/demo/bag docs/demo.png --rows 2 --columns 3
+As a program: a contact sheet from the bag of a run. docs/demo.png is made so, from the stereo pair
+motorcycle_left.png and motorcycle_right.png of scikit-image in a folder of their own:
+    ./dev demo --source FOLDER --seconds 6 --rate 3
+    ./dev run python demo/pictures.py out/demo/bag docs/demo.png --rows 1 --columns 2
 """
 
 from __future__ import annotations
