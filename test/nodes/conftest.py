@@ -4,11 +4,22 @@ import pytest
 from ros_graph import Graph, Rig
 
 
+def motorcycle(photographs, side):
+    """Grey photograph of 400x640, of one side of a stereo pair."""
+    image = cv2.imread(str(photographs / f'motorcycle_{side}.png'), cv2.IMREAD_GRAYSCALE)
+    return np.ascontiguousarray(image[50:450, 50:690])
+
+
 @pytest.fixture(scope='session')
 def photo(photographs):
     """Grey photograph of 400x640."""
-    image = cv2.imread(str(photographs / 'motorcycle_left.png'), cv2.IMREAD_GRAYSCALE)
-    return np.ascontiguousarray(image[50:450, 50:690])
+    return motorcycle(photographs, 'left')
+
+
+@pytest.fixture(scope='session')
+def right_photo(photographs):
+    """What a camera to the right of the one of `photo` sees at the same time."""
+    return motorcycle(photographs, 'right')
 
 
 @pytest.fixture

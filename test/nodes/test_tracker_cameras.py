@@ -1,16 +1,8 @@
 """The tracker with several cameras and with a stereo pair, in a real graph."""
 
-import cv2
 import numpy as np
 import pytest
 from tracker_rig import STEP, TRACKER, TrackerRig, calibration, nanoseconds
-
-
-@pytest.fixture(scope='module')
-def right_photo(photographs):
-    """What a camera to the right of the one of `photo` sees at the same time."""
-    image = cv2.imread(str(photographs / 'motorcycle_right.png'), cv2.IMREAD_GRAYSCALE)
-    return np.ascontiguousarray(image[50:450, 50:690])
 
 
 @pytest.fixture
