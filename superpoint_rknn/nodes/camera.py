@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from superpoint_rknn.extractor import Detection, Extractor
@@ -17,10 +15,10 @@ from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.camera_names import topic_of
 from superpoint_rknn.nodes.descriptor_buffers import DescriptorBuffers, Undescribed
 from superpoint_rknn.nodes.diagnostics import Accounting
-from superpoint_rknn.nodes.executor import NO_PUBLISHER_EVENTS
 from superpoint_rknn.nodes.feed import Feed
 from superpoint_rknn.nodes.image_subscription import ImageSubscription, image_topic
 from superpoint_rknn.nodes.image_warnings import ImageWarnings
+from superpoint_rknn.nodes.managed_node import ManagedNode
 from superpoint_rknn.nodes.messages import descriptors_message, image_message, keypoints_message
 from superpoint_rknn.nodes.overlay import draw_points
 from superpoint_rknn.nodes.parameter_table import Parameters
@@ -53,7 +51,7 @@ class Camera:
     feed: receives what arrives and what is published.
     """
 
-    def __init__(self, node: LifecycleNode, parameters: Parameters, name: str, feed: Feed):
+    def __init__(self, node: ManagedNode, parameters: Parameters, name: str, feed: Feed):
         self.name = name
         self.accounting = Accounting()
         self.active = False
@@ -76,13 +74,7 @@ class Camera:
         self._overlay = self._publisher(Image, 'overlay', OVERLAYS)
 
     def _publisher(self, kind: type, topic: str, qos: QoSProfile):
-        publisher = self._node.create_lifecycle_publisher(
-            kind,
-            topic_of(self.name, topic),
-            qos,
-            event_callbacks=NO_PUBLISHER_EVENTS,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+        publisher = self._node.advertise(kind, topic_of(self.name, topic), qos)
         self._publishers.append(publisher)
         return publisher
 

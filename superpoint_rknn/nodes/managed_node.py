@@ -12,7 +12,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.timer import Timer
 
 from superpoint_rknn.nodes.executor import NO_PUBLISHER_EVENTS
@@ -84,6 +86,16 @@ class ManagedNode(LifecycleNode):
     def statuses(self) -> list[DiagnosticStatus]:
         """What /diagnostics tells."""
         raise NotImplementedError
+
+    def advertise(self, kind: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
+        """A publisher whose quality of service parameters may override; it may come and go."""
+        return self.create_lifecycle_publisher(
+            kind,
+            topic,
+            qos,
+            event_callbacks=NO_PUBLISHER_EVENTS,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
 
     def parameters_changed(self, names: set[str]) -> None:
         """Put to use what is not looked up at each image."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -17,10 +16,11 @@ from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.camera import FEATURES, OVERLAYS
 from superpoint_rknn.nodes.camera_names import topic_of
 from superpoint_rknn.nodes.diagnostics import Accounting
-from superpoint_rknn.nodes.executor import NO_PUBLISHER_EVENTS, NO_SUBSCRIPTION_EVENTS
+from superpoint_rknn.nodes.executor import NO_SUBSCRIPTION_EVENTS
 from superpoint_rknn.nodes.feed import Channel, Feed
 from superpoint_rknn.nodes.image_subscription import ImageSubscription, image_topic
 from superpoint_rknn.nodes.image_warnings import ImageWarnings
+from superpoint_rknn.nodes.managed_node import ManagedNode
 from superpoint_rknn.nodes.messages import image_message
 from superpoint_rknn.nodes.overlay import Tails
 from superpoint_rknn.nodes.parameter_table import Parameters
@@ -40,7 +40,7 @@ class TrackerCamera:
     feed: gives images, keypoints and descriptors in place of their topics; None: the topics do.
     """
 
-    def __init__(self, node: LifecycleNode, parameters: Parameters, name: str, feed: Feed | None):
+    def __init__(self, node: ManagedNode, parameters: Parameters, name: str, feed: Feed | None):
         self.name = name
         self.accounting = Accounting()
         self.calibration = Calibration(node.resolve_topic_name(topic_of(name, 'camera_info')))
@@ -137,13 +137,7 @@ class TrackerCamera:
             self._overlay.publish(image_message(image.message.header, canvas))
 
     def _publisher(self, kind: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
-        return self._node.create_lifecycle_publisher(
-            kind,
-            topic_of(self.name, topic),
-            qos,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            event_callbacks=NO_PUBLISHER_EVENTS,
-        )
+        return self._node.advertise(kind, topic_of(self.name, topic), qos)
 
     def _subscribe(self, kind: type, topic: str, callback: Callable, qos: QoSProfile) -> None:
         subscription = self._node.create_subscription(

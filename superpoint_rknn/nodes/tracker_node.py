@@ -6,14 +6,12 @@ import sys
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle.publisher import LifecyclePublisher
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import PointCloud
 from std_msgs.msg import Bool
 
 from superpoint_rknn.nodes.camera import FEATURES
 from superpoint_rknn.nodes.camera_names import groups_of, title_of
 from superpoint_rknn.nodes.diagnostics import images_status
-from superpoint_rknn.nodes.executor import NO_PUBLISHER_EVENTS
 from superpoint_rknn.nodes.feed import Feeds
 from superpoint_rknn.nodes.managed_node import ManagedNode
 from superpoint_rknn.nodes.process import Interruption, run_node
@@ -98,13 +96,7 @@ class TrackerNode(ManagedNode):
         ]
 
     def _publisher(self, kind: type, topic: str) -> LifecyclePublisher:
-        publisher = self.create_lifecycle_publisher(
-            kind,
-            topic,
-            FEATURES,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            event_callbacks=NO_PUBLISHER_EVENTS,
-        )
+        publisher = self.advertise(kind, topic, FEATURES)
         self._publishers_of_all.append(publisher)
         return publisher
 

@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Sequence
 
 import cv2
-from rclpy.lifecycle import LifecycleNode
 
 from superpoint_rknn.features.keypoints import Keypoints as Points
 from superpoint_rknn.features.stamps import jumps
@@ -16,6 +15,7 @@ from superpoint_rknn.features.stereo import in_right_image
 from superpoint_rknn.features.tracks import Tracker
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.image_warnings import THROTTLE
+from superpoint_rknn.nodes.managed_node import ManagedNode
 from superpoint_rknn.nodes.parameter_table import Parameters
 from superpoint_rknn.nodes.received_image import ReceivedImage, nanoseconds
 from superpoint_rknn.nodes.tracker_camera import TrackerCamera
@@ -34,7 +34,7 @@ class TrackerThread:
 
     def __init__(
         self,
-        node: LifecycleNode,
+        node: ManagedNode,
         parameters: Parameters,
         cameras: Sequence[TrackerCamera],
         output: FeatureOutput,
