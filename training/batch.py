@@ -9,7 +9,7 @@ import numpy as np
 from training.pairs import PairMaker, Views, correspondences, inside
 from training.targets import agreed_points, cell_target
 
-PLACES = 200  # of a pair, whose descriptors are compared
+PLACES = 280  # of a pair, whose descriptors are compared
 LABELLED = 1.0  # how much a labelled corner raises the views' agreement
 
 

@@ -17,7 +17,7 @@ OVERLAP_MARGIN = 2.0  # [px] from the border of a view
 ROTATION = 0.55  # [rad] of the second view to the first, either way
 ANY_ROTATION = 0.1  # share of pairs that are turned by any angle
 SCALES = (0.65, 1.5)  # of the second view to the first
-FIRST_SCALES = (0.75, 1.25)  # pixels of the picture per pixel of the first view
+FIRST_SCALES = (0.5, 1.25)  # pixels of the picture per pixel of the first view
 CORNER_SHIFTS = (0.05, 0.12)  # of each corner of the two views, relative to their side
 
 

