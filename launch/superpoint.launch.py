@@ -12,7 +12,7 @@ from launch_ros.substitutions import FindPackageShare
 
 # arguments that win over the parameter file where they are given
 PARAMETERS = {
-    'model': (str, 'path of the network; empty: the shipped one for this machine'),
+    'model': (str, 'path of the network, or superpoint_small; empty: superpoint'),
     'runtime': (str, 'auto, librknn, rknnlite or onnx'),
     'autostart': (bool, 'true: configure and activate by itself; false: wait for a manager'),
 }

@@ -104,7 +104,7 @@ def generate_launch_description():
         ),
         'superpoint_params': (LaunchConfiguration('config'), 'another one for superpoint'),
         'tracker_params': (LaunchConfiguration('config'), 'another one for tracker'),
-        'model': ('', 'path of the network; empty: the shipped one for this machine'),
+        'model': ('', 'path of the network, or superpoint_small; empty: superpoint'),
         'runtime': ('', 'auto, librknn, rknnlite or onnx (empty: as in config)'),
     }
     return LaunchDescription(

@@ -28,14 +28,14 @@ from superpoint_rknn import __version__
 from superpoint_rknn.doctor_report import machine_text, trial_text
 from superpoint_rknn.doctor_trial import Trial
 from superpoint_rknn.runtimes.board import board_model, detect_soc, npu_driver_version
-from superpoint_rknn.runtimes.model_files import default_model
+from superpoint_rknn.runtimes.model_files import find_model
 from superpoint_rknn.runtimes.rknn_library import probe_libraries
 from superpoint_rknn.runtimes.runtime import open_runtime
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument('--model', type=Path, help='network to try (default: as the node)')
+    parser.add_argument('--model', default='', help='network to try, as the node takes it')
     parser.add_argument(
         '--runtime', default='auto', choices=('auto', 'librknn', 'rknnlite', 'onnx')
     )
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     advice: list[str] = []
     report: dict[str, Any] = {'system': _system(), 'board': _board(soc, advice)}
     print(machine_text(report), flush=True)
-    path = arguments.model or default_model(soc)
+    path = find_model(arguments.model, soc)
     if soc and path.suffix == '.onnx':
         advice.append(
             f'the network runs on the CPU: name one for {soc} by --model (the node: `model`)'

@@ -38,7 +38,7 @@ from superpoint_rknn.extract.parameters import read_parameters, settings_of
 from superpoint_rknn.extract.processes import run_jobs
 from superpoint_rknn.model.output import check_output, write_atomically
 from superpoint_rknn.runtimes.board import detect_soc
-from superpoint_rknn.runtimes.model_files import default_model, model_id
+from superpoint_rknn.runtimes.model_files import find_model, model_id
 from superpoint_rknn.runtimes.runtime import ModelError
 
 
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='append',
         help='image topic; give it once for each camera (default: the only one)',
     )
-    add('--model', help='network, .rknn or .onnx (default: the shipped one for this machine)')
+    add('--model', help='network: a file, or superpoint_small (default: superpoint)')
     add('--runtime', help='auto, librknn, rknnlite or onnx (default: auto, by the kind of model)')
     add(
         '--params',
@@ -133,7 +133,7 @@ def _job(bag: Path, place: Path, args: argparse.Namespace) -> Job:
         raise ValueError(f'--descriptors-rate {rate}: expected 0 to 1000')
     if args.jobs is not None and args.jobs < 1:
         raise ValueError(f'--jobs {args.jobs}: at least one is needed')
-    model = Path(values['model'] or default_model(detect_soc()))
+    model = find_model(values['model'], detect_soc())
     if not model.is_file():
         raise ModelError(f'{model}: no such file')
     images = Images(bag)

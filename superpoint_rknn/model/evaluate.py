@@ -58,7 +58,7 @@ from superpoint_rknn.model.evaluation_statistics import (
     summary,
 )
 from superpoint_rknn.model.output import check_output, write_atomically
-from superpoint_rknn.runtimes.model_files import default_model, shipped_models
+from superpoint_rknn.runtimes.model_files import find_model, shipped_models
 from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
 
 SEEDS = 13
@@ -171,7 +171,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--quick', action='store_true', help='one pair a scene instead of 13; 40 images a sequence'
     )
-    add('--model', type=Path, help='8-bit network, of 400x640 but for tracks (default: shipped)')
+    add('--model', default='', help='8-bit network, of 400x640 but for tracks (default: shipped)')
     add('--weights', type=Path, help='float network: .npz, .onnx or .pth (default: shipped)')
     add('--subpixel', action='store_true', help='add rows with refined points')
     add(
@@ -206,7 +206,7 @@ def run(args: argparse.Namespace) -> int:
     if material.missing:
         log.warning(f'missing, so that figures do not compare: {", ".join(material.missing)}')
     with ExitStack() as stack:
-        model = open_runtime(args.model or default_model(None))
+        model = open_runtime(find_model(args.model, None))
         stack.callback(model.close)
         weights = float_runtime(args.weights or shipped_models() / 'superpoint.npz')
         stack.callback(weights.close)

@@ -33,7 +33,7 @@ from superpoint_rknn.model.evaluation_tracks_metrics import (
 )
 from superpoint_rknn.model.evaluation_tracks_sequences import ImageSequence
 from superpoint_rknn.model.output import write_atomically
-from superpoint_rknn.runtimes.model_files import default_model
+from superpoint_rknn.runtimes.model_files import find_model
 from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
 
 SETTINGS = TrackSettings()
@@ -207,7 +207,7 @@ def run(args: argparse.Namespace) -> int:
         sequences = sequences_of.protocol_sequences()
     if args.quick:
         sequences = [replace(s, images=s.images[:QUICK]) for s in sequences]
-    runtime = open_runtime(args.model or default_model(None))
+    runtime = open_runtime(find_model(args.model, None))
     try:
         with tqdm(total=sum(len(s.images) for s in sequences), unit='image', leave=False) as bar:
             report = report_on(sequences, runtime, partial(_counted, bar))

@@ -29,8 +29,8 @@ PARAMETERS = (
     Parameter(
         'model',
         '',
-        'Path of the network, .rknn or .onnx. Empty: the shipped one for this chip, else the '
-        'shipped CPU network.',
+        'Path of the network, .rknn or .onnx, or the name of a shipped one, superpoint or '
+        'superpoint_small, for this chip, else for its CPU. Empty: superpoint.',
         read_only=True,
     ),
     Parameter(

@@ -19,7 +19,7 @@ from superpoint_rknn.nodes.parameters import PARAMETERS, parameters_of_cameras, 
 from superpoint_rknn.nodes.process import Interruption, run_node
 from superpoint_rknn.nodes.worker import Worker
 from superpoint_rknn.runtimes.board import detect_soc
-from superpoint_rknn.runtimes.model_files import default_model
+from superpoint_rknn.runtimes.model_files import find_model
 from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
 
 PATIENCE = 1.0  # [s] for an inference under way to end when the node is stopped
@@ -154,8 +154,8 @@ class SuperPointNode(ManagedNode):
     def _open_runtime(self) -> Runtime:
         values = self.values
         soc = detect_soc()
-        model = values['model'] or default_model(soc)
-        if soc and str(model).endswith('.onnx'):
+        model = find_model(values['model'], soc)
+        if soc and model.suffix == '.onnx':
             self.get_logger().warning(
                 f'{soc}: running on the CPU, not on the NPU: set the parameter `model` to a .rknn '
                 'file converted for this chip'

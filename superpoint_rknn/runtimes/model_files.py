@@ -18,6 +18,7 @@ from superpoint_rknn.features.quantization import (
 )
 from superpoint_rknn.runtimes.runtime import ModelError
 
+SHIPPED = ('superpoint', 'superpoint_small')  # networks; the first is the default
 SAME_NPU = {'rk3566': 'rk3568'}  # chips that run what is converted for another
 
 
@@ -36,10 +37,15 @@ def shipped_models() -> Path:
     )
 
 
-def default_model(soc: str | None) -> Path:
-    """Shipped network for a chip ('rk3588', ...), else the one for CPUs."""
-    on_npu = shipped_models() / f'superpoint_400x640_{SAME_NPU.get(soc, soc)}.rknn'
-    return on_npu if soc and on_npu.is_file() else shipped_models() / 'superpoint_400x640_u8.onnx'
+def default_model(soc: str | None, name: str = SHIPPED[0]) -> Path:
+    """File of a shipped network for a chip ('rk3588', ...), else the one for CPUs."""
+    on_npu = shipped_models() / f'{name}_400x640_{SAME_NPU.get(soc, soc)}.rknn'
+    return on_npu if soc and on_npu.is_file() else shipped_models() / f'{name}_400x640_u8.onnx'
+
+
+def find_model(model: str, soc: str | None) -> Path:
+    """File of a network that is named by a path or as in SHIPPED; empty: the default one."""
+    return default_model(soc, model or SHIPPED[0]) if model in ('', *SHIPPED) else Path(model)
 
 
 def model_id(path: Path, content: bytes) -> str:

@@ -1,6 +1,7 @@
 """Opening models: cards, tables and the choice of an engine."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,12 @@ from rknn_standin import MODEL, Standin
 
 from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.runtimes import librknn
-from superpoint_rknn.runtimes.model_files import default_model, read_card, resolve_input_table
+from superpoint_rknn.runtimes.model_files import (
+    default_model,
+    find_model,
+    read_card,
+    resolve_input_table,
+)
 from superpoint_rknn.runtimes.runtime import (
     EngineError,
     ModelError,
@@ -61,6 +67,16 @@ def test_outputs_go_to_writable_arrays_alone():
     check_array('image', array, (2, 3), np.dtype(np.uint8))
     with pytest.raises(ValueError, match='descriptors: a read-only array'):
         check_array('descriptors', array, (2, 3), np.dtype(np.uint8), writable=True)
+
+
+def test_a_network_is_found_by_its_name_or_path():
+    assert find_model('', 'rk3588') == default_model('rk3588')
+    assert find_model('superpoint', None) == default_model(None)
+    small = find_model('superpoint_small', 'rk3566')
+    assert small.is_file()
+    assert small.name == 'superpoint_small_400x640_rk3568.rknn'
+    assert find_model('superpoint_small', None).name == 'superpoint_small_400x640_u8.onnx'
+    assert find_model('my/net.rknn', 'rk3588') == Path('my/net.rknn')
 
 
 @pytest.mark.parametrize('soc', ['rv1126b', 'rk3588', 'rk3568', 'rk3576'])
