@@ -83,7 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     add('--steps', type=int, default=0, help='steps instead: what the schedule counts in')
     add('--device', choices=('cpu', 'cuda'), default='cpu')
     add('--threads', type=int, default=os.cpu_count() or 1, help='of a CPU (default: all)')
-    add('--bf16', action='store_true', help='quick on a GPU or a CPU with AMX, slow elsewhere')
+    add(
+        '--bf16',
+        action='store_true',
+        help='quick on a GPU or a CPU with AMX or AVX512_BF16, slow elsewhere',
+    )
     add('--out', type=Path, default=Path('out/training'), help='default: out/training')
     add('--resume', type=Path, metavar='DIR', help='go on with the run of this folder')
     add('--fetch', action='store_true', help='only fetch the pictures')

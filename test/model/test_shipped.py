@@ -14,7 +14,7 @@ EVALUATED = (
 )
 
 
-NAMES = ('superpoint', 'superpoint_permissive')
+NAMES = ('superpoint', 'superpoint_small')
 
 
 @pytest.mark.parametrize('suffix', ['.npz', '_400x640_u8.onnx'])

@@ -11,6 +11,11 @@ TRAINING = json.loads((ROOT / 'training' / 'pictures.json').read_text(encoding='
 EVALUATION = json.loads(
     (ROOT / 'superpoint_rknn' / 'model' / 'evaluation_scenes.json').read_text(encoding='utf-8')
 )
+CALIBRATED = [
+    card
+    for card in map(json.loads, (p.read_text() for p in sorted((ROOT / 'models').glob('*.json'))))
+    if 'calibration' in card
+]
 FREE = {'public-domain', 'CC0-1.0', 'CC-BY-2.0', 'CC-BY-4.0', 'Apache-2.0 AND BSD-3-Clause'}
 
 
@@ -40,3 +45,11 @@ def test_packages_are_pinned():
     for package in packages.values():
         assert package['version']
         assert re.fullmatch('[0-9a-f]{64}', package['sha256'])
+
+
+@pytest.mark.parametrize('card', CALIBRATED, ids=lambda card: card['name'])
+def test_networks_are_calibrated_with_pictures_of_the_list(card):
+    *pictures, ramp = [entry['name'] for entry in card['calibration']]
+    assert ramp == 'ramp 0..255'
+    listed = [Path(p['path']).name for p in TRAINING['pictures'] if 'calibration' in p]
+    assert sorted(pictures) == sorted(listed)
