@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or '').startswith('superpoint_rknn'):
             raise
-        return complain(f'{name} needs {error.name}: pip install "superpoint_rknn[model]"')
+        return complain(f'{name} needs {error.name}: pip install onnx onnxruntime rosbags tqdm')
     parser = argparse.ArgumentParser(
         prog=f'superpoint_rknn {name}',
         description=module.__doc__ or purpose,

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Sets up .venv-train (1 GB), apart from the checkout's own environment, and trains in it.
+# Sets up .venv-train (1.3 GB), apart from the checkout's own environment, and trains in it.
 # Environment: PYTHON, an interpreter from 3.10 to 3.13; TORCH_INDEX, where torch comes from.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
-name=train venv=$PWD/.venv-train size='1 GB'
+name=train venv=$PWD/.venv-train size='1.3 GB'
 requirements=training/requirements.txt
 pythons='python3.11 python3.12 python3.10 python3.13' latest=13
 source requirements/torch_venv.sh
