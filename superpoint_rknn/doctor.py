@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     advice: list[str] = []
     report: dict[str, Any] = {'system': _system(), 'board': _board(soc, advice)}
     print(machine_text(report), flush=True)
-    path = find_model(arguments.model, soc)
+    path = find_model(arguments.model, soc, arguments.runtime)
     if soc and path.suffix == '.onnx':
         advice.append(
             f'the network runs on the CPU: name one for {soc} by --model (the node: `model`)'

@@ -52,13 +52,13 @@ class RecordedCamera:
         """
         if stamp == self._last_detected:
             raise ValueError(f'header.stamp: {stamp} ns, the same as of the image before')
-        described = self._rate is None or (
-            self._rate > 0 and self._described.is_due(stamp, self._rate)
-        )
+        rate = self._rate
+        due = bool(rate) and self._described.is_due(stamp, rate)
+        described = rate is None or due
         detection = self._extractor.detect(image, self._extractor.new_raw() if described else None)
         self._last_detected = stamp
-        if described:
-            self._described.choose(stamp)
+        if due:
+            self._described.choose(stamp, rate)
         return detection
 
     def finish(self, image: np.ndarray, stamp: int, detection: Detection) -> Features:

@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--descriptors-rate',
         type=float,
         metavar='HZ',
-        help='descriptors of images whose stamps are at least 1/HZ apart; 0: of none (default: of '
+        help='descriptors of that many images a second, by their stamps; 0: of none (default: of '
         'every image)',
     )
     add(
@@ -133,7 +133,7 @@ def _job(bag: Path, place: Path, args: argparse.Namespace) -> Job:
         raise ValueError(f'--descriptors-rate {rate}: expected 0 to 1000')
     if args.jobs is not None and args.jobs < 1:
         raise ValueError(f'--jobs {args.jobs}: at least one is needed')
-    model = find_model(values['model'], detect_soc())
+    model = find_model(values['model'], detect_soc(), values['runtime'])
     if not model.is_file():
         raise ModelError(f'{model}: no such file')
     images = Images(bag)

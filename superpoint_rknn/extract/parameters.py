@@ -8,13 +8,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from superpoint_rknn.extract.feature_bag import beside
 from superpoint_rknn.extractor import Settings
+from superpoint_rknn.features.image import read_mask
 from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.features.tracks import TrackSettings
 
@@ -132,12 +132,4 @@ def _mask_of(values: dict[str, Any], image_topic: str) -> np.ndarray | None:
     place = beside(image_topic, 'mask').replace('/', '.')
     own = [name for name, path in values.items() if path and place.endswith(f'.{name}')]
     path = values[max(own, key=len, default='mask')]
-    if not path:
-        return None
-    try:
-        mask = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
-    except cv2.error:  # one that claims to be huge
-        mask = None
-    if mask is None:
-        raise ValueError(f'mask: {path} is not an image that OpenCV reads')
-    return mask
+    return read_mask(path) if path else None

@@ -64,7 +64,7 @@ def to_grey(
         channels, conversion = COLOURS[encoding]
         return cv2.cvtColor(_view(data, height, step, (width, channels)), conversion, out)
     if encoding in ('mono16', '16UC1'):
-        words = _view(data, height, step, (2 * width,)).view('>u2' if is_bigendian else '<u2')
+        words = _view(data, height, step, (width,), '>u2' if is_bigendian else '<u2')
         # aligned and native, which `data` needn't be, for OpenCV
         return cv2.convertScaleAbs(np.require(words, np.uint16, ['C', 'A']), out, 1 / 257)
     if encoding in MOSAICS:
@@ -100,15 +100,33 @@ def decompress(data, kind: str) -> np.ndarray:
     return image
 
 
+def read_mask(path: str) -> np.ndarray:
+    """Mask image, (height, width) uint8. Raises ValueError if the file is no image."""
+    try:
+        content = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise ValueError(f'mask: {path}: {error.strerror}') from error
+    try:
+        mask = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
+    except cv2.error:  # one that claims to be huge
+        mask = None
+    if mask is None:
+        raise ValueError(f'mask: {path} is not an image that OpenCV reads')
+    return mask
+
+
 def _check_even(encoding: str, **fields: int) -> None:
     for field, value in fields.items():
         if value % 2:
             raise ValueError(f'{field}: {value}, expected an even number for {encoding}')
 
 
-def _view(data, rows: int, step: int, row_shape: tuple[int, ...]) -> np.ndarray:
-    """Bytes of an image's rows without their padding, (rows, *row_shape), not copied."""
-    row = int(np.prod(row_shape))
+def _view(data, rows: int, step: int, row_shape: tuple[int, ...], dtype='u1') -> np.ndarray:
+    """An image's rows without their padding, (rows, *row_shape), not copied."""
+    strides = [np.dtype(dtype).itemsize]
+    for length in row_shape[:0:-1]:
+        strides.insert(0, strides[0] * length)
+    row = strides[0] * row_shape[0]
     if step < row:
         raise ValueError(f'step: {step}, expected at least the {row} bytes of a row')
     buffer = memoryview(data)
@@ -119,7 +137,7 @@ def _view(data, rows: int, step: int, row_shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(
             f'data: {size} bytes, expected {step * rows} ({rows} rows of step {step})'
         )
-    return np.ndarray((rows, row), np.uint8, data, strides=(step, 1)).reshape(rows, *row_shape)
+    return np.ndarray((rows, *row_shape), dtype, data, strides=(step, *strides))
 
 
 @dataclass(frozen=True)
@@ -228,8 +246,10 @@ class Placement:
         # By factors, not by size: with a size OpenCV would derive other factors from it.
         shown = out[y0:y1, x0:x1]
         resized = cv2.resize(region, None, shown, 1 / s_x, 1 / s_y, cv2.INTER_LINEAR)
-        if resized.shape != shown.shape:  # up to a camera pixel more than fits
-            shown[:] = resized[: y1 - y0, : x1 - x0]
+        if resized.shape != shown.shape:
+            # up to a camera pixel more than fits, or one less where a half was rounded down
+            more = [(0, max(0, a - b)) for a, b in zip(shown.shape, resized.shape, strict=True)]
+            shown[:] = np.pad(resized, more, 'edge')[: y1 - y0, : x1 - x0]
         return out
 
     def _region(self, grey: np.ndarray) -> np.ndarray:

@@ -37,6 +37,7 @@ class Memory:
         """
         Remember descriptors, (N, C) float32 of unit length; returns which tracks had none, (N,).
 
+        Where a newer track has the place, it stays, and the older one counts as described.
         Descriptors of another model make all before them worthless.
         """
         if model != self._model or descriptors.shape[1] != self._descriptors.shape[1]:
@@ -44,10 +45,11 @@ class Memory:
             self._described[:] = -1
             self._descriptors = np.zeros((CAPACITY, descriptors.shape[1]), np.float32)
         place = key % CAPACITY
-        new = self._described[place] != key
-        self._described[place] = key
-        self._descriptors[place] = descriptors
-        return new
+        before = self._described[place]
+        np.maximum.at(self._described, place, key)
+        stay = self._described[place] == key
+        self._descriptors[place[stay]] = descriptors[stay]
+        return before < key
 
     def recognise(
         self, descriptors: np.ndarray, born: np.ndarray, oldest: int

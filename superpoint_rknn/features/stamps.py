@@ -12,16 +12,27 @@ def jumps(last: int | None, stamp: int) -> bool:
 
 
 class Cadence:
-    """Which moments [ns] come at least a period after the last chosen one; or before it."""
+    """Choice of moments [ns], at a rate on average; it begins anew where they run back."""
 
     def __init__(self):
         self._last: int | None = None
+        self._slot = 0  # [ns] when the last one should have been
 
-    def is_due(self, moment: int, rate: float) -> bool:
-        """Whether to choose a moment, for a rate [Hz] above 0."""
-        last = self._last
-        return last is None or moment < last or moment - last >= round(SECOND / rate)
+    def is_due(self, moment: int, rate: float, step: int = 0) -> bool:
+        """
+        Whether to choose a moment, for a rate [Hz] above 0: the first that is late enough.
 
-    def choose(self, moment: int) -> None:
-        """Count the next period from here."""
+        step: from the moment before [ns]; with it, the one nearest to when the next should be.
+        """
+        if self._last is None or moment < self._last:
+            return True
+        return moment + step // 2 >= self._slot + round(SECOND / rate)
+
+    def choose(self, moment: int, rate: float) -> None:
+        """Count a moment as chosen; one that comes late doesn't delay those after it."""
+        period = round(SECOND / rate)
+        if self._last is None or moment < self._last:
+            self._slot = moment
+        else:
+            self._slot = max(self._slot + period, moment - period // 2)
         self._last = moment

@@ -218,14 +218,15 @@ class Camera:
         """Count from here, whether somebody listens or not."""
         rate = self._parameters['descriptors.rate']
         if rate > 0 and self._described.is_due(moment, rate):
-            self._described.choose(moment)
+            self._described.choose(moment, rate)
 
     def _draw_overlay(self, features: Features) -> None:
         by_stamp = self._parameters['deterministic']
         moment = features.image.stamp if by_stamp else time.monotonic_ns()
-        if not self._drawn.is_due(moment, self._parameters['overlay.rate']):
+        rate = self._parameters['overlay.rate']
+        if not self._drawn.is_due(moment, rate):
             return
-        self._drawn.choose(moment)
+        self._drawn.choose(moment, rate)
         if not self._overlay.get_subscription_count():
             return
         points = features.detection.keypoints

@@ -103,6 +103,9 @@ def images_status(
         level, message = DiagnosticStatus.ERROR, trouble
     elif recent['failed'] > 0:
         level, message = DiagnosticStatus.WARN, f'{recent["failed"]} images failed lately'
+    elif recent['unpaired'] > 0 and recent['published'] <= 0:
+        level = DiagnosticStatus.WARN
+        message = f'no pair: {recent["unpaired"]} images lately had no partner'
     elif recent['received'] <= 0:
         level, message = DiagnosticStatus.WARN, 'no images'
     first = ('received', *FATES, 'pending', 'lost')

@@ -33,11 +33,12 @@ class ImageJob:
         for camera, _ in self._images:
             camera.accounting.settle('dropped')
 
-    def __call__(self, runtime: Runtime) -> None:
+    def __call__(self, runtime: Runtime) -> bool:
         """
         Extract the features of all images, publish their keypoints.
 
-        Raises RuntimeError if the engine failed; a bad image is warned of and counted.
+        Returns whether the engine worked: it isn't needed for a bad image, which is warned of and
+        counted. Raises RuntimeError if it failed.
         """
         fates = ['dropped'] * len(self._images)
         moment = self._images[0][1].stamp
@@ -45,18 +46,18 @@ class ImageJob:
         try:
             for i, (camera, image) in enumerate(self._images):
                 if not camera.active:  # by now; there may be a second inference to spare
-                    return
+                    return bool(found)
                 fates[i] = 'failed'
                 found.append(camera.detect(image, runtime, moment))
                 fates[i] = 'dropped'
             if not all(camera.active for camera, _ in self._images):
-                return
+                return True
             for i, (camera, _) in enumerate(self._images):
                 camera.publish_keypoints(found[i])
                 fates[i] = 'published'
         except (ValueError, cv2.error) as error:
             camera.warnings.refused(error)
-            return
+            return bool(found)
         finally:
             for (camera, _), fate in zip(self._images, fates, strict=True):
                 camera.accounting.settle(fate)
@@ -66,6 +67,7 @@ class ImageJob:
                 camera.complete(features)
         for camera, features in done:
             camera.finish(features)
+        return True
 
 
 class CameraGroup:

@@ -48,6 +48,7 @@ class ImageSubscription:
         self._accounting = accounting
         self._tells_lost = reliable
         self._last_sequence: int | None = None
+        self._had_several = False  # publishers
         reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         self._subscription = node.create_subscription(
             CompressedImage if transport == 'compressed' else Image,
@@ -88,8 +89,9 @@ class ImageSubscription:
             return
         # Numbers are each publisher's own: with several, a gap says nothing.
         several = self._node.count_publishers(self.topic) > 1
+        had_several, self._had_several = self._had_several, several
         self._accounting.lost_is_known = not several
-        if several or last is None or sequence <= last:
+        if several or had_several or last is None or sequence <= last:
             return
         lost = self._accounting.count('lost', sequence - last - 1)
         if self._tells_lost:

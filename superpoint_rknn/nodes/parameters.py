@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
-import cv2
 import numpy as np
 
 from superpoint_rknn.extractor import Settings
+from superpoint_rknn.features.image import read_mask
 from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.nodes.camera_names import (
     CAMERAS,
@@ -184,15 +184,3 @@ def masks_of(
         if path not in masks:
             masks[path] = read_mask(path)
     return masks
-
-
-def read_mask(path: str) -> np.ndarray:
-    """Mask image, (height, width) uint8. Raises ValueError if the file is no image."""
-    try:
-        content = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise ValueError(f'mask: {path}: {error.strerror}') from error
-    mask = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
-    if mask is None:
-        raise ValueError(f'mask: {path} is not an image that OpenCV reads')
-    return mask

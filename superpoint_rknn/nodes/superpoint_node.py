@@ -25,6 +25,9 @@ from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
 PATIENCE = 1.0  # [s] for an inference under way to end when the node is stopped
 WAKE_UP = 0.1  # [s] longest time until an interruption is noticed while a model is loaded
 FED_DEPTH = 5  # images that may wait for the executor where others in the process want each
+PARTNERS = (
+    8  # images of one camera that may wait for the other one's: at 30 Hz a quarter of a second
+)
 QUEUE_DEPTH = 256  # images that may wait where none may be left out
 
 
@@ -81,7 +84,7 @@ class SuperPointNode(ManagedNode):
                 mailbox,
                 self.get_logger(),
                 round(1e9 * self.values['sync_tolerance']),
-                QUEUE_DEPTH if deterministic else 1,
+                QUEUE_DEPTH if deterministic else PARTNERS,
             )
             self._groups.append(group)
         self._worker = Worker(self._open_runtime, mailbox, self.get_logger())
@@ -154,7 +157,7 @@ class SuperPointNode(ManagedNode):
     def _open_runtime(self) -> Runtime:
         values = self.values
         soc = detect_soc()
-        model = find_model(values['model'], soc)
+        model = find_model(values['model'], soc, values['runtime'])
         if soc and model.suffix == '.onnx':
             self.get_logger().warning(
                 f'{soc}: running on the CPU, not on the NPU: set the parameter `model` to a .rknn '

@@ -131,8 +131,9 @@ class TrackerCamera:
             return
         self._tails.update(tracks)
         moment = time.monotonic_ns()
-        if self._drawn.is_due(moment, self._parameters['overlay.rate']):
-            self._drawn.choose(moment)
+        rate = self._parameters['overlay.rate']
+        if self._drawn.is_due(moment, rate):
+            self._drawn.choose(moment, rate)
             canvas = self._tails.draw(image.grey())
             self._overlay.publish(image_message(image.message.header, canvas))
 

@@ -17,11 +17,11 @@ from sensor_msgs.msg import CameraInfo, ChannelFloat32, PointCloud
 from std_msgs.msg import Header
 
 from superpoint_rknn.features.lens import Lens
+from superpoint_rknn.features.stamps import SECOND, Cadence
 from superpoint_rknn.features.tracks import Tracks
 from superpoint_rknn.nodes.messages import float_array
 
 EXACT = 2**24  # below it float32 holds every integer
-SECOND = 1_000_000_000  # [ns]
 FUSION_CHANNELS = ('id', 'camera', 'u', 'v', 'vx', 'vy', 'gx', 'gy', 'gz')
 MONO_CHANNELS = ('id', 'u', 'v', 'vx', 'vy')
 
@@ -156,7 +156,7 @@ class VinsAdapter:
         self._ids = FeatureIds(self._limit)
         self._stamp: int | None = None
         self._motion, self._right_motion = Motion(), Motion()
-        self._due: int | None = None
+        self._sent = Cadence()
 
     def update(
         self,
@@ -181,8 +181,10 @@ class VinsAdapter:
             self._right_motion = Motion()  # a gap has no velocity
         else:
             seen_right = self._right_motion.look(stamp, *right)
-        if not self._is_due(stamp, 0 if first else step, rate):
-            return None
+        if rate > 0:
+            if not self._sent.is_due(stamp, rate, 0 if first else step):
+                return None
+            self._sent.choose(stamp, rate)
         mono = self.style == 'vins_mono'
         if mono and first:
             return None
@@ -201,19 +203,6 @@ class VinsAdapter:
             tracks.key[rows], seen_right.key[usable], True, return_indices=True
         )
         return features + seen_right.features(usable[also], ids[among], self._numbers[1])
-
-    def _is_due(self, stamp: int, step: int, rate: float) -> bool:
-        """Whether this image is the nearest to the time of the next message."""
-        if rate <= 0:
-            self._due = None
-            return True
-        period = round(SECOND / rate)
-        if self._due is None:
-            self._due = stamp
-        if stamp + step // 2 < self._due:
-            return False
-        self._due = max(self._due + period, stamp + period // 2)
-        return True
 
 
 def feature_message(

@@ -23,14 +23,15 @@ class Worker(threading.Thread):
     daemon thread, with the engine, which is never closed while in use.
 
     open_runtime: opens the engine; called in this thread, again after failures in a row.
-    mailbox: of jobs, which are called with the engine and raise RuntimeError if it failed.
+    mailbox: of jobs, which are called with the engine, return whether it worked (not, if it wasn't
+    needed), and raise RuntimeError if it failed.
     log: of the node.
     """
 
     def __init__(
         self,
         open_runtime: Callable[[], Runtime],
-        mailbox: Mailbox[Callable[[Runtime], None]],
+        mailbox: Mailbox[Callable[[Runtime], bool]],
         log: Any,
     ):
         super().__init__(name='superpoint_worker', daemon=True)
@@ -79,14 +80,18 @@ class Worker(threading.Thread):
 
     def _close(self) -> None:
         runtime, self._open_one = self._open_one, None
-        if runtime is not None:
+        if runtime is None:
+            return
+        try:
             runtime.close()
+        except Exception as error:  # whatever it is, the next attempt to open one will tell
+            self._log.warning(f'the engine could not be closed: {error}')
 
     def _work(self) -> None:
         failures = 0
         while (job := self.mailbox.take()) is not None:
             try:
-                job(self.runtime)
+                worked = job(self.runtime)
             except RuntimeError as error:
                 failures += 1
                 self._trouble = f'{failures} inferences in a row failed: {error}'
@@ -94,6 +99,8 @@ class Worker(threading.Thread):
             except Exception:
                 self._log.error(f'image given up:\n{traceback.format_exc()}')
             else:
+                if not worked:
+                    continue
                 failures, self._trouble, self._pause = 0, None, FIRST_PAUSE
             if failures >= FAILURES_BEFORE_REOPENING:
                 self._reopen()

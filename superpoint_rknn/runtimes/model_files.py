@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import site
 import sys
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +26,13 @@ SAME_NPU = {'rk3566': 'rk3568'}  # chips that run what is converted for another
 
 def shipped_models() -> Path:
     """Folder of the networks that the package ships. Raises ModelError if it isn't there."""
-    prefixes = [*os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep), sys.prefix]
+    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    prefixes += [sys.prefix, sysconfig.get_path('data'), site.getuserbase()]  # pip's
     installed = [Path(p, 'share', 'superpoint_rknn', 'models') for p in prefixes if p]
     # Not resolved: the files of a symlinked installation belong to it.
     checkout = Path(__file__).absolute().parents[2] / 'models'
     for folder in (checkout, *installed):
-        if folder.is_dir():
+        if (folder / f'{SHIPPED[0]}_400x640_u8.onnx').is_file():
             return folder
     raise ModelError(
         'the models that superpoint_rknn ships were not found: name one by the parameter `model`, '
@@ -43,8 +46,13 @@ def default_model(soc: str | None, name: str = SHIPPED[0]) -> Path:
     return on_npu if soc and on_npu.is_file() else shipped_models() / f'{name}_400x640_u8.onnx'
 
 
-def find_model(model: str, soc: str | None) -> Path:
-    """File of a network that is named by a path or as in SHIPPED; empty: the default one."""
+def find_model(model: str, soc: str | None, runtime: str = 'auto') -> Path:
+    """
+    File of a network that is named by a path or as in SHIPPED; empty: the default one.
+
+    soc: the chip. runtime: as in `open_runtime`; on a CPU the chip doesn't matter.
+    """
+    soc = None if runtime == 'onnx' else soc
     return default_model(soc, model or SHIPPED[0]) if model in ('', *SHIPPED) else Path(model)
 
 
@@ -70,13 +78,13 @@ def read_card(path: Path) -> dict:
 
 
 def resolve_normalisation(
-    path: Path, quantization: Quantization, mean: float | None, std: float | None
+    path: Path, quantization: Quantization | None, mean: float | None, std: float | None
 ) -> tuple[float, float]:
     """
     Mean and std of the network's real input, (x - mean) / std.
 
     None takes a number from the model card, else mean 0 and the std that makes the input scale
-    the identity.
+    the identity, or 1 where the input is not quantised.
     Raises ModelError if neither tells, or the card holds no numbers.
     """
     stated = read_card(path).get('input', {})
@@ -86,7 +94,9 @@ def resolve_normalisation(
         if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
             raise ModelError(f'{path}: input: {name} {value!r} is not a number')
     try:
-        return float(mean), default_std(quantization) if std is None else float(std)
+        if std is None:
+            std = 1.0 if quantization is None else default_std(quantization)
+        return float(mean), float(std)
     except (OverflowError, TypeError, ValueError) as error:
         raise ModelError(f'{path}: input: mean {mean!r:.40}, std {std!r:.40}: {error}') from error
 

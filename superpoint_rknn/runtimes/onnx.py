@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from pathlib import Path
@@ -10,7 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from superpoint_rknn.runtimes.model_files import model_id, resolve_input_table
+from superpoint_rknn.runtimes.model_files import (
+    model_id,
+    resolve_input_table,
+    resolve_normalisation,
+)
 from superpoint_rknn.runtimes.runtime import (
     EngineError,
     ModelError,
@@ -138,9 +143,9 @@ class OnnxRuntime:
     ) -> np.ndarray | None:
         if self.input.quantization is not None:
             return resolve_input_table(path, self.input.quantization, mean, std)
-        mean, std = 0.0 if mean is None else mean, 1.0 if std is None else std
-        if std == 0:
-            raise ModelError(f'{path}: std 0: the image would be divided by it')
+        mean, std = resolve_normalisation(path, None, mean, std)
+        if not (math.isfinite(mean) and math.isfinite(std)) or std == 0:
+            raise ModelError(f'{path}: mean {mean}, std {std}: expected numbers, std not 0')
         self._grey = ((np.arange(256) - mean) / std).astype(np.float32)
         return None
 

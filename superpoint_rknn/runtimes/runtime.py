@@ -14,6 +14,12 @@ from superpoint_rknn.features.quantization import Quantization
 
 log = logging.getLogger(__name__)
 
+SUFFIXES = {  # of the model files that each engine runs
+    'auto': ('.rknn', '.onnx'),
+    'librknn': ('.rknn',),
+    'rknnlite': ('.rknn',),
+    'onnx': ('.onnx',),
+}
 CELL = 8  # [px] side of the square that one element of the outputs describes
 
 
@@ -138,11 +144,11 @@ def open_runtime(
     path = Path(model)
     if not path.is_file():
         raise ModelError(f'{path}: no such file')
-    suffix = {'librknn': '.rknn', 'rknnlite': '.rknn', 'onnx': '.onnx'}.get(runtime, path.suffix)
-    if runtime not in ('auto', 'librknn', 'rknnlite', 'onnx'):
+    if runtime not in SUFFIXES:
         raise ValueError(f'runtime: {runtime!r}, expected auto, librknn, rknnlite or onnx')
-    if path.suffix not in ('.rknn', '.onnx') or path.suffix != suffix:
-        raise ModelError(f'{path}: {runtime} expects a model file with the suffix .rknn or .onnx')
+    if path.suffix not in SUFFIXES[runtime]:
+        suffixes = ' or '.join(SUFFIXES[runtime])
+        raise ModelError(f'{path}: {runtime} expects a model file with the suffix {suffixes}')
     options = {'mean': mean, 'std': std, 'pass_through': pass_through}
     if path.suffix == '.onnx':
         from superpoint_rknn.runtimes.onnx import OnnxRuntime

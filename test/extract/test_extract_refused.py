@@ -98,7 +98,7 @@ def test_parameters_that_are_refused(tmp_path, bag, extract, capsys):
         (('-p', 'resize:=squeeze'), "resize: 'squeeze'"),
         (('-p', 'threshold'), 'expected NAME:=VALUE'),
         (('-p', 'grid:=[5, [8'), '-p grid:=[5, [8: '),
-        (('-p', f'mask:={tmp_path}/no.png'), 'no.png is not an image'),
+        (('-p', f'mask:={tmp_path}/no.png'), 'no.png: No such file'),
         (('-p', f'mask:={tmp_path}/vast.pgm'), 'vast.pgm is not an image'),
         (('--params', tmp_path / 'bad.yaml'), "no parameter 'detector.nms'"),
         (('--params', tmp_path / 'no.yaml'), 'no ROS parameter file'),

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from superpoint_rknn.features.image import EncodingError, to_grey
+from superpoint_rknn.features.image import EncodingError, read_mask, to_grey
 
 SIZES = [(1, 1), (1, 9), (7, 1), (5, 6), (48, 64), (33, 50)]
 PADDINGS = [0, 1, 13]
@@ -211,3 +211,17 @@ def test_fields_that_contradict_each_other_are_named(height, width, step, encodi
 def test_bytes_with_gaps_are_refused():
     with pytest.raises(ValueError, match='data: strides'):
         to_grey(noise(4, 8)[:, ::2], 4, 4, 4, 'mono8')
+
+
+def test_a_mask_is_an_image_file(tmp_path):
+    path = tmp_path / 'mask.png'
+    cv2.imwrite(str(path), np.eye(8, dtype=np.uint8) * 255)
+    assert np.array_equal(read_mask(path), np.eye(8, dtype=np.uint8) * 255)
+    (tmp_path / 'vast.pgm').write_text('P5 60000 60000 255\n')
+    (tmp_path / 'text.png').write_text('no image')
+    (tmp_path / 'empty.png').touch()
+    for name in ('vast.pgm', 'text.png', 'empty.png'):
+        with pytest.raises(ValueError, match=f'mask: .*{name} is not an image'):
+            read_mask(tmp_path / name)
+    with pytest.raises(ValueError, match=r'mask: .*none\.png: No such file'):
+        read_mask(tmp_path / 'none.png')

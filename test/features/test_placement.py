@@ -185,6 +185,18 @@ def test_any_size_fits(mode):
         assert y.max() <= camera[0] - 0.5
 
 
+@pytest.mark.parametrize(
+    ('camera', 'network'),
+    [((720, 2560), (480, 752)), ((315, 2304), NETWORK), ((315, 1792), NETWORK)],
+)
+def test_a_letterbox_of_half_a_pixel_is_filled(camera, network):
+    placement = Placement.fit('letterbox', camera, network)
+    network_image = placement.resize(np.full(camera, 200, np.uint8))
+    y0, x0, y1, x1 = placement.valid
+    assert (network_image[y0:y1, x0:x1] == 200).all()
+    assert (np.delete(network_image, np.s_[y0:y1], axis=0) == PADDING).all()
+
+
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="resize: 'squeeze'"):
         Placement.fit('squeeze', (480, 640), NETWORK)

@@ -16,15 +16,34 @@ def chosen(rate, *stamps):
     result = []
     for stamp in stamps:
         if cadence.is_due(stamp * MS, rate):
-            cadence.choose(stamp * MS)
+            cadence.choose(stamp * MS, rate)
             result.append(stamp)
     return result
 
 
-def test_chosen_moments_are_at_least_a_period_apart():
-    assert chosen(5.0, *range(0, 1000, 33)) == [0, 231, 462, 693, 924]
+def test_chosen_moments_come_at_the_rate_on_average():
+    assert chosen(5.0, *range(0, 1000, 33)) == [0, 231, 429, 627, 825]
     assert chosen(5.0, 0, 199, 200, 399, 400) == [0, 200, 400]
     assert chosen(1000.0, 0, 33, 66) == [0, 33, 66]
+
+
+def test_what_comes_a_little_early_is_made_up_for():
+    for rate, expected in ((10, 100), (15, 150), (5, 50)):
+        stamps = [n * 33.333333 for n in range(300)]  # 10 s at 30 Hz, each rounded down
+        assert abs(len(chosen(rate, *stamps)) - expected) <= 1
+        jittered = [stamp + (0.5 if n % 3 else -0.5) for n, stamp in enumerate(stamps)]
+        assert abs(len(chosen(rate, *jittered)) - expected) <= 1
+
+
+def test_what_comes_late_is_no_debt():
+    assert chosen(10.0, 0, 1000, 1040, 1060, 1140, 1160) == [0, 1000, 1060, 1160]
+
+
+def test_the_nearest_is_chosen_where_the_step_is_known():
+    cadence = Cadence()
+    cadence.choose(0, 10.0)
+    assert not cadence.is_due(80 * MS, 10.0, 20 * MS)
+    assert cadence.is_due(90 * MS, 10.0, 20 * MS)
 
 
 def test_where_time_runs_back_it_begins_anew():

@@ -66,6 +66,18 @@ def test_the_level_tells_whether_to_look(fates, trouble, level, message):
     assert (found.level, found.message) == (level, message)
 
 
+def test_cameras_that_never_see_at_a_time_are_told_of():
+    accounting = Accounting()
+    accounting.arrive()
+    accounting.settle('dropped')
+    accounting.count('unpaired')
+    found = status(accounting)
+    assert (found.level, found.message) == (
+        DiagnosticStatus.WARN,
+        'no pair: 1 images lately had no partner',
+    )
+
+
 def test_lost_images_are_unknown_unless_the_middleware_tells():
     accounting = Accounting()
     assert values_of(status(accounting))['lost'] == 'unknown'

@@ -80,6 +80,7 @@ class Bench:
         def job(runtime):
             self.handled.append(item)
             runtime.infer(IMAGE, None)
+            return True
 
         return job
 
@@ -221,4 +222,37 @@ def test_an_engine_that_opens_but_always_fails_is_opened_ever_more_rarely(monkey
     assert times[1] - times[0] >= 0.05
     assert times[2] - times[1] >= 0.1
     assert times[3] - times[2] >= 0.2
+    assert bench.worker.stop(5)
+
+
+def test_an_image_without_an_inference_says_nothing_of_the_engine():
+    engines = Engine(), Engine()
+    engines[0].broken = True
+    bench = Bench(*engines)
+    bench.start()
+    for number in range(FAILURES_BEFORE_REOPENING):
+        bench.feed(number)
+        bench.worker.mailbox.put('cam', lambda runtime: False)
+        assert bench.worker.mailbox.wait_done(5)
+        assert 'in a row failed' in (bench.worker.trouble or '') or engines[0].closed
+    wait_until(lambda: bench.worker.reopened)
+    bench.feed('good')
+    assert bench.worker.trouble is None
+    assert bench.worker.stop(5)
+
+
+def test_an_engine_that_does_not_close_is_opened_again_all_the_same():
+    class Stuck(Engine):
+        def close(self):
+            raise OSError('the driver is gone')
+
+    engines = Stuck(), Engine()
+    engines[0].broken = True
+    bench = Bench(*engines)
+    bench.start()
+    for number in range(FAILURES_BEFORE_REOPENING):
+        bench.feed(number)
+    wait_until(lambda: bench.worker.reopened)
+    assert any('could not be closed: the driver is gone' in line for line in bench.log.lines)
+    bench.feed('good')
     assert bench.worker.stop(5)

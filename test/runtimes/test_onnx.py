@@ -178,8 +178,12 @@ def test_float_network(tmp_path, images):
         expected = session.run(None, {'image': real[None, None].astype(np.float32)})
         np.testing.assert_allclose(logits, expected[0][0], atol=1e-4)
         np.testing.assert_allclose(descriptors, expected[1][0], atol=1e-4)
-    with pytest.raises(ModelError, match='std 0'):
-        OnnxRuntime(path, std=0)
+    path.with_suffix('.json').write_text('{"input": {"std": 255}}')
+    expected = session.run(None, {'image': image[None, None].astype(np.float32) / 255})
+    np.testing.assert_allclose(OnnxRuntime(path).infer(image, None), expected[0][0], atol=1e-4)
+    for std in (0.0, float('inf')):
+        with pytest.raises(ModelError, match=f'std {std}: expected numbers'):
+            OnnxRuntime(path, std=std)
 
 
 # Exact integers

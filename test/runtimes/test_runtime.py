@@ -76,6 +76,7 @@ def test_a_network_is_found_by_its_name_or_path():
     assert small.is_file()
     assert small.name == 'superpoint_small_400x640_rk3568.rknn'
     assert find_model('superpoint_small', None).name == 'superpoint_small_400x640_u8.onnx'
+    assert find_model('', 'rk3588', 'onnx') == default_model(None)
     assert find_model('my/net.rknn', 'rk3588') == Path('my/net.rknn')
 
 
@@ -94,8 +95,9 @@ def test_other_chips_get_what_serves_them():
     ('name', 'runtime', 'error'),
     [
         ('missing.onnx', 'auto', 'no such file'),
-        ('net.bin', 'auto', 'suffix'),
-        ('net.rknn', 'onnx', 'suffix'),
+        ('net.bin', 'auto', 'auto expects a model file with the suffix .rknn or .onnx'),
+        ('net.rknn', 'onnx', 'onnx expects a model file with the suffix .onnx'),
+        ('net.onnx', 'librknn', 'librknn expects a model file with the suffix .rknn'),
     ],
 )
 def test_a_model_that_no_engine_takes_is_refused(tmp_path, name, runtime, error):
