@@ -8,6 +8,7 @@ under CC0, CC-BY, Apache, BSD or MIT; none is a scene of `superpoint_rknn evalua
 from __future__ import annotations
 
 import hashlib
+import http.client
 import io
 import json
 import subprocess
@@ -134,7 +135,7 @@ def _from_servers(package: dict) -> bytes:
         try:
             with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
                 return answer.read()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             errors.append(f'{url}: {error}')
     raise OSError(f'{package["file"]} could not be fetched: {"; ".join(errors)}')
 

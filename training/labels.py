@@ -59,7 +59,9 @@ def labelled(pictures: Sequence[Picture]) -> tuple[list[np.ndarray], list[np.nda
                 return images, [stored[str(i)] for i in range(len(images))]
         jobs = pool.map(corners, images, range(len(images)))
         found = list(tqdm(jobs, 'labelling corners', len(images), unit='image'))
-    np.savez(path, **{str(i): points for i, points in enumerate(found)})
+    part = path.with_suffix('.part.npz')  # a stop meanwhile leaves no file that can't be read
+    np.savez(part, **{str(i): points for i, points in enumerate(found)})
+    part.replace(path)
     return images, found
 
 
@@ -71,14 +73,7 @@ def corners(image: np.ndarray, seed: int) -> np.ndarray:
     sums = np.zeros((4, height, width), np.float32)
     for number in range(WARPS):
         warp, size = (np.eye(2, 3), (width, height)) if number == 0 else _random_warp(rng, image)
-        shrinks = np.linalg.det(warp[:, :2]) < 1
-        seen = cv2.warpAffine(
-            image,
-            warp,
-            size,
-            flags=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REFLECT,
-        )
+        seen = cv2.warpAffine(image, warp, size, borderMode=cv2.BORDER_REFLECT)
         if number:
             seen = _disturbed(seen, rng)
         strength, relative = corner_measure(seen)

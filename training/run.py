@@ -22,6 +22,7 @@ from training.batch import Batch, BatchMaker
 from training.curves import curves
 from training.network import SuperPoint, arrays, heat, images_to_input
 from training.start import halved, starting_network
+from training.targets import CELL
 
 CHECKPOINT_EVERY = 120  # [s]
 ROW_EVERY = 25  # steps of a row of the log
@@ -50,6 +51,15 @@ class Settings:
     eight_bits: float  # part of the run from which on 8 bits are imitated
     bf16: bool
     frozen: float  # part of the run from which on the first block stays as it is
+
+    def __post_init__(self):
+        if self.side < 64 or self.side % CELL:
+            raise ValueError(f'side: {self.side}, expected a multiple of {CELL} from 64 on')
+        begin, full, share = self.agreement
+        if not begin < full or not 0 <= share <= 1:
+            raise ValueError(f'agreement: {self.agreement}, expected FROM < FULL and a SHARE 0..1')
+        if self.pairs < 1 or self.steps < 0 or self.minutes <= 0:
+            raise ValueError('pairs, steps, minutes: expected positive numbers')
 
 
 class Run:

@@ -122,7 +122,6 @@ def halved(weights: Weights, images: torch.Tensor) -> Weights:
     """
     rng = torch.Generator().manual_seed(0)
     whole, half = {IMAGE: images}, {IMAGE: images}
-    kept = {IMAGE: slice(None)}
     kernels, biases = {}, {}
     for layer in LAYERS:
         kernel = torch.from_numpy(weights.kernels[layer.name])
@@ -135,7 +134,7 @@ def halved(weights: Weights, images: torch.Tensor) -> Weights:
             outgoing = torch.from_numpy(weights.kernels[reader]).transpose(0, 1).flatten(1)
             carried = carried * outgoing.norm(dim=1)
         count = len(kernel) // 2 if READERS[layer.name] else len(kernel)
-        kept[layer.name] = chosen = carried.topk(count).indices.sort().values
+        chosen = carried.topk(count).indices.sort().values
         if layer.source != IMAGE:
             kernel, bias = _fitted(half[layer.source], values[:, chosen], layer.kernel, rng)
         else:

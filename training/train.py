@@ -29,7 +29,17 @@ from training.run import Run, Settings
 
 def main(arguments: list[str] | None = None) -> int:
     """Train; returns the exit code."""
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    try:
+        settings = _settings(args)
+    except ValueError as error:
+        parser.error(str(error))
+    if args.resume:
+        kept = [n for n in (*vars(settings), 'out') if getattr(args, n) != parser.get_default(n)]
+        if kept:
+            options = ', '.join(f'--{name.replace("_", "-")}' for name in kept)
+            parser.error(f'--resume goes on with the settings of its run: leave out {options}')
     torch.set_num_threads(args.threads)
     for stop in (signal.SIGINT, signal.SIGTERM):  # in the background a shell has SIGINT ignored
         signal.signal(stop, signal.default_int_handler)
@@ -43,8 +53,6 @@ def main(arguments: list[str] | None = None) -> int:
         checkpoint = torch.load(args.resume / 'checkpoint.pt', weights_only=True)
         stored = checkpoint['settings']
         settings = Settings(**{**stored, 'agreement': tuple(stored['agreement'])})
-    else:
-        settings = _settings(args)
     out = args.resume or args.out
     out.mkdir(parents=True, exist_ok=True)
     maker = BatchMaker(images, corners, settings)
