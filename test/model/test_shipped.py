@@ -37,4 +37,4 @@ def test_calibration_of_the_quantised_network(name):
     origin = (MODELS / 'ORIGIN.md').read_text()
     for picture in pictures:
         assert not picture.startswith(EVALUATED)
-        assert picture.split('.')[0] in origin
+        assert picture.split('_by_')[0].split('.')[0] in origin
