@@ -1,4 +1,8 @@
-"""How good a network is on the validation pictures, by the protocol of docs/evaluation.md."""
+"""
+How good a network is on the validation pictures, by the protocol of docs/evaluation.md.
+
+With a lower threshold: the weakest points, of which most are noise, tell what training unlearned.
+"""
 
 from __future__ import annotations
 

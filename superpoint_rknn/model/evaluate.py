@@ -26,7 +26,7 @@ import logging
 import platform
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,7 @@ import cv2
 import numpy as np
 
 from superpoint_rknn import __version__
+from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.model import evaluation_tracks
 from superpoint_rknn.model.calibration import Progress
 from superpoint_rknn.model.evaluation_features import (
@@ -108,10 +109,14 @@ def report_on(
     seeds: int,
     subpixel: bool = False,
     progress: Progress = iter,
+    settings: DetectorSettings = SETTINGS,
 ) -> dict:
     """All figures of an evaluation, as `superpoint_rknn evaluate --json` writes them."""
     methods = [
-        *(NetworkFeatures(name, runtime, subpixel) for name, runtime in runtimes.items()),
+        *(
+            NetworkFeatures(name, runtime, subpixel, settings)
+            for name, runtime in runtimes.items()
+        ),
         orb,
         sift,
     ]
@@ -131,7 +136,7 @@ def report_on(
         'missing': list(material.missing),
         'seeds': seeds,
         'by_scene': {name: by_scene(measured, names) for name, measured in values.items()},
-        'settings': asdict(SETTINGS),
+        'settings': asdict(settings),
         'versions': {
             'superpoint_rknn': __version__,
             'opencv': cv2.__version__,
@@ -175,6 +180,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--weights', type=Path, help='float network: .npz, .onnx or .pth (default: shipped)')
     add('--subpixel', action='store_true', help='add rows with refined points')
     add(
+        '--threshold',
+        type=float,
+        default=SETTINGS.threshold,
+        help="detector.threshold (default: the node's, %(default)g); other ones do not compare",
+    )
+    add(
         *('--images', '-i'),
         type=Path,
         nargs='+',
@@ -202,6 +213,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     check_output(args.json, '.json')
     check_output(args.plot, '.png')
+    settings = replace(SETTINGS, threshold=args.threshold)
     material = own_material(args.images) if args.images else protocol_material(args.allow_missing)
     if material.missing:
         log.warning(f'missing, so that figures do not compare: {", ".join(material.missing)}')
@@ -216,6 +228,7 @@ def run(args: argparse.Namespace) -> int:
             1 if args.quick else SEEDS,
             args.subpixel,
             partial(tqdm, desc='evaluating', unit='pair', leave=False),
+            settings,
         )
     print(table(report))
     if args.json:

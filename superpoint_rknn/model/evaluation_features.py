@@ -19,7 +19,7 @@ from superpoint_rknn.model.weights import load_weights
 from superpoint_rknn.runtimes.onnx import OnnxRuntime
 from superpoint_rknn.runtimes.runtime import ModelError, Runtime
 
-SETTINGS = DetectorSettings(threshold=0.0005, nms_radius=4, max_keypoints=500, border=4)
+SETTINGS = DetectorSettings()  # as a node without parameters has them
 SUBPIXEL = '_subpixel'  # ends the name of a row with refined points
 ORB_THRESHOLD = 10  # of its corners; the default of 20 leaves dull images with few points
 
@@ -30,7 +30,13 @@ Method = Callable[[np.ndarray], dict[str, Features]]
 class NetworkFeatures:
     """SuperPoint's features of images of VIEW_SIZE."""
 
-    def __init__(self, name: str, runtime: Runtime, subpixel: bool = False):
+    def __init__(
+        self,
+        name: str,
+        runtime: Runtime,
+        subpixel: bool = False,
+        settings: DetectorSettings = SETTINGS,
+    ):
         """
         Take a network under the name of a row.
 
@@ -43,9 +49,9 @@ class NetworkFeatures:
                 f'{runtime.model} takes images of {size[0]}x{size[1]}, the evaluation needs '
                 f'{VIEW_SIZE[0]}x{VIEW_SIZE[1]}'
             )
-        self._rows = {name: SETTINGS}
+        self._rows = {name: settings}
         if subpixel:
-            self._rows[name + SUBPIXEL] = replace(SETTINGS, subpixel=True)
+            self._rows[name + SUBPIXEL] = replace(settings, subpixel=True)
         self._runtime = runtime
         self._detector = KeypointDetector(*size)
         _, *shape = runtime.descriptors.shape
