@@ -113,7 +113,7 @@ class KeypointDetector:
         # that one's score saves most of the work; with too few points above it, guess lower.
         wanted, expected = settings.max_keypoints, self._expected
         if settings.grid != (1, 1):
-            wanted, expected = flat.size, 0.0
+            wanted, expected = flat.size, settings.threshold
         if allowed is not None:
             wanted *= allowed.size / max(np.count_nonzero(allowed), 1)
         while True:
@@ -124,11 +124,11 @@ class KeypointDetector:
             pixels, scores = self._inside(pixels, scores, settings.border, allowed)
             if len(pixels) >= settings.max_keypoints or cut == settings.threshold:
                 break
-            wanted, expected = 4 * wanted, 0.0
+            wanted, expected = 4 * wanted, settings.threshold
         chosen = spread(pixels, settings.max_keypoints, settings.grid, self._size)
         pixels, scores = pixels[chosen], scores[chosen]
         enough = len(pixels) == settings.max_keypoints
-        self._expected = STEADY * float(scores[-1]) if enough else 0.0
+        self._expected = max(settings.threshold, STEADY * float(scores[-1]) if enough else 0.0)
         row = pixels // self._size[1]
         x, y = (pixels - row * self._size[1]).astype(np.float32), row.astype(np.float32)
         if settings.subpixel:
@@ -143,13 +143,16 @@ class KeypointDetector:
         All pixels (flat indices) with a score above a cut, their scores, and the cut.
 
         peak: (cells,) strongest logit of each cell's pixels.
-        wanted: keypoints that the cut, at or above the threshold, shall leave.
+        wanted: keypoints that the cut, at or above the threshold, shall leave. expected: a guess at
+        the cut; the threshold, if all above it are most likely few enough.
         """
         contrast = peak - flat[PIXELS]
         cut, promising = expected, contrast > least_contrast(expected)
         likely = np.count_nonzero(promising)
-        if expected <= threshold or not (
-            CELLS_TO_SEARCH * wanted <= likely <= CELLS_TO_SCORE * wanted
+        if (
+            expected < threshold
+            or (expected > threshold and likely < CELLS_TO_SEARCH * wanted)
+            or likely > CELLS_TO_SCORE * wanted
         ):
             best = nth_largest(contrast, CELLS_TO_SCORE * wanted)
             cut = _raised(threshold, highest_score(best))
@@ -186,8 +189,10 @@ class KeypointDetector:
         pixels, scores = weakest_first(pixels, scores)
         if radius and pixels.size:
             # Ranks order as the scores do, and 16 bits dilate in half the time.
-            rank = np.zeros(pixels.size, np.intp)
-            np.cumsum(scores[1:] != scores[:-1], out=rank[1:])
+            steps = scores[1:] != scores[:-1]
+            rank = np.arange(pixels.size)
+            if not steps.all():
+                np.cumsum(steps, out=rank[1:])
             ranks, first = self._room_for(rank[-1] + 1)
             rank += first
             flat = ranks.reshape(-1)

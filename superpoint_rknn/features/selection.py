@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import sys
 
 import numpy as np
-
-LOW, HIGH = (0, 1) if sys.byteorder == 'little' else (1, 0)  # halves of 64 bits
 
 
 def nth_largest(values: np.ndarray, n: float) -> float:
@@ -22,13 +19,20 @@ def weakest_first(pixels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, n
 
     pixels: (N,) flat indices. scores: (N,) float32, none negative.
     """
-    # The bits of positive floats order as the floats do: one integer holds the whole criterion.
-    keys = np.empty(len(pixels), np.int64)
-    halves = keys.view(np.int32).reshape(-1, 2)
-    halves[:, HIGH] = scores.view(np.int32)
-    np.invert(pixels, out=halves[:, LOW], casting='same_kind')
-    keys.sort()
-    return np.invert(halves[:, LOW].astype(np.intp)), halves[:, HIGH].copy().view(np.float32)
+    # The bits of positive floats order as the floats do, and NumPy sorts 16 of them by radix:
+    # twice takes half the time of one sort by comparisons.
+    bits = scores.view(np.uint32)
+    order = np.argsort(bits.astype(np.uint16), kind='stable')
+    upper = (bits >> 16).astype(np.uint16)
+    order = order.take(np.argsort(upper.take(order), kind='stable'))
+    ranked = scores.take(order)
+    pixels = pixels.take(order)
+    ties = np.flatnonzero(ranked[1:] == ranked[:-1])
+    if ties.size:
+        tied = np.union1d(ties, ties + 1)
+        among = pixels[tied]
+        pixels[tied] = among[np.lexsort((-among, ranked[tied]))]
+    return pixels, ranked
 
 
 def spread(
