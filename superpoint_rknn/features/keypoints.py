@@ -143,8 +143,8 @@ class KeypointDetector:
         All pixels (flat indices) with a score above a cut, their scores, and the cut.
 
         peak: (cells,) strongest logit of each cell's pixels.
-        wanted: keypoints that the cut, at or above the threshold, shall leave. expected: a guess at
-        the cut; the threshold, if all above it are most likely few enough.
+        wanted: keypoints that the cut, at or above the threshold, shall leave.
+        expected: a guess at the cut; the threshold, if those above it are most likely few.
         """
         contrast = peak - flat[PIXELS]
         cut, promising = expected, contrast > least_contrast(expected)

@@ -29,9 +29,13 @@ class Cadence:
         return moment + step // 2 >= self._slot + round(SECOND / rate)
 
     def choose(self, moment: int, rate: float) -> None:
-        """Count a moment as chosen; one that comes late doesn't delay those after it."""
+        """
+        Count a moment as chosen.
+
+        One that comes late doesn't delay those after it, unless by a period and more.
+        """
         period = round(SECOND / rate)
-        if self._last is None or moment < self._last:
+        if self._last is None or not self._last <= moment < self._slot + 2 * period:
             self._slot = moment
         else:
             self._slot = max(self._slot + period, moment - period // 2)

@@ -133,7 +133,7 @@ def test_it_is_close_to_the_float_network(quantised, weights, frames, run_onnx):
             np.linalg.norm(descriptors, axis=0) * np.linalg.norm(float_descriptors, axis=0)
         )
         assert cosine.mean() > 0.99
-        assert np.corrcoef(logits.ravel(), float_logits.ravel())[0, 1] > 0.995
+        assert np.corrcoef(logits.ravel(), float_logits.ravel())[0, 1] > 0.99
 
 
 def test_card_says_what_the_bytes_mean(quantised, weights_file):
