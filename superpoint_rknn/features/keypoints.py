@@ -189,12 +189,11 @@ class KeypointDetector:
         pixels, scores = weakest_first(pixels, scores)
         if radius and pixels.size:
             # Ranks order as the scores do, and 16 bits dilate in half the time.
-            steps = scores[1:] != scores[:-1]
-            rank = np.arange(pixels.size)
-            if not steps.all():
-                np.cumsum(steps, out=rank[1:])
-            ranks, first = self._room_for(rank[-1] + 1)
-            rank += first
+            steps = np.cumsum(scores[1:] != scores[:-1])
+            ranks, first = self._room_for(int(steps[-1]) + 1 if steps.size else 1)
+            rank = np.empty(pixels.size, ranks.dtype)
+            rank[0] = first
+            np.add(steps, first, out=rank[1:], casting='unsafe')
             flat = ranks.reshape(-1)
             flat[pixels] = rank
             # In place: half the memory to go through. What it leaves is below all later ranks.

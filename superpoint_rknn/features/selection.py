@@ -29,7 +29,9 @@ def weakest_first(pixels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, n
     pixels = pixels.take(order)
     ties = np.flatnonzero(ranked[1:] == ranked[:-1])
     if ties.size:
-        tied = np.union1d(ties, ties + 1)
+        tied = np.zeros(ranked.size, bool)
+        tied[ties] = tied[ties + 1] = True
+        tied = np.flatnonzero(tied)
         among = pixels[tied]
         pixels[tied] = among[np.lexsort((-among, ranked[tied]))]
     return pixels, ranked
