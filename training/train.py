@@ -114,7 +114,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar=('FROM', 'FULL', 'SHARE'),
         help="of the detector's loss, points that both views agree on (default: .15 .45 .6)",
     )
-    add('--weakest', type=float, default=0.02, help='agreed probability (default: .02)')
+    add(
+        '--weakest',
+        type=float,
+        default=0.003,
+        help='agreed probability that makes a point (default: .003; for a trained start .02)',
+    )
     add('--eight-bits', type=float, default=0.9, help='imitated from there on (default: .9)')
     add('--frozen', type=float, default=0.12, help='first block from there on (default: .12)')
     return parser
