@@ -91,10 +91,7 @@ def decompress(data, kind: str) -> np.ndarray:
     Raises ValueError if OpenCV can't decode it.
     """
     data = np.frombuffer(data, np.uint8)
-    try:
-        image = cv2.imdecode(data, GREY_AS_STORED) if data.size else None
-    except cv2.error:
-        image = None
+    image = _decoded(data, GREY_AS_STORED)
     if image is None:
         raise ValueError(f'data: {data.size} bytes of format {kind!r} are not an image')
     return image
@@ -106,13 +103,18 @@ def read_mask(path: str) -> np.ndarray:
         content = np.fromfile(path, np.uint8)
     except OSError as error:
         raise ValueError(f'mask: {path}: {error.strerror}') from error
-    try:
-        mask = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
-    except cv2.error:  # one that claims to be huge
-        mask = None
+    mask = _decoded(content, cv2.IMREAD_GRAYSCALE)
     if mask is None:
         raise ValueError(f'mask: {path} is not an image that OpenCV reads')
     return mask
+
+
+def _decoded(content: np.ndarray, flags: int) -> np.ndarray | None:
+    """Image of a file's bytes; None if OpenCV can't decode it."""
+    try:
+        return cv2.imdecode(content, flags) if content.size else None
+    except cv2.error:  # one that claims to be huge
+        return None
 
 
 def _check_even(encoding: str, **fields: int) -> None:
@@ -123,10 +125,8 @@ def _check_even(encoding: str, **fields: int) -> None:
 
 def _view(data, rows: int, step: int, row_shape: tuple[int, ...], dtype='u1') -> np.ndarray:
     """An image's rows without their padding, (rows, *row_shape), not copied."""
-    strides = [np.dtype(dtype).itemsize]
-    for length in row_shape[:0:-1]:
-        strides.insert(0, strides[0] * length)
-    row = strides[0] * row_shape[0]
+    items, size_of_one = math.prod(row_shape), np.dtype(dtype).itemsize
+    row = items * size_of_one
     if step < row:
         raise ValueError(f'step: {step}, expected at least the {row} bytes of a row')
     buffer = memoryview(data)
@@ -137,7 +137,8 @@ def _view(data, rows: int, step: int, row_shape: tuple[int, ...], dtype='u1') ->
         raise ValueError(
             f'data: {size} bytes, expected {step * rows} ({rows} rows of step {step})'
         )
-    return np.ndarray((rows, *row_shape), dtype, data, strides=(step, *strides))
+    view = np.ndarray((rows, items), dtype, data, strides=(step, size_of_one))
+    return view.reshape(rows, *row_shape)
 
 
 @dataclass(frozen=True)
@@ -248,8 +249,10 @@ class Placement:
         resized = cv2.resize(region, None, shown, 1 / s_x, 1 / s_y, cv2.INTER_LINEAR)
         if resized.shape != shown.shape:
             # up to a camera pixel more than fits, or one less where a half was rounded down
-            more = [(0, max(0, a - b)) for a, b in zip(shown.shape, resized.shape, strict=True)]
-            shown[:] = np.pad(resized, more, 'edge')[: y1 - y0, : x1 - x0]
+            height, width = np.minimum(shown.shape, resized.shape)
+            shown[:height, :width] = resized[:height, :width]
+            shown[height:] = shown[height - 1]
+            shown[:, width:] = shown[:, width - 1 : width]
         return out
 
     def _region(self, grey: np.ndarray) -> np.ndarray:

@@ -40,3 +40,10 @@ class Cadence:
         else:
             self._slot = max(self._slot + period, moment - period // 2)
         self._last = moment
+
+    def take(self, moment: int, rate: float, step: int = 0) -> bool:
+        """Choose a moment if it is due; returns whether it was."""
+        due = self.is_due(moment, rate, step)
+        if due:
+            self.choose(moment, rate)
+        return due

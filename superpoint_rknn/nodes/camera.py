@@ -217,16 +217,14 @@ class Camera:
     def _note_described(self, moment: int) -> None:
         """Count from here, whether somebody listens or not."""
         rate = self._parameters['descriptors.rate']
-        if rate > 0 and self._described.is_due(moment, rate):
-            self._described.choose(moment, rate)
+        if rate > 0:
+            self._described.take(moment, rate)
 
     def _draw_overlay(self, features: Features) -> None:
         by_stamp = self._parameters['deterministic']
         moment = features.image.stamp if by_stamp else time.monotonic_ns()
-        rate = self._parameters['overlay.rate']
-        if not self._drawn.is_due(moment, rate):
+        if not self._drawn.take(moment, self._parameters['overlay.rate']):
             return
-        self._drawn.choose(moment, rate)
         if not self._overlay.get_subscription_count():
             return
         points = features.detection.keypoints

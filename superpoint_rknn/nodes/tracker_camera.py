@@ -131,9 +131,7 @@ class TrackerCamera:
             return
         self._tails.update(tracks)
         moment = time.monotonic_ns()
-        rate = self._parameters['overlay.rate']
-        if self._drawn.is_due(moment, rate):
-            self._drawn.choose(moment, rate)
+        if self._drawn.take(moment, self._parameters['overlay.rate']):
             canvas = self._tails.draw(image.grey())
             self._overlay.publish(image_message(image.message.header, canvas))
 

@@ -99,9 +99,8 @@ class Worker(threading.Thread):
             except Exception:
                 self._log.error(f'image given up:\n{traceback.format_exc()}')
             else:
-                if not worked:
-                    continue
-                failures, self._trouble, self._pause = 0, None, FIRST_PAUSE
+                if worked:
+                    failures, self._trouble, self._pause = 0, None, FIRST_PAUSE
             if failures >= FAILURES_BEFORE_REOPENING:
                 self._reopen()
                 failures = 0

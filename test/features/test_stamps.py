@@ -13,12 +13,7 @@ def test_stamps_jump_backwards_or_by_more_than_a_second():
 
 def chosen(rate, *stamps):
     cadence = Cadence()
-    result = []
-    for stamp in stamps:
-        if cadence.is_due(stamp * MS, rate):
-            cadence.choose(stamp * MS, rate)
-            result.append(stamp)
-    return result
+    return [stamp for stamp in stamps if cadence.take(stamp * MS, rate)]
 
 
 def test_chosen_moments_come_at_the_rate_on_average():

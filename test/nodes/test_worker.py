@@ -225,16 +225,22 @@ def test_an_engine_that_opens_but_always_fails_is_opened_ever_more_rarely(monkey
     assert bench.worker.stop(5)
 
 
-def test_an_image_without_an_inference_says_nothing_of_the_engine():
-    engines = Engine(), Engine()
-    engines[0].broken = True
-    bench = Bench(*engines)
+def begun_with(engine):
+    """A worker at work on an engine that fails, with a sound one to follow."""
+    engine.broken = True
+    bench = Bench(engine, Engine())
     bench.start()
+    return bench
+
+
+def test_an_image_without_an_inference_says_nothing_of_the_engine():
+    broken = Engine()
+    bench = begun_with(broken)
     for number in range(FAILURES_BEFORE_REOPENING):
         bench.feed(number)
         bench.worker.mailbox.put('cam', lambda runtime: False)
         assert bench.worker.mailbox.wait_done(5)
-        assert 'in a row failed' in (bench.worker.trouble or '') or engines[0].closed
+        assert 'in a row failed' in (bench.worker.trouble or '') or broken.closed
     wait_until(lambda: bench.worker.reopened)
     bench.feed('good')
     assert bench.worker.trouble is None
@@ -246,10 +252,7 @@ def test_an_engine_that_does_not_close_is_opened_again_all_the_same():
         def close(self):
             raise OSError('the driver is gone')
 
-    engines = Stuck(), Engine()
-    engines[0].broken = True
-    bench = Bench(*engines)
-    bench.start()
+    bench = begun_with(Stuck())
     for number in range(FAILURES_BEFORE_REOPENING):
         bench.feed(number)
     wait_until(lambda: bench.worker.reopened)
