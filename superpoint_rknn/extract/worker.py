@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
@@ -165,7 +165,7 @@ def main(handle: int, path: Path) -> int:
 
     handle: file descriptor of the connection.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, _end)
     with Connection(handle) as parent:
 
         def send(**message: Any) -> None:
@@ -189,7 +189,14 @@ def main(handle: int, path: Path) -> int:
         except (RuntimeError, ValueError) as error:
             send(error=str(error))
             return 1
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends by itself from here
         return 0
+
+
+def _end(number: int, _: Any) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not break off the clearing up
+    sys.exit(128 + number)
 
 
 if __name__ == '__main__':
