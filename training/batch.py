@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from training.labels import LabelledImage
 from training.pairs import PairMaker, Views, correspondences, inside
 from training.targets import agreed_points, cell_target
 
@@ -16,9 +17,9 @@ LABELLED = 1.0  # how much a labelled corner raises the views' agreement
 class BatchMaker:
     """Makes the batch of each step."""
 
-    def __init__(self, images: list[np.ndarray], corners: list[np.ndarray], settings):
-        """Take images, their corners, and a run's seed, pairs and side."""
-        self._maker = PairMaker(images, corners, settings.side)
+    def __init__(self, images: Sequence[LabelledImage], settings):
+        """Take images, and a run's seed, pairs and side."""
+        self._maker = PairMaker(images, settings.side)
         self._seed, self._pairs = settings.seed, settings.pairs
 
     def make(self, step: int) -> Batch:

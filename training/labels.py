@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -43,9 +44,18 @@ def levels(picture: Picture) -> list[np.ndarray]:
         scale = LEVEL
 
 
-def labelled(pictures: Sequence[Picture]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+@dataclass(frozen=True)
+class LabelledImage:
+    """A picture at one of its levels."""
+
+    grey: np.ndarray  # (H, W) uint8
+    corners: np.ndarray  # (N, 2) float32 x and y [px]
+    package: str  # of the picture
+
+
+def labelled(pictures: Sequence[Picture]) -> list[LabelledImage]:
     """
-    Images of all levels of the pictures, and the corners of each, (N, 2) float32 x and y [px].
+    All levels of the pictures, with their corners.
 
     Corners are kept in the cache, under a name that this file's and the pictures' hashes make.
     """
@@ -53,16 +63,20 @@ def labelled(pictures: Sequence[Picture]) -> tuple[list[np.ndarray], list[np.nda
     key.update(''.join(picture.sha256 for picture in pictures).encode())
     path = CACHE / f'labels_{key.hexdigest()[:16]}.npz'
     with ThreadPoolExecutor(2) as pool:
-        images = [image for found in pool.map(levels, pictures) for image in found]
-        if path.is_file():
-            with np.load(path, allow_pickle=False) as stored:
-                return images, [stored[str(i)] for i in range(len(images))]
-        jobs = pool.map(corners, images, range(len(images)))
-        found = list(tqdm(jobs, 'labelling corners', len(images), unit='image'))
-    part = path.with_suffix('.part.npz')  # a stop meanwhile leaves no file that can't be read
-    np.savez(part, **{str(i): points for i, points in enumerate(found)})
-    part.replace(path)
-    return images, found
+        shown = list(pool.map(levels, pictures))
+        images = [image for found in shown for image in found]
+        if not path.is_file():
+            jobs = pool.map(corners, images, range(len(images)))
+            found = list(tqdm(jobs, 'labelling corners', len(images), unit='image'))
+            part = path.with_suffix('.part.npz')  # a stop meanwhile leaves no broken file
+            np.savez(part, **{str(i): points for i, points in enumerate(found)})
+            part.replace(path)
+    packages = [p.package for p, found in zip(pictures, shown, strict=True) for _ in found]
+    with np.load(path, allow_pickle=False) as stored:
+        return [
+            LabelledImage(image, stored[str(i)], package)
+            for i, (image, package) in enumerate(zip(images, packages, strict=True))
+        ]
 
 
 def corners(image: np.ndarray, seed: int) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from training.labels import LabelledImage
 from training.shapes import random_shapes
 
 SHAPES = 0.08  # share of pairs that show drawn shapes instead of a photograph
@@ -32,14 +34,21 @@ class Views:
 
 
 class PairMaker:
-    """Makes pairs of views; textured pictures come more often."""
+    """
+    Makes pairs of views.
 
-    def __init__(self, images: list[np.ndarray], corners: list[np.ndarray], side: int):
-        """Take images, their labelled corners, and the side of views [px]."""
-        counts = np.array([len(points) for points in corners])
+    Textured pictures come more often, and packages as the square root of what they hold: most
+    pictures are of one kind.
+    """
+
+    def __init__(self, images: Sequence[LabelledImage], side: int):
+        """Take images, and the side of views [px]."""
+        counts = np.array([len(image.corners) for image in images])
         weights = np.where(counts >= 40, np.minimum(counts, 2500) ** 0.5, 0)
+        _, package = np.unique([image.package for image in images], return_inverse=True)
+        weights /= np.sqrt(np.bincount(package, weights))[package]
         self.side = side
-        self._images, self._corners = images, corners
+        self._images = images
         self._weights = weights / weights.sum()
 
     def make(self, rng: np.random.Generator) -> Views:
@@ -48,8 +57,8 @@ class PairMaker:
             if rng.random() < SHAPES:
                 image, corners = random_shapes(rng, int(1.6 * self.side))
             else:
-                index = rng.choice(len(self._images), p=self._weights)
-                image, corners = self._images[index], self._corners[index]
+                chosen = self._images[rng.choice(len(self._images), p=self._weights)]
+                image, corners = chosen.grey, chosen.corners
             views = self._try(image, corners, rng)
             if views:
                 return views

@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     if args.fetch:
         return 0
     chosen = [picture for picture in pictures if picture.use == 'training']
-    images, corners = labelled(chosen)
+    images = labelled(chosen)
     checkpoint = None
     if args.resume:
         checkpoint = torch.load(args.resume / 'checkpoint.pt', weights_only=True)
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = Settings(**{**stored, 'agreement': tuple(stored['agreement'])})
     out = args.resume or args.out
     out.mkdir(parents=True, exist_ok=True)
-    maker = BatchMaker(images, corners, settings)
+    maker = BatchMaker(images, settings)
     run = Run(settings, maker, out, checkpoint)
     scenes = validate.validation_scenes(pictures)
     if not checkpoint:

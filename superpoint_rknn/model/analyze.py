@@ -31,7 +31,7 @@ from superpoint_rknn.model.output import write_atomically
 from superpoint_rknn.model.quantize import STD_HELP
 from superpoint_rknn.model.simulator_analysis import analyse_simulator
 from superpoint_rknn.model.weights import load_weights, without_floors
-from superpoint_rknn.runtimes.model_files import shipped_models
+from superpoint_rknn.runtimes.model_files import find_model, find_weights
 from superpoint_rknn.sources import open_source, thinned
 
 CALIBRATION_IMAGES = 64  # of each source, as in `superpoint_rknn quantize`
@@ -50,8 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '         superpoint_rknn analyze --board recorded/ (from doctor --record recorded/)'
     )
     add = parser.add_argument
-    add('--weights', type=Path, help='float network, .npz, .onnx or .pth (default: the shipped)')
-    add('--model', type=Path, help='8-bit network by `quantize` (default: the shipped, 400x640)')
+    add('--weights', default='', help=WEIGHTS_HELP)
+    add(
+        '--model',
+        default='',
+        help='8-bit network: superpoint (default), superpoint_small, or .onnx',
+    )
     add('--input-std', type=float, metavar='STD', help=STD_HELP)
     add('-i', '--images', type=Path, nargs='+', default=[], metavar='SOURCE', help=IMAGES_HELP)
     add('--max-images', type=int, default=8, help='of each source, evenly spread (default: 8)')
@@ -64,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--json', type=Path, metavar='FILE', help='write the figures as JSON, too')
 
 
+WEIGHTS_HELP = "float network, named likewise or .npz, .onnx, .pth (default: the model's)"
 IMAGES_HELP = 'pictures to compare on: folders of pictures, pictures, videos or rosbags'
 
 SIMULATOR_HELP = "analyse rknn-toolkit2's simulator, too, for this chip (default: rv1126b)"
@@ -77,8 +82,8 @@ def run(args: argparse.Namespace) -> int:
     Raises ValueError, ModelError or OSError for what can't be analysed, read or written.
     """
     _check(args)
-    weights_path = args.weights or shipped_models() / 'superpoint.npz'
-    network = IntegerTrace(args.model or shipped_models() / 'superpoint_400x640_u8.onnx')
+    weights_path = find_weights(args.weights, args.model)
+    network = IntegerTrace(find_model(args.model, None))
     weights = load_weights(weights_path, args.input_std)
     if weights.floors:
         log.warning(

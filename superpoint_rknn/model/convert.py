@@ -18,11 +18,13 @@ from superpoint_rknn.model.rknn_card import rknn_card
 from superpoint_rknn.model.toolkit import Toolkit, find_toolkit
 from superpoint_rknn.model.toolkit1 import run_script, write_folder
 from superpoint_rknn.model.weights import load_for_8_bits
-from superpoint_rknn.runtimes.model_files import shipped_models
+from superpoint_rknn.runtimes.model_files import find_weights
 from superpoint_rknn.sources import Frame, open_source, thinned
 
 TARGETS = (*toolkit1.TARGETS, *rknn_build.TARGETS)
-WEIGHTS_HELP = 'float network: .npz, .onnx, or a .pth of rpautrat layout (default: shipped)'
+WEIGHTS_HELP = (
+    'float network: superpoint (default), superpoint_small, .npz, .onnx or .pth (rpautrat layout)'
+)
 TOOLKIT_HELP = "interpreter that has the toolkit (default: the checkout's .venv-rknn)"
 BAR = '{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]'
 
@@ -104,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('--target', choices=TARGETS, required=True, help='the chip')
     add('-i', '--images', type=Path, nargs='+', required=True, metavar='SOURCE', help=IMAGES_HELP)
-    add('--weights', type=Path, metavar='FILE', help=WEIGHTS_HELP)
+    add('--weights', default='', metavar='FILE', help=WEIGHTS_HELP)
     add('--size', type=image_size, default=(400, 640), metavar='HxW', help='default: 400x640')
     add('-o', '--output', type=Path, help='file, or folder, to write (default: named by all that)')
     add('--input-std', type=float, metavar='STD', help=STD_HELP)
@@ -119,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.max_images < 1:
         raise ValueError(f'--max-images {args.max_images}: at least one is needed')
-    weights = args.weights or shipped_models() / 'superpoint.npz'
+    weights = find_weights(args.weights)
     output = args.output or default_output(weights, args.size, args.target)
     if not output.parent.is_dir():
         raise FileNotFoundError(f'{output.parent}: no such folder')

@@ -59,7 +59,7 @@ from superpoint_rknn.model.evaluation_statistics import (
     summary,
 )
 from superpoint_rknn.model.output import check_output, write_atomically
-from superpoint_rknn.runtimes.model_files import find_model, shipped_models
+from superpoint_rknn.runtimes.model_files import find_model, find_weights
 from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
 
 SEEDS = 13
@@ -176,8 +176,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--quick', action='store_true', help='one pair a scene instead of 13; 40 images a sequence'
     )
-    add('--model', default='', help='8-bit network, of 400x640 but for tracks (default: shipped)')
-    add('--weights', type=Path, help='float network: .npz, .onnx or .pth (default: shipped)')
+    add('--model', default='', help=MODEL_HELP)
+    add('--weights', default='', help=WEIGHTS_HELP)
     add('--subpixel', action='store_true', help='add rows with refined points')
     add(
         '--threshold',
@@ -201,6 +201,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+MODEL_HELP = '8-bit network, 400x640 but for tracks: superpoint (default), superpoint_small, file'
+WEIGHTS_HELP = "float network, named likewise or .npz, .onnx, .pth (default: the model's)"
+
+
 def run(args: argparse.Namespace) -> int:
     """Run `superpoint_rknn evaluate`; returns the exit code."""
     from tqdm import tqdm
@@ -220,7 +224,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         model = open_runtime(find_model(args.model, None))
         stack.callback(model.close)
-        weights = float_runtime(args.weights or shipped_models() / 'superpoint.npz')
+        weights = float_runtime(find_weights(args.weights, args.model))
         stack.callback(weights.close)
         report = report_on(
             material,

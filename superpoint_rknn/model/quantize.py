@@ -21,6 +21,7 @@ from superpoint_rknn.model.integer_network import METHODS, integer_graph
 from superpoint_rknn.model.network import check_size, float_graph
 from superpoint_rknn.model.output import write_atomically
 from superpoint_rknn.model.weights import load_for_8_bits
+from superpoint_rknn.runtimes.model_files import find_weights
 from superpoint_rknn.sources import Frame, open_source, thinned
 
 SEMI = ('float', 'uint8')
@@ -112,7 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--size 480x752 -o superpoint_480x752_u8.onnx'
     )
     add = parser.add_argument
-    add('weights', type=Path, help='float network: .npz, .onnx, or a .pth of rpautrat layout')
+    add('weights', help=WEIGHTS_HELP)
     add('-i', '--images', type=Path, nargs='+', required=True, metavar='SOURCE', help=IMAGES_HELP)
     add('-o', '--output', type=Path, required=True, help='ONNX file to write')
     add('--size', type=image_size, default=(400, 640), metavar='HxW', help='default: 400x640')
@@ -122,6 +123,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--percentile', type=float, default=99.99, help='for --ranges percentile: 99.9 to 99.99')
     add('--semi', choices=SEMI, default='float', help="the detector's output (default: float)")
     add('--no-ramp', dest='ramp', action='store_false', help='add no image of all grey values')
+
+
+WEIGHTS_HELP = 'float network: superpoint, superpoint_small, .npz, .onnx or .pth (rpautrat layout)'
 
 
 def run(args: argparse.Namespace) -> int:
@@ -134,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
         raise FileNotFoundError(f'{args.output.parent}: no such folder')
     sources = [open_source(path) for path in args.images]
     card = quantize(
-        args.weights,
+        find_weights(args.weights),
         chain.from_iterable(thinned(source, args.max_images) for source in sources),
         args.output,
         args.size,

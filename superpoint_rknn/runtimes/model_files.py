@@ -56,6 +56,17 @@ def find_model(model: str, soc: str | None, runtime: str = 'auto') -> Path:
     return default_model(soc, model or SHIPPED[0]) if model in ('', *SHIPPED) else Path(model)
 
 
+def find_weights(weights: str, model: str = '') -> Path:
+    """
+    File of a float network that is named by a path or as in SHIPPED.
+
+    model: a model that the empty name goes with, as `find_model` takes it; a model that isn't
+    shipped goes with the default network.
+    """
+    name = weights or (model if model in SHIPPED else '') or SHIPPED[0]
+    return shipped_models() / f'{name}.npz' if name in SHIPPED else Path(name)
+
+
 def model_id(path: Path, content: bytes) -> str:
     """Name of a network: its file's stem and the first 8 digits of its content's SHA-256."""
     return f'{Path(path).stem}@{hashlib.sha256(content).hexdigest()[:8]}'

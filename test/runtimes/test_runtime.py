@@ -12,6 +12,7 @@ from superpoint_rknn.runtimes import librknn
 from superpoint_rknn.runtimes.model_files import (
     default_model,
     find_model,
+    find_weights,
     read_card,
     resolve_input_table,
 )
@@ -78,6 +79,10 @@ def test_a_network_is_found_by_its_name_or_path():
     assert find_model('superpoint_small', None).name == 'superpoint_small_400x640_u8.onnx'
     assert find_model('', 'rk3588', 'onnx') == default_model(None)
     assert find_model('my/net.rknn', 'rk3588') == Path('my/net.rknn')
+    assert find_weights('') == find_weights('superpoint') == small.with_name('superpoint.npz')
+    assert find_weights('', 'superpoint_small') == small.with_name('superpoint_small.npz')
+    assert find_weights('', 'mine.onnx') == find_weights('')
+    assert find_weights('mine.npz', 'superpoint_small') == Path('mine.npz')
 
 
 @pytest.mark.parametrize('soc', ['rv1126b', 'rk3588', 'rk3568', 'rk3576'])
