@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from superpoint_rknn.features.descriptors import DescriptorSampler
-from superpoint_rknn.features.image import Placement
 from superpoint_rknn.features.keypoints import (
     DetectorSettings,
     KeypointDetector,
     Keypoints,
 )
 from superpoint_rknn.features.mask import allowed_map
+from superpoint_rknn.features.placement import Placement
 from superpoint_rknn.runtimes.runtime import Runtime
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from superpoint_rknn.features.image import Placement
+from superpoint_rknn.features.placement import Placement
 
 
 def allowed_map(

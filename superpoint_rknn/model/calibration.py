@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superpoint_rknn.features.image import Placement
+from superpoint_rknn.features.placement import Placement
 from superpoint_rknn.sources import Frame
 
 RAMP = 'ramp 0..255'

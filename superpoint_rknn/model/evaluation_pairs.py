@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from superpoint_rknn.features.image import Placement
+from superpoint_rknn.features.placement import Placement
 
 # Heights and widths [px]
 VIEW_SIZE = (400, 640)

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from superpoint_rknn.features.image import PADDING, Placement
 from superpoint_rknn.features.mask import allowed_map
+from superpoint_rknn.features.placement import PADDING, Placement
 
 MODES = ['stretch', 'crop', 'letterbox']
 NETWORK = (400, 640)
