@@ -83,7 +83,7 @@ def _settings(args: argparse.Namespace) -> Settings:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='./dev train',
-        description='Train the network on freely licensed photographs. Fetches them (500 MB) and '
+        description='Train the network on freely licensed photographs. Fetches them (530 MB) and '
         'labels corners (two minutes) the first time; that counts as no training.',
     )
     add = parser.add_argument

@@ -16,7 +16,15 @@ CALIBRATED = [
     for card in map(json.loads, (p.read_text() for p in sorted((ROOT / 'models').glob('*.json'))))
     if 'calibration' in card
 ]
-FREE = {'public-domain', 'CC0-1.0', 'CC-BY-2.0', 'CC-BY-4.0', 'Apache-2.0 AND BSD-3-Clause'}
+FREE = {
+    'public-domain',
+    'CC0-1.0',
+    'CC-BY-2.0',
+    'CC-BY-4.0',
+    'MIT',
+    'BSD-3-Clause',
+    'Apache-2.0 AND BSD-3-Clause',
+}
 
 
 @pytest.mark.parametrize('section', ['scenes', 'real_pair', 'other_views'])
