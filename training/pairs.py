@@ -46,7 +46,7 @@ class PairMaker:
         counts = np.array([len(image.corners) for image in images])
         weights = np.where(counts >= 40, np.minimum(counts, 2500) ** 0.5, 0)
         _, package = np.unique([image.package for image in images], return_inverse=True)
-        weights /= np.sqrt(np.bincount(package, weights))[package]
+        weights /= np.sqrt(np.maximum(np.bincount(package, weights), 1))[package]  # or 0 / 0
         self.side = side
         self._images = images
         self._weights = weights / weights.sum()
@@ -116,7 +116,7 @@ class PairMaker:
         part = image[low[1] : high[1], low[0] : high[0]]
         if not part.size:
             return np.zeros((side, side), np.uint8)
-        shrinking = 1 / np.sqrt(abs(np.linalg.det(to_view[:2, :2])))
+        shrinking = np.sqrt(cv2.contourArea(ends.astype(np.float32))) / side  # about the middle
         if way == cv2.INTER_LINEAR and shrinking > 1.2:
             part = cv2.GaussianBlur(part, (0, 0), 0.45 * shrinking)
         shift = np.array([[1, 0, low[0]], [0, 1, low[1]], [0, 0, 1]])
