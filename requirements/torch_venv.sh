@@ -10,7 +10,7 @@ fail() { echo "$name: $*" >&2; exit 1; }
 find_python() {
   local candidate
   for candidate in ${PYTHON:-$pythons python3}; do
-    if "$candidate" -c "import sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, $latest + 1))" \
+    if "$candidate" -c "import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, $latest + 1))" \
       2>/dev/null; then
       command -v "$candidate"
       return

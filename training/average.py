@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from superpoint_rknn.model.weights import read_npz
+from superpoint_rknn.model.weights import load_weights
 from training.network import arrays
 
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('weights', type=Path, nargs='+', help='files that training wrote')
     parser.add_argument('-o', '--output', type=Path, required=True)
     args = parser.parse_args(arguments)
-    found = [arrays(read_npz(path)) for path in args.weights]
+    found = [arrays(load_weights(path)) for path in args.weights]
     np.savez(
         args.output,
         **{name: sum(f[name] for f in found) / np.float32(len(found)) for name in found[0]},

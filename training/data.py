@@ -17,7 +17,7 @@ import tarfile
 import urllib.request
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,14 +57,13 @@ def listed_pictures() -> list[Picture]:
     return [Picture(**entry) for entry in _list()['pictures']]
 
 
-def fetched_pictures() -> list[Picture]:
+def fetch_pictures(pictures: Sequence[Picture]) -> None:
     """
-    All pictures, with their files in the cache; what is missing is fetched.
+    Bring the files of pictures to the cache, unless they are there.
 
     Prints how many of which licence there are. Raises OSError with what to do if a package can't
-    be had, ValueError if it is another one than the list's.
+    be had, ValueError if it holds another picture than the list's.
     """
-    pictures = listed_pictures()
     missing = [p for p in pictures if not _has(p.file, p.sha256)]
     for package in _list()['packages']:
         wanted = {p.path: p for p in missing if p.package == package['name']}
@@ -76,7 +75,6 @@ def fetched_pictures() -> list[Picture]:
         f'{uses["training"]} pictures to train on, {uses["validation"]} to validate: '
         + ', '.join(f'{count} {licence}' for licence, count in licences.most_common())
     )
-    return pictures
 
 
 def start_weights() -> Path:
@@ -114,9 +112,7 @@ def _download(package: dict) -> Path:
         return path
     print(f'fetching {path.name} ({package["size"] / 1e6:.0f} MB)', file=sys.stderr)
     if package['kind'] == 'deb':
-        content = _from_servers(package)
-        _check(content, package['sha256'], path.name)
-        path.write_bytes(content)
+        path.write_bytes(_from_servers(package, folder))
         return path
     command = [sys.executable, '-m', 'pip', 'download', '-q', '--disable-pip-version-check']
     command += ['--no-deps', '--only-binary=:all:', *WHEEL, '-d', str(folder)]
@@ -124,20 +120,25 @@ def _download(package: dict) -> Path:
         [*command, f'{package["name"]}=={package["version"]}'], capture_output=True, text=True
     )
     if done.returncode:
-        raise OSError(f'{package["name"]}: {(done.stderr.strip().splitlines() or ["pip"])[-1]}')
+        reason = (done.stderr.strip().splitlines() or ['pip'])[-1]
+        raise OSError(f'{package["name"]}: {reason}; or put {package["file"]} into {folder}')
     _check(path.read_bytes(), package['sha256'], path.name)
     return path
 
 
-def _from_servers(package: dict) -> bytes:
+def _from_servers(package: dict, folder: Path) -> bytes:
     errors = []
     for url in package['urls']:
         try:
             with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-                return answer.read()
-        except (OSError, http.client.HTTPException) as error:
+                content = answer.read(package['size'] + 1)
+            _check(content, package['sha256'], package['file'])
+            return content
+        except (OSError, ValueError, http.client.HTTPException) as error:
             errors.append(f'{url}: {error}')
-    raise OSError(f'{package["file"]} could not be fetched: {"; ".join(errors)}')
+    raise OSError(
+        f'{package["file"]} could not be fetched, put it into {folder}: {"; ".join(errors)}'
+    )
 
 
 def _unpack(package: dict, path: Path, wanted: dict[str, Picture]) -> None:

@@ -9,6 +9,7 @@ Homographic adaptation: DeTone et al., SuperPoint, 2018, section 5.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from superpoint_rknn.model.output import write_atomically
 from training.data import CACHE, Picture
 
 LONGEST = 1280  # [px] pictures are scaled down to that
@@ -53,24 +55,25 @@ class LabelledImage:
     package: str  # of the picture
 
 
-def labelled(pictures: Sequence[Picture]) -> list[LabelledImage]:
-    """
-    All levels of the pictures, with their corners.
-
-    Corners are kept in the cache, under a name that this file's and the pictures' hashes make.
-    """
+def provenance(pictures: Sequence[Picture]) -> str:
+    """Hash of the pictures and of how they are labelled."""
     key = hashlib.sha256(Path(__file__).read_bytes())
     key.update(''.join(picture.sha256 for picture in pictures).encode())
-    path = CACHE / f'labels_{key.hexdigest()[:16]}.npz'
+    return key.hexdigest()[:16]
+
+
+def labelled(pictures: Sequence[Picture]) -> list[LabelledImage]:
+    """All levels of the pictures, with their corners, which are kept in the cache."""
+    path = CACHE / f'labels_{provenance(pictures)}.npz'
     with ThreadPoolExecutor(2) as pool:
         shown = list(pool.map(levels, pictures))
         images = [image for found in shown for image in found]
         if not path.is_file():
             jobs = pool.map(corners, images, range(len(images)))
             found = list(tqdm(jobs, 'labelling corners', len(images), unit='image'))
-            part = path.with_suffix('.part.npz')  # a stop meanwhile leaves no broken file
-            np.savez(part, **{str(i): points for i, points in enumerate(found)})
-            part.replace(path)
+            content = io.BytesIO()
+            np.savez(content, **{str(i): points for i, points in enumerate(found)})
+            write_atomically(path, content.getbuffer())
     packages = [p.package for p, found in zip(pictures, shown, strict=True) for _ in found]
     with np.load(path, allow_pickle=False) as stored:
         return [

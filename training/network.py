@@ -89,6 +89,17 @@ class SuperPoint(nn.Module):
         return np.ascontiguousarray(values.numpy())
 
 
+def restored(state: dict[str, torch.Tensor]) -> SuperPoint:
+    """Network of a state dict, with as many channels as that has."""
+    kernels, biases = (
+        {layer.name: state[f'{layer.name}.{part}'].cpu().numpy() for layer in LAYERS}
+        for part in ('weight', 'bias')
+    )
+    network = SuperPoint(Weights(kernels, biases))
+    network.load_state_dict(state)
+    return network
+
+
 def arrays(weights: Weights) -> dict[str, np.ndarray]:
     """What an .npz of weights holds, by name."""
     return {

@@ -108,15 +108,13 @@ class PairMaker:
     def _warp(self, image, to_view, way, border=cv2.BORDER_CONSTANT) -> np.ndarray:
         """Image as a view shows it, blurred where it shrinks; only what is seen is read."""
         side = self.side
-        ends = warped(
-            np.linalg.inv(to_view), np.array([[0, 0], [side, 0], [side, side], [0, side]])
-        )
+        ends = shown(to_view, side)
         low = np.maximum(np.floor(ends.min(0)).astype(int) - 8, 0)
         high = np.ceil(ends.max(0)).astype(int) + 8
         part = image[low[1] : high[1], low[0] : high[0]]
         if not part.size:
             return np.zeros((side, side), np.uint8)
-        shrinking = np.sqrt(cv2.contourArea(ends.astype(np.float32))) / side  # about the middle
+        shrinking = np.sqrt(cv2.contourArea(ends.astype(np.float32))) / side
         if way == cv2.INTER_LINEAR and shrinking > 1.2:
             part = cv2.GaussianBlur(part, (0, 0), 0.45 * shrinking)
         shift = np.array([[1, 0, low[0]], [0, 1, low[1]], [0, 0, 1]])
@@ -149,6 +147,12 @@ def _motion_kernel(rng: np.random.Generator) -> np.ndarray:
     turn = cv2.getRotationMatrix2D(middle, rng.uniform(0, 180), 1)
     kernel = cv2.warpAffine(kernel, turn, (length, length))
     return kernel / kernel.sum()
+
+
+def shown(to_view: np.ndarray, side: int) -> np.ndarray:
+    """Corners of what a view of some side shows, (4, 2) in the picture, by (3, 3) to the view."""
+    ends = np.array([[0, 0], [side, 0], [side, side], [0, side]])
+    return warped(np.linalg.inv(to_view), ends)
 
 
 def warped(homography: np.ndarray, points: np.ndarray) -> np.ndarray:

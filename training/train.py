@@ -14,60 +14,73 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
+from superpoint_rknn.model.weights import load_for_8_bits
 from training import validate
 from training.batch import BatchMaker
-from training.data import fetched_pictures
-from training.labels import labelled
-from training.run import Run, Settings
+from training.data import Picture, fetch_pictures, listed_pictures, start_weights
+from training.labels import labelled, provenance
+from training.network import SuperPoint
+from training.run import CHECKPOINT, Run, first_network
+from training.settings import Settings, settings_of
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Train; returns the exit code."""
-    parser = _parser()
-    args = parser.parse_args(arguments)
-    try:
-        settings = _settings(args)
-    except ValueError as error:
-        parser.error(str(error))
-    if args.resume:
-        kept = [n for n in (*vars(settings), 'out') if getattr(args, n) != parser.get_default(n)]
-        if kept:
-            options = ', '.join(f'--{name.replace("_", "-")}' for name in kept)
-            parser.error(f'--resume goes on with the settings of its run: leave out {options}')
-    torch.set_num_threads(args.threads)
     for stop in (signal.SIGINT, signal.SIGTERM):  # in the background a shell has SIGINT ignored
         signal.signal(stop, signal.default_int_handler)
-    pictures = fetched_pictures()
+    try:
+        return _run(_parser(), arguments)
+    except KeyboardInterrupt:
+        return _complain('interrupted', 130)
+    except (OSError, ValueError) as error:
+        return _complain(str(error))
+
+
+def _run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
+    args = parser.parse_args(arguments)
+    pictures = listed_pictures()
     if args.fetch:
+        _fetch(pictures)
         return 0
     chosen = [picture for picture in pictures if picture.use == 'training']
-    images = labelled(chosen)
+    settings = _settings(args, provenance(chosen))
     checkpoint = None
     if args.resume:
-        checkpoint = torch.load(args.resume / 'checkpoint.pt', weights_only=True)
-        stored = checkpoint['settings']
-        settings = Settings(**{**stored, 'agreement': tuple(stored['agreement'])})
+        _refuse_settings(args, parser)
+        checkpoint = _checkpoint(args.resume, settings.pictures)
+        settings = settings_of(checkpoint)
+    elif (args.out / CHECKPOINT).exists():
+        raise ValueError(f'{args.out} holds a run: --resume it, or name another folder by --out')
+    start, teacher = (
+        load_for_8_bits(Path(name)) if name and not checkpoint else None
+        for name in (settings.start, settings.teacher)
+    )
     out = args.resume or args.out
     out.mkdir(parents=True, exist_ok=True)
-    maker = BatchMaker(images, settings)
-    run = Run(settings, maker, out, checkpoint)
+    torch.set_num_threads(args.threads)
+    _fetch(pictures)
+    maker = BatchMaker(labelled(chosen), settings)
     scenes = validate.validation_scenes(pictures)
-    if not checkpoint:
+    if checkpoint:
+        run = Run.resumed(checkpoint, maker, out)
+    else:
+        network = first_network(settings, maker, start)
+        run = Run(settings, maker, out, network, SuperPoint(teacher) if teacher else None)
         run.before = validate.validate(run.average, scenes, 1)
         print(f'before: {validate.worded(run.before)}', flush=True)
-    try:
-        run.train()
-    except KeyboardInterrupt:
-        run.save()
+    run.train(_signals())
+    run.save()
+    if run.done < 1:
         print(f'\nstopped; ./dev train --resume {out} goes on', file=sys.stderr)
         return 130
-    run.save()
     after = validate.validate(run.average, scenes, 1)
     run.write_weights({'before': run.before, 'after': after})
     print(f'before: {validate.worded(run.before)}\nafter:  {validate.worded(after)}')
@@ -75,9 +88,51 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _settings(args: argparse.Namespace) -> Settings:
-    names = Settings.__dataclass_fields__
-    return Settings(**{name: getattr(args, name) for name in names})
+def _fetch(pictures: Sequence[Picture]) -> None:
+    """Bring all that a run takes from elsewhere."""
+    fetch_pictures(pictures)
+    start_weights()
+
+
+def _complain(text: str, code: int = 1) -> int:
+    print(f'train: {text}', file=sys.stderr)
+    return code
+
+
+def _signals() -> Callable[[], bool]:
+    """Whether a signal has come: from now on it ends the training between two steps."""
+    came = []
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, lambda *_: came.append(True))
+    return lambda: bool(came)
+
+
+def _settings(args: argparse.Namespace, pictures: str) -> Settings:
+    names = [name for name in Settings.__dataclass_fields__ if name != 'pictures']
+    return Settings(pictures, **{name: getattr(args, name) for name in names})
+
+
+def _refuse_settings(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    names = [name for name in (*Settings.__dataclass_fields__, 'out') if name != 'pictures']
+    kept = [name for name in names if getattr(args, name) != parser.get_default(name)]
+    if kept:
+        options = ', '.join(f'--{name.replace("_", "-")}' for name in kept)
+        raise ValueError(f'--resume goes on with the settings of its run: leave out {options}')
+
+
+def _checkpoint(folder: Path, pictures: str) -> dict:
+    """Checkpoint of the run in a folder; ValueError if it had other pictures."""
+    try:
+        checkpoint = torch.load(folder / CHECKPOINT, weights_only=True)
+        same = checkpoint['settings']['pictures'] == pictures
+    except (KeyError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ValueError(f'{folder / CHECKPOINT}: not a checkpoint of this version') from error
+    if not same:
+        raise ValueError(
+            f'{folder}: that run had other pictures or labels: '
+            f'begin a new one with --start {folder / "superpoint.npz"}'
+        )
+    return checkpoint
 
 
 def _parser() -> argparse.ArgumentParser:

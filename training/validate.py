@@ -1,12 +1,20 @@
 """
-How good a network is on the validation pictures, by the protocol of docs/evaluation.md.
+How good networks are on the validation pictures, by the protocol of docs/evaluation.md.
 
 With a lower threshold: the weakest points, of which most are noise, tell what training unlearned.
+
+Example:
+-------
+  .venv-train/bin/python -m training.validate models/superpoint.npz out/training/superpoint.npz
+
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,12 +23,15 @@ from superpoint_rknn.features.descriptors import DescriptorSampler
 from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector
 from superpoint_rknn.model.evaluation_metrics import Features, measure
 from superpoint_rknn.model.evaluation_pairs import VIEW_SIZE, Scene, covering, make_pair
-from training.data import Picture
+from superpoint_rknn.model.weights import load_weights
+from training.data import Picture, fetch_pictures, listed_pictures
 from training.network import SuperPoint, images_to_input
 
 SETTINGS = DetectorSettings(
     threshold=0.0005, nms_radius=4, max_keypoints=500, border=4, subpixel=True
 )
+THRESHOLDS = (SETTINGS.threshold, DetectorSettings().threshold)  # that the command shows
+SEEDS = 2  # pairs of each picture that the command takes
 SHOWN = ('rep3', 'mma3', 'h1', 'h3', 'h5', 'localization_error')
 
 
@@ -30,8 +41,13 @@ def validation_scenes(pictures: Sequence[Picture]) -> list[Scene]:
     return [Scene(p.path, 1000 + i, covering(p.grey())) for i, p in enumerate(chosen)]
 
 
-def validate(network: SuperPoint, scenes: Sequence[Scene], seeds: int) -> dict[str, float]:
-    """Means of the metrics over `seeds` pairs of each scene, with sub-pixel points."""
+def validate(
+    network: SuperPoint,
+    scenes: Sequence[Scene],
+    seeds: int,
+    settings: DetectorSettings = SETTINGS,
+) -> dict[str, float]:
+    """Means of the metrics over `seeds` pairs of each scene."""
     network.eval()
     imitates, network.eight_bits = network.eight_bits, False
     found = []
@@ -39,8 +55,8 @@ def validate(network: SuperPoint, scenes: Sequence[Scene], seeds: int) -> dict[s
         for seed in range(seeds):
             pair = make_pair(scene, seed)
             if seed == 0:
-                first = _features(network, pair.first)
-            second = _features(network, pair.second)
+                first = _features(network, pair.first, settings)
+            second = _features(network, pair.second, settings)
             found.append(measure(first, second, pair.homography, VIEW_SIZE))
     network.eight_bits = imitates
     return {name: float(np.nanmean([values[name] for values in found])) for name in found[0]}
@@ -51,13 +67,30 @@ def worded(figures: dict[str, float]) -> str:
     return ', '.join(f'{name} {figures[name]:.3f}' for name in SHOWN)
 
 
-def _features(network: SuperPoint, image: np.ndarray) -> Features:
+def _features(network: SuperPoint, image: np.ndarray, settings: DetectorSettings) -> Features:
     device = next(network.parameters()).device
     with torch.inference_mode():
         logits, raw = (
             values[0].float().cpu().numpy() for values in network(images_to_input([image], device))
         )
-    found = KeypointDetector(*image.shape).detect(np.ascontiguousarray(logits), SETTINGS)
+    found = KeypointDetector(*image.shape).detect(np.ascontiguousarray(logits), settings)
     raw = np.ascontiguousarray(raw)
     descriptors = DescriptorSampler(*raw.shape, None).sample(raw, found.x, found.y)
     return Features(np.stack([found.x, found.y], axis=1), descriptors)
+
+
+def main(files: list[str]) -> int:
+    """Print the figures of files of weights; returns the exit code."""
+    pictures = listed_pictures()
+    fetch_pictures(pictures)
+    scenes = validation_scenes(pictures)
+    for file in files:
+        network = SuperPoint(load_weights(Path(file)))
+        for threshold in THRESHOLDS:
+            figures = validate(network, scenes, SEEDS, replace(SETTINGS, threshold=threshold))
+            print(f'{file}, threshold {threshold:g}: {worded(figures)}', flush=True)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

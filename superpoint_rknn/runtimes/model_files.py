@@ -58,13 +58,24 @@ def find_model(model: str, soc: str | None, runtime: str = 'auto') -> Path:
 
 def find_weights(weights: str, model: str = '') -> Path:
     """
-    File of a float network that is named by a path or as in SHIPPED.
+    File of a float network that is named by a path or as in SHIPPED; empty: that of a model.
 
-    model: a model that the empty name goes with, as `find_model` takes it; a model that isn't
-    shipped goes with the default network.
+    model: as `find_model` takes it. Of a file, the card tells what it was made from; without one
+    it is taken for the default network.
+    Raises ValueError if that isn't shipped.
     """
-    name = weights or (model if model in SHIPPED else '') or SHIPPED[0]
-    return shipped_models() / f'{name}.npz' if name in SHIPPED else Path(name)
+    named = weights or (model if model in SHIPPED else '')
+    if named:
+        return shipped_models() / f'{named}.npz' if named in SHIPPED else Path(named)
+    shipped = [shipped_models() / f'{name}.npz' for name in SHIPPED]
+    made_from = read_card(Path(model)).get('weights') if model else None
+    if not isinstance(made_from, dict) or 'sha256' not in made_from:
+        return shipped[0]
+    for path in shipped:
+        if hashlib.sha256(path.read_bytes()).hexdigest() == made_from['sha256']:
+            return path
+    origin = f'{made_from.get("name")!r:.80}'
+    raise ValueError(f'{model}: made from {origin}: name that file by --weights')
 
 
 def model_id(path: Path, content: bytes) -> str:

@@ -1,5 +1,7 @@
 """Opening models: cards, tables and the choice of an engine."""
 
+import hashlib
+import json
 import sys
 from pathlib import Path
 
@@ -79,10 +81,22 @@ def test_a_network_is_found_by_its_name_or_path():
     assert find_model('superpoint_small', None).name == 'superpoint_small_400x640_u8.onnx'
     assert find_model('', 'rk3588', 'onnx') == default_model(None)
     assert find_model('my/net.rknn', 'rk3588') == Path('my/net.rknn')
-    assert find_weights('') == find_weights('superpoint') == small.with_name('superpoint.npz')
-    assert find_weights('', 'superpoint_small') == small.with_name('superpoint_small.npz')
-    assert find_weights('', 'mine.onnx') == find_weights('')
+
+
+def test_weights_are_found_by_name_path_or_the_card_of_what_was_made_from_them(tmp_path):
+    whole, small = (find_weights(name) for name in ('superpoint', 'superpoint_small'))
+    assert whole.name == 'superpoint.npz'
+    assert find_weights('') == find_weights('', 'superpoint') == whole
+    assert find_weights('', 'superpoint_small') == small
     assert find_weights('mine.npz', 'superpoint_small') == Path('mine.npz')
+    model = str(with_card(tmp_path, '{}'))
+    assert find_weights('', model) == whole
+    digest = hashlib.sha256(small.read_bytes()).hexdigest()
+    with_card(tmp_path, json.dumps({'weights': {'name': 'any', 'sha256': digest}}))
+    assert find_weights('', model) == small
+    with_card(tmp_path, '{"weights": {"name": "mine.npz", "sha256": "0"}}')
+    with pytest.raises(ValueError, match="made from 'mine"):
+        find_weights('', model)
 
 
 @pytest.mark.parametrize('soc', ['rv1126b', 'rk3588', 'rk3568', 'rk3576'])
