@@ -104,9 +104,15 @@ class Processes:
         Raises ProcessError if any process ends before, or after `timeout` [s].
         """
         start = time.monotonic()
-        while not select.select([self._running[name].stdout], [], [], 0.1)[0]:
+        out = self._running[name].stdout
+        while not select.select([out], [], [], 0.1)[0]:
             waited = time.monotonic() - start
-            self._check()
+            try:
+                self._check()
+            except ProcessError:
+                if select.select([out], [], [], 0)[0]:  # its last words came meanwhile
+                    break
+                raise
             if waited > timeout:
                 raise ProcessError(f'{name} said nothing for {timeout:g} s{self._last_words()}')
             if tick:

@@ -72,7 +72,7 @@ def model(tmp_path):
 def alive(pid):
     try:
         state = Path(f'/proc/{pid}/stat').read_text().rpartition(') ')[2][0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return state != 'Z'
 

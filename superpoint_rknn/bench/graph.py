@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ RATES = (30.0, 60.0, 120.0)  # [Hz]
 FASTEST = 1000.0  # [Hz] more than that no camera gives
 FASTER = 1.25  # from one rate to the next, until images are dropped
 TIMEOUT = 120.0  # [s] for a process to end
+PATIENCE = 5.0  # [s] for one that is told to
 
 
 def has_ros() -> bool:
@@ -136,6 +138,7 @@ def _graph() -> Iterator:
         environment.setdefault(name, profile)
     with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
         environment['ROS_LOG_DIR'] = folder
+        namespace = f'bench_{secrets.token_hex(4)}'  # others may have the same domain
 
         def start(module: str, *arguments: object, core: int | None = -1) -> subprocess.Popen:
             cores = sorted(os.sched_getaffinity(0))
@@ -144,7 +147,7 @@ def _graph() -> Iterator:
             process = subprocess.Popen(
                 [sys.executable, '-m', f'superpoint_rknn.{module}', *map(str, arguments)]
                 + ([] if '--ros-args' in arguments else ['--ros-args'])
-                + ['-r', f'__ns:=/bench_{os.getpid()}'],
+                + ['-r', f'__ns:=/{namespace}'],
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -153,7 +156,7 @@ def _graph() -> Iterator:
                 preexec_fn=lambda: os.sched_setaffinity(0, cores),
             )
             process.log = log
-            stack.callback(_kill, process)
+            stack.callback(_end, process)
             return process
 
         yield start
@@ -182,7 +185,10 @@ def _finish(process: subprocess.Popen) -> str:
     return output
 
 
-def _kill(process: subprocess.Popen) -> None:
-    if process.poll() is None:
+def _end(process: subprocess.Popen) -> None:
+    process.send_signal(signal.SIGINT)  # a killed one leaves its shared memory behind
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
         process.kill()
-    process.wait()
+        process.wait()

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -103,6 +103,17 @@ def main() -> int:
     arguments = parser.parse_args(rclpy.utilities.remove_ros_args()[1:])
     rclpy.init()
     node = rclpy.create_node('camera')
+    try:
+        return run(node, arguments)
+    except (ExternalShutdownException, KeyboardInterrupt):
+        return 0
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def run(node: Node, arguments: argparse.Namespace) -> int:
+    """Do what the command line asks for; returns the exit code."""
     if arguments.rate is None:
         for name, kind in {**TOPICS, 'keypoints': Keypoints, 'descriptors': Descriptors}.items():
             node.create_subscription(kind, name, lambda _: None, QOS)

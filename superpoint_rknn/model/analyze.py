@@ -68,9 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--json', type=Path, metavar='FILE', help='write the figures as JSON, too')
 
 
-WEIGHTS_HELP = (
-    'float network, named likewise or .npz, .onnx, .pth (default: that of the model)'
-)
+WEIGHTS_HELP = 'float network, named likewise or .npz, .onnx, .pth (default: that of the model)'
 IMAGES_HELP = 'pictures to compare on: folders of pictures, pictures, videos or rosbags'
 
 SIMULATOR_HELP = "analyse rknn-toolkit2's simulator, too, for this chip (default: rv1126b)"

@@ -202,9 +202,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 MODEL_HELP = '8-bit network, 400x640 but for tracks: superpoint (default), superpoint_small, file'
-WEIGHTS_HELP = (
-    'float network, named likewise or .npz, .onnx, .pth (default: that of the model)'
-)
+WEIGHTS_HELP = 'float network, named likewise or .npz, .onnx, .pth (default: that of the model)'
 
 
 def run(args: argparse.Namespace) -> int:

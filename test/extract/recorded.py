@@ -89,3 +89,8 @@ def files_of(path):
     """Content and time of change of all files below a path."""
     files = sorted(p for p in [path, *Path(path).rglob('*')] if p.is_file())
     return {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
+
+
+def lines(printed):
+    """Lines that a command printed, but for what onnxruntime says of a machine's graphics."""
+    return [line for line in printed.splitlines() if 'W:onnxruntime' not in line]

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from recorded import ROS2, files_of, image_of, raw_messages, write_bag
+from recorded import ROS2, files_of, image_of, lines, raw_messages, write_bag
 
 from superpoint_rknn.extract.output import Output
 
@@ -137,7 +137,7 @@ def test_interrupted_and_taken_up_again(tmp_path, bag, long_bag, start, extract,
     finished = files_of(out / 'drive')
     process.send_signal(signal.SIGINT)
     assert process.wait(2) == 130
-    assert process.stderr.read() == 'superpoint_rknn: interrupted\n'
+    assert lines(process.stderr.read()) == ['superpoint_rknn: interrupted']
     assert all_gone([worker])
     assert [path.name for path in out.iterdir()] == ['drive']
     shutil.rmtree(long_bag)

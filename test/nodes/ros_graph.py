@@ -93,9 +93,13 @@ class Graph:
 
     def close(self):
         for process in self.processes:
-            if process.poll() is None:
+            process.send_signal(signal.SIGINT)  # a killed one leaves its shared memory behind
+        for process in self.processes:
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
                 process.kill()
-            process.wait()
+                process.wait()
         self.executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
@@ -157,9 +161,11 @@ class Rig:
         self.graph.wait(lambda: self.camera.get_subscription_count(), 'the node to take images')
         self.warm = False
         black = np.zeros((400, 640), np.uint8)
-        while not self.warm:
+        for _ in range(30):
             self.camera.publish(image_message(black))
-            self.graph.spin(lambda: self.warm, 2.0)
+            if self.graph.spin(lambda: self.warm, 2.0):
+                break
+        self.graph.wait(lambda: self.warm, 'keypoints of the first images', 0)
         self.diagnostics.clear()
         self.graph.wait(
             lambda: len(self.diagnostics) >= 2 and self.raw_counts()['pending'] == '0',

@@ -92,7 +92,7 @@ def test_a_hanging_npu_is_reported_and_left_behind(rig, standin_libraries, model
     assert int(rig.raw_counts()['dropped']) > 0
     code, seconds = rig.graph.interrupt(process)
     assert code == 0
-    assert seconds < 2.0  # the node waits 1 s for the call to return
+    assert seconds < 4.0  # the node waits 1 s for the call to return
     assert 'Traceback' not in process.log.read_text()
 
 

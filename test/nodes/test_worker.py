@@ -184,7 +184,7 @@ def test_a_hanging_engine_is_left_behind_and_never_closed_while_in_use(monkeypat
     assert not bench.worker.mailbox.wait_done(0.05)
     assert bench.worker.trouble is None
     monkeypatch.setattr(worker_module, 'SLOW', 0.01)
-    assert bench.worker.trouble == 'the engine has not answered for 0 s'
+    assert bench.worker.trouble.startswith('the engine has not answered for ')
     assert not bench.worker.stop(0.05)
     assert not engine.closed
     engine.hang.set()
