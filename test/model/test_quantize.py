@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from superpoint_rknn import cli
 from superpoint_rknn.model.calibration import calibration_image, ramp_image
@@ -48,11 +48,11 @@ def integer_convolution(node, x, values):
     return np.clip(np.round(real) + int(y_zero), 0, 255).astype(np.uint8)
 
 
-def integer_network(model, image):
-    """Reference: all tensors of a quantised network, by a walk over its nodes."""
-    values, tensors = constants(model), {'image': image[None]}
+def by_definition(model, computed):
+    """Reference: each node's output from what the engine computed before it, by name."""
+    values, found = constants(model), {}
     for node in model.graph.node:
-        x = tensors[node.input[0]]
+        x = computed[node.input[0]] if node.input[0] in computed else found[node.input[0]]
         if node.op_type == 'QLinearConv':
             y = integer_convolution(node, x, values)
         elif node.op_type == 'MaxPool':
@@ -63,23 +63,28 @@ def integer_network(model, image):
         else:
             kernel, bias = values[node.input[1]], values[node.input[2]]
             y = np.einsum('oc,chw->ohw', kernel[:, :, 0, 0], x) + bias[:, None, None]
-        tensors[node.output[0]] = y
-    return tensors['semi'], tensors['desc']
+        found[node.output[0]] = y
+    return found
 
 
-def test_the_network_computes_integers_as_defined(quantised, frames, run_onnx):
+def test_each_layer_computes_integers_as_defined(quantised, frames, run_onnx):
     model = onnx.load(quantised[0])
+    for node in model.graph.node:
+        if node.op_type in ('QLinearConv', 'MaxPool') and node.output[0] != 'desc':
+            inner = onnx.helper.make_tensor_value_info(node.output[0], TensorProto.UINT8, None)
+            model.graph.output.append(inner)
+    names = [output.name for output in model.graph.output]
     for frame in frames:
         image = calibration_image(frame, SIZE).grey
-        logits, descriptors = run_onnx(model, image)
-        expected_logits, expected_descriptors = integer_network(model, image)
-        assert descriptors.dtype == np.uint8
-        # One rounding in a layer of float32 or float64 may differ at an exact half.
-        differing = descriptors != expected_descriptors
-        assert differing.mean() < 1e-3
-        assert np.abs(descriptors.astype(int) - expected_descriptors).max() <= 1
-        np.testing.assert_allclose(logits, expected_logits, atol=0.1)
-        assert np.abs(logits - expected_logits).mean() < 1e-3
+        computed = dict(zip(names, run_onnx(model, image), strict=True)) | {'image': image[None]}
+        expected = by_definition(model, computed)
+        for name in set(names) - {'semi'}:
+            assert computed[name].dtype == np.uint8
+            difference = computed[name].astype(int) - expected[name]
+            # One rounding, in float32 or in float64, may differ at an exact half.
+            assert np.abs(difference).max() <= 1
+            assert (difference != 0).mean() < 1e-3
+        np.testing.assert_allclose(computed['semi'], expected['semi'], atol=1e-3)
 
 
 def test_only_bytes_move_between_the_layers(quantised):
@@ -133,7 +138,7 @@ def test_it_is_close_to_the_float_network(quantised, weights, frames, run_onnx):
             np.linalg.norm(descriptors, axis=0) * np.linalg.norm(float_descriptors, axis=0)
         )
         assert cosine.mean() > 0.99
-        assert np.corrcoef(logits.ravel(), float_logits.ravel())[0, 1] > 0.99
+        assert np.corrcoef(logits.ravel(), float_logits.ravel())[0, 1] > 0.995
 
 
 def test_card_says_what_the_bytes_mean(quantised, weights_file):
