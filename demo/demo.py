@@ -67,7 +67,7 @@ def play_and_record(
     count = max(1, round(seconds * rate))
     parameters = ['-p', f'runtime:={runtime}', *(['-p', f'model:={model}'] if model else [])]
     with Processes(log) as processes:
-        node = ['-m', 'superpoint_rknn.nodes.superpoint_node', '--ros-args', *parameters]
+        node = ['-m', 'superpoint_rknn.nodes.superpoint.node', '--ros-args', *parameters]
         processes.start('node', *node, talks=False)
         processes.start('recorder', HERE / 'recorder.py', path)
         processes.hear('recorder', START_TIMEOUT)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import visp
 
-from superpoint_rknn.sources import Frame, open_source
+from superpoint_rknn.sources.open import Frame, open_source
 
 SWEEP = 'sweep'
 MEMORY = 400e6  # [bytes] longer sources start over instead of playing backward

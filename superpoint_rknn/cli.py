@@ -6,15 +6,16 @@ import argparse
 import sys
 from importlib import import_module
 
-# name: module with `add_arguments(parser)` and `run(arguments) -> exit code`, purpose
+# name: purpose; superpoint_rknn.NAME.command defines `add_arguments(parser)`
+# and `run(arguments) -> exit code`
 COMMANDS = {
-    'doctor': ('superpoint_rknn.doctor', 'what runs here, and what to do about what does not'),
-    'extract': ('superpoint_rknn.extract.command', 'recordings -> bags of features, offline'),
-    'bench': ('superpoint_rknn.bench.command', 'how long the host takes for each image'),
-    'quantize': ('superpoint_rknn.model.quantize', 'float network and images -> 8-bit network'),
-    'convert': ('superpoint_rknn.model.convert', 'float network and images -> .rknn for an NPU'),
-    'analyze': ('superpoint_rknn.model.analyze', 'what 8 bits cost, layer by layer'),
-    'evaluate': ('superpoint_rknn.model.evaluate', 'how well features repeat and match'),
+    'doctor': 'what runs here, and what to do about what does not',
+    'extract': 'recordings -> bags of features, offline',
+    'bench': 'how long the host takes for each image',
+    'quantize': 'float network and images -> 8-bit network',
+    'convert': 'float network and images -> .rknn for an NPU',
+    'analyze': 'what 8 bits cost, layer by layer',
+    'evaluate': 'how well features repeat and match',
 }
 
 
@@ -23,22 +24,21 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ('-h', '--help'):
         print('usage: superpoint_rknn COMMAND [-h] ...\n')
-        for name, (_, purpose) in COMMANDS.items():
+        for name, purpose in COMMANDS.items():
             print(f'  {name:10} {purpose}')
         return 0 if arguments else 2
     name = arguments[0]
     if name not in COMMANDS:
         return complain(f'no command {name!r}; there are {", ".join(COMMANDS)}', 2)
-    module_name, purpose = COMMANDS[name]
     try:
-        module = import_module(module_name)
+        module = import_module(f'superpoint_rknn.{name}.command')
     except ModuleNotFoundError as error:
         if (error.name or '').startswith('superpoint_rknn'):
             raise
         return complain(f'{name} needs {error.name}: pip install onnx onnxruntime rosbags tqdm')
     parser = argparse.ArgumentParser(
         prog=f'superpoint_rknn {name}',
-        description=module.__doc__ or purpose,
+        description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)

@@ -14,7 +14,7 @@ from superpoint_rknn.features.keypoints import (
     Keypoints,
 )
 from superpoint_rknn.features.mask import allowed_map
-from superpoint_rknn.features.placement import Placement
+from superpoint_rknn.features.resize import Placement
 from superpoint_rknn.runtimes.runtime import Runtime
 
 

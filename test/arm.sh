@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests of features and runtimes on 32-bit and 64-bit ARM, emulated, with Debian's Python,
 # NumPy and OpenCV. Only x86-64 hosts with Debian's or Ubuntu's packages.
-# usage: test/arm.sh [PYTEST ARGUMENTS (default: test/features test/runtimes)]
+# usage: test/arm.sh [PYTEST ARGUMENTS (default: test/features test/tracking test/runtimes)]
 # Environment: ARM_CACHE, where the root file systems go (1.3 GB; default: .cache/arm);
 #              ARM_ARCHITECTURES (default: "armhf arm64").
 set -euo pipefail
@@ -59,7 +59,7 @@ run_tests() {
     --ignore-glob='*onnx*' "$@"
 }
 
-[ $# -gt 0 ] || set -- test/features test/runtimes
+[ $# -gt 0 ] || set -- test/features test/tracking test/runtimes
 status=0
 for architecture in ${ARM_ARCHITECTURES:-armhf arm64}; do
   case $architecture in

@@ -9,23 +9,31 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 HERE = Path(__file__).parent
+WEIGHTS = HERE.parent / 'models' / 'superpoint.npz'
 sys.path[:0] = [str(HERE / 'rknn_standin'), str(HERE.parent / 'demo')]  # scripts, no packages
 
 from rknn_standin import MODEL, build  # noqa: E402
 
+OFFLINE = ('onnx', 'onnxruntime', 'rosbags', 'tqdm', 'skimage')
 NEEDS = {
-    'model': ('onnx', 'onnxruntime', 'rosbags', 'tqdm', 'skimage'),
+    'analyze': OFFLINE,
+    'convert': OFFLINE,
+    'evaluate': OFFLINE,
+    'quantize': OFFLINE,
+    'network': OFFLINE,
     'nodes': ('rclpy', 'onnx', 'onnxruntime', 'skimage'),
-    'extract': ('onnx', 'onnxruntime', 'rosbags', 'tqdm', 'skimage'),
+    'extract': OFFLINE,
     'demo': ('rclpy', 'rosbags', 'tqdm', 'skimage'),
     'runtimes/test_onnx.py': ('onnx', 'onnxruntime', 'skimage'),
     'runtimes/test_onnx_errors.py': ('onnx', 'onnxruntime'),
-    'test_doctor.py': ('onnx', 'onnxruntime'),
+    'doctor': ('onnx', 'onnxruntime'),
     'test_packaging.py': ('rclpy', 'setuptools'),
-    'test_sources.py': ('rosbags', 'tqdm'),
+    'sources': ('rosbags', 'tqdm'),
 }
 MISSING = {
     HERE / place: [package for package in packages if importlib.util.find_spec(package) is None]
@@ -88,3 +96,58 @@ def all_gone():
         return not any(map(alive, pids))
 
     return wait
+
+
+@pytest.fixture(scope='session')
+def weights_file():
+    return WEIGHTS
+
+
+@pytest.fixture(scope='session')
+def weights():
+    from superpoint_rknn.network.weights import load_weights
+
+    return load_weights(WEIGHTS)
+
+
+@pytest.fixture(scope='session')
+def frames(photographs):
+    """Real pictures that the shipped network wasn't calibrated on."""
+    from superpoint_rknn.sources.open import Frame
+
+    return [
+        Frame(cv2.imread(str(photographs / name)), None, name)
+        for name in ('astronaut.png', 'coffee.png', 'chelsea.png')
+    ]
+
+
+@pytest.fixture
+def random_weights():
+    """Weights with floors, as batch normalisation leaves them; activations stay about 1."""
+    from superpoint_rknn.network.network import LAYERS, Weights
+
+    rng = np.random.default_rng(7)
+    kernels, biases, floors = {}, {}, {}
+    for layer in LAYERS:
+        shape = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
+        deviation = (2 / np.prod(shape[1:])) ** 0.5 / (255 if layer.inputs == 1 else 1)
+        kernels[layer.name] = rng.normal(0, deviation, shape).astype(np.float32)
+        biases[layer.name] = rng.normal(0, 0.1, layer.outputs).astype(np.float32)
+        if layer.relu:
+            floors[layer.name] = rng.normal(0, 0.3, layer.outputs).astype(np.float32)
+    return Weights(kernels, biases, floors)
+
+
+@pytest.fixture(scope='session')
+def run_onnx():
+    """A function: model and image (H, W) -> its outputs, without the leading 1."""
+
+    def run(model, image):
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), providers=['CPUExecutionProvider']
+        )
+        return [output[0] for output in session.run(None, {'image': image[None, None]})]
+
+    return run

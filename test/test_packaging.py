@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 import superpoint_rknn
 from superpoint_rknn.msg import Descriptors, Keypoints
-from superpoint_rknn.nodes import superpoint_node
+from superpoint_rknn.nodes.superpoint import node as superpoint_node
 from superpoint_rknn.runtimes.model_files import shipped_models
 assert Keypoints(width=3).width == 3 and Descriptors(dim=256).dim == 256
 print(Path(superpoint_rknn.__file__).parent, shipped_models(), sep='\\n')

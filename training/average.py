@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from superpoint_rknn.model.weights import load_weights
+from superpoint_rknn.network.weights import load_weights
 from training.network import arrays
 
 MOST = 8.0  # that a channel is raised by

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from superpoint_rknn.model.output import write_atomically
+from superpoint_rknn.files import write_atomically
 from training.data import CACHE, Picture
 
 LONGEST = 1280  # [px] pictures are scaled down to that

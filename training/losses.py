@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from superpoint_rknn.model.network import LAYERS
+from superpoint_rknn.network.network import LAYERS
 from training.network import SuperPoint
 
 NEAR = 8.0  # [px] other places this near are no false matches

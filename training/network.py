@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from superpoint_rknn.model.network import IMAGE, LAYERS, Weights
+from superpoint_rknn.network.network import IMAGE, LAYERS, Weights
 
 READERS = {
     layer.name: [reader.name for reader in LAYERS if reader.source == layer.name]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from superpoint_rknn.model.output import write_atomically
+from superpoint_rknn.files import write_atomically
 from training import losses
 from training.batch import Batch, BatchMaker
 from training.curves import curves

@@ -14,8 +14,8 @@ import itertools
 import torch
 from torch.nn import functional
 
-from superpoint_rknn.model.network import IMAGE, LAYERS, Weights
-from superpoint_rknn.model.weights import load_weights, without_floors
+from superpoint_rknn.network.network import IMAGE, LAYERS, Weights
+from superpoint_rknn.network.weights import load_weights, without_floors
 from training.batch import BatchMaker
 from training.data import start_weights
 from training.network import READERS, SuperPoint, images_to_input

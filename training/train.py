@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from superpoint_rknn.model.weights import load_for_8_bits
+from superpoint_rknn.network.weights import load_for_8_bits
 from training import validate
 from training.batch import BatchMaker
 from training.data import Picture, fetch_pictures, listed_pictures, start_weights

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from superpoint_rknn.evaluate.metrics import Features, measure
+from superpoint_rknn.evaluate.pairs import VIEW_SIZE, Scene, covering, make_pair
 from superpoint_rknn.features.descriptors import DescriptorSampler
 from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector
-from superpoint_rknn.model.evaluation_metrics import Features, measure
-from superpoint_rknn.model.evaluation_pairs import VIEW_SIZE, Scene, covering, make_pair
-from superpoint_rknn.model.weights import load_weights
+from superpoint_rknn.network.weights import load_weights
 from training.data import Picture, fetch_pictures, listed_pictures
 from training.network import SuperPoint, images_to_input
 

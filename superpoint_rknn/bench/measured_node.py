@@ -16,9 +16,9 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import Image
 
 from superpoint_rknn.bench.recordings import RecordedRuntime, Recording, read_recording
-from superpoint_rknn.nodes.diagnostics import Accounting
-from superpoint_rknn.nodes.process import Interruption, run_node
-from superpoint_rknn.nodes.superpoint_node import SuperPointNode
+from superpoint_rknn.nodes.common.diagnostics import Accounting
+from superpoint_rknn.nodes.common.process import Interruption, run_node
+from superpoint_rknn.nodes.superpoint.node import SuperPointNode
 from superpoint_rknn.runtimes.runtime import Runtime
 
 

@@ -24,7 +24,7 @@ from superpoint_rknn.runtimes.runtime import (
     TensorSpec,
     open_runtime,
 )
-from superpoint_rknn.sources import Frame, open_source, thinned
+from superpoint_rknn.sources.open import Frame, open_source, thinned
 
 IMAGES = 8  # of one recording, each seen several times in a row
 VIEWS = ((0, 0), (2, 3), (4, 6))  # [px] rows and columns cut off: the camera moves a little
@@ -186,7 +186,7 @@ def _quantized(folder: Path, size: tuple[int, int]) -> Path:
 
 def _quantize(model: Path, size: tuple[int, int]) -> None:
     try:
-        from superpoint_rknn.model.quantize import quantize
+        from superpoint_rknn.quantize.command import quantize
     except ImportError as error:
         raise EngineError(
             'no network of {}x{} here, and none can be made: {}'.format(*size, error)

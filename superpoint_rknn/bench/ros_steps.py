@@ -28,8 +28,12 @@ from superpoint_rknn.features.descriptors import DescriptorSampler
 from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.features.keypoints import Keypoints as Points
 from superpoint_rknn.msg import Descriptors, Keypoints
-from superpoint_rknn.nodes.camera import FEATURES
-from superpoint_rknn.nodes.messages import descriptors_message, float_array, keypoints_message
+from superpoint_rknn.nodes.common.messages import (
+    descriptors_message,
+    float_array,
+    keypoints_message,
+)
+from superpoint_rknn.nodes.superpoint.camera import FEATURES
 
 PATIENCE = 20.0  # [s] for a subscriber, or an image, to come
 

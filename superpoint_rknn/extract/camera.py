@@ -8,9 +8,9 @@ import numpy as np
 
 from superpoint_rknn.extractor import Detection, Extractor, Settings
 from superpoint_rknn.features.keypoints import Keypoints
-from superpoint_rknn.features.stamps import Cadence, jumps
-from superpoint_rknn.features.tracks import Tracker, Tracks, TrackSettings
+from superpoint_rknn.features.rate import Cadence, jumps
 from superpoint_rknn.runtimes.runtime import Runtime
+from superpoint_rknn.tracking.tracker import Tracker, Tracks, TrackSettings
 
 
 @dataclass(frozen=True)

@@ -31,15 +31,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from superpoint_rknn.bag import Images
 from superpoint_rknn.extract.job import Job, choose_topics, place_outputs, state_of
 from superpoint_rknn.extract.output import differences, find_record
 from superpoint_rknn.extract.parameters import read_parameters, settings_of
 from superpoint_rknn.extract.processes import run_jobs
-from superpoint_rknn.model.output import check_output, write_atomically
+from superpoint_rknn.files import check_output, write_atomically
 from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.model_files import find_model, model_id
 from superpoint_rknn.runtimes.runtime import ModelError
+from superpoint_rknn.sources.bag import Images
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -181,7 +181,7 @@ def _shared_out(jobs: list[Job], at_once: int | None) -> tuple[list[Job], int]:
     """The jobs, each with its share of the cores, and how many to do at a time."""
     if not jobs or not jobs[0].model.endswith('.onnx'):
         return jobs, min(at_once or 1, len(jobs))
-    from superpoint_rknn.runtimes.onnx import physical_cores
+    from superpoint_rknn.runtimes.onnx.runtime import physical_cores
 
     cores = physical_cores()
     at_once = min(at_once or cores, len(jobs))

@@ -13,8 +13,8 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from superpoint_rknn.features.keypoints import Keypoints
-from superpoint_rknn.features.tracks import Tracks
 from superpoint_rknn.runtimes.model_files import shipped_models
+from superpoint_rknn.tracking.tracker import Tracks
 
 KEYPOINTS = 'superpoint_rknn/msg/Keypoints'
 DESCRIPTORS = 'superpoint_rknn/msg/Descriptors'

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from superpoint_rknn.bag import Images
 from superpoint_rknn.extract.feature_bag import beside
+from superpoint_rknn.sources.bag import Images
 
 
 @dataclass(frozen=True)

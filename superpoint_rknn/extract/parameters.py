@@ -16,7 +16,7 @@ from superpoint_rknn.extract.feature_bag import beside
 from superpoint_rknn.extractor import Settings
 from superpoint_rknn.features.image import read_mask
 from superpoint_rknn.features.keypoints import DetectorSettings
-from superpoint_rknn.features.tracks import TrackSettings
+from superpoint_rknn.tracking.tracker import TrackSettings
 
 DETECTOR = {f'detector.{field.name}': field.default for field in fields(DetectorSettings)}
 TRACKER = {field.name: field.default for field in fields(TrackSettings)}

@@ -21,16 +21,16 @@ from typing import Any, NoReturn
 import cv2
 import numpy as np
 
-from superpoint_rknn.bag import Images, RecordedImage, grey_image, stamp_ns
-from superpoint_rknn.extract.ahead import ahead
 from superpoint_rknn.extract.camera import RecordedCamera
 from superpoint_rknn.extract.feature_bag import FeatureBag
 from superpoint_rknn.extract.job import Job
 from superpoint_rknn.extract.output import RECORD
 from superpoint_rknn.extract.parameters import engine_options, settings_of
+from superpoint_rknn.extract.prefetch import ahead
 from superpoint_rknn.extractor import Detection
-from superpoint_rknn.features.stamps import SECOND
+from superpoint_rknn.features.rate import SECOND
 from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
+from superpoint_rknn.sources.bag import Images, RecordedImage, grey_image, stamp_ns
 
 REPORT_PERIOD = 0.1  # [s]
 NAMED_FAILURES = 10  # in the summary

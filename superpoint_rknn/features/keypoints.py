@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from superpoint_rknn.features.contrast import highest_score, least_contrast
-from superpoint_rknn.features.selection import nth_largest, spread, weakest_first
+from superpoint_rknn.features.score_bounds import highest_score, least_contrast
 from superpoint_rknn.features.subpixel import peak_shift
+from superpoint_rknn.features.top_k import nth_largest, spread, weakest_first
 
 CELL = 8  # [px] side of the square that one column of logits describes
 PIXELS = CELL * CELL

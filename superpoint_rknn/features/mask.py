@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from superpoint_rknn.features.placement import Placement
+from superpoint_rknn.features.resize import Placement
 
 
 def allowed_map(

@@ -14,13 +14,19 @@ from rclpy.parameter import Parameter
 from rclpy.utilities import get_default_context
 
 from superpoint_rknn.msg import Keypoints
-from superpoint_rknn.nodes.executor import create_executor
-from superpoint_rknn.nodes.feed import Feeds
-from superpoint_rknn.nodes.image_warnings import THROTTLE
-from superpoint_rknn.nodes.managed_node import ManagedNode
-from superpoint_rknn.nodes.process import WAKE_UP, Interruption, bring_up, run_nodes, take_down
-from superpoint_rknn.nodes.superpoint_node import SuperPointNode
-from superpoint_rknn.nodes.tracker_node import TrackerNode
+from superpoint_rknn.nodes.common.executor import create_executor
+from superpoint_rknn.nodes.common.image_warnings import THROTTLE
+from superpoint_rknn.nodes.common.in_process import Feeds
+from superpoint_rknn.nodes.common.managed_node import ManagedNode
+from superpoint_rknn.nodes.common.process import (
+    WAKE_UP,
+    Interruption,
+    bring_up,
+    run_nodes,
+    take_down,
+)
+from superpoint_rknn.nodes.superpoint.node import SuperPointNode
+from superpoint_rknn.nodes.tracker.node import TrackerNode
 
 
 class FrontEnd:

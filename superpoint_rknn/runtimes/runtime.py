@@ -151,11 +151,11 @@ def open_runtime(
         raise ModelError(f'{path}: {runtime} expects a model file with the suffix {suffixes}')
     options = {'mean': mean, 'std': std, 'pass_through': pass_through}
     if path.suffix == '.onnx':
-        from superpoint_rknn.runtimes.onnx import OnnxRuntime
+        from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime
 
         return OnnxRuntime(path, **options, threads=threads)
     if runtime != 'rknnlite':
-        from superpoint_rknn.runtimes.librknn import LibrknnRuntime
+        from superpoint_rknn.runtimes.rknn.runtime import LibrknnRuntime
 
         try:
             return LibrknnRuntime(
@@ -165,14 +165,14 @@ def open_runtime(
             if runtime == 'librknn' or importlib.util.find_spec('rknnlite') is None:
                 raise
             return _open_fallback(path, options, error)
-    from superpoint_rknn.runtimes.rknnlite import RknnliteRuntime
+    from superpoint_rknn.runtimes.rknn.rknnlite import RknnliteRuntime
 
     return RknnliteRuntime(path, **options)
 
 
 def _open_fallback(path: Path, options: dict, reason: EngineError) -> Runtime:
     """Open a model by rknnlite, since the C library can't for a reason; tell both."""
-    from superpoint_rknn.runtimes.rknnlite import RknnliteRuntime
+    from superpoint_rknn.runtimes.rknn.rknnlite import RknnliteRuntime
 
     try:
         runtime = RknnliteRuntime(path, **options)

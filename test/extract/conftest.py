@@ -6,9 +6,9 @@ import pytest
 from recorded import HEIGHT, ROS2, WIDTH, image_of, write_bag
 
 from superpoint_rknn.cli import main
-from superpoint_rknn.model.quantize import quantize
+from superpoint_rknn.quantize.command import quantize
 from superpoint_rknn.runtimes.model_files import shipped_models
-from superpoint_rknn.sources import Frame
+from superpoint_rknn.sources.open import Frame
 
 
 @pytest.fixture(scope='session')

@@ -20,8 +20,8 @@ from recorded import (
 from rosbags.rosbag2 import StoragePlugin
 
 from superpoint_rknn.extractor import Extractor
-from superpoint_rknn.features.tracks import Tracker
 from superpoint_rknn.runtimes.runtime import open_runtime
+from superpoint_rknn.tracking.tracker import Tracker
 
 
 def stamp_of(message):

@@ -38,7 +38,7 @@ class Graph:
 
     def start(self, *program, env=None, **parameters):
         """Start a node as a process, the superpoint node by default; it writes `process.log`."""
-        program = program or ('-m', 'superpoint_rknn.nodes.superpoint_node')
+        program = program or ('-m', 'superpoint_rknn.nodes.superpoint.node')
         log = self.log_dir / f'{len(self.processes)}.log'
         given = [f'-p{name}:={value}' for name, value in parameters.items()]
         given = [text for item in given for text in (item[:2], item[2:])]

@@ -11,9 +11,9 @@ from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from tracker_rig import TrackerRig
 
-from superpoint_rknn.nodes.camera_names import parameter_of
-from superpoint_rknn.nodes.parameters import PARAMETERS as SUPERPOINT
-from superpoint_rknn.nodes.tracker_parameters import PARAMETERS as TRACKER
+from superpoint_rknn.nodes.common.camera_names import parameter_of
+from superpoint_rknn.nodes.superpoint.parameters import PARAMETERS as SUPERPOINT
+from superpoint_rknn.nodes.tracker.parameters import PARAMETERS as TRACKER
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
 NODES = {'superpoint': SUPERPOINT, 'tracker': TRACKER}

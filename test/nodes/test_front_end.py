@@ -19,7 +19,7 @@ from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.front_end import FrontEnd
 
 FRONT_END = ('-m', 'superpoint_rknn.nodes.front_end')
-TRACKER = ('-m', 'superpoint_rknn.nodes.tracker_node')
+TRACKER = ('-m', 'superpoint_rknn.nodes.tracker.node')
 EXAMPLE = Path(__file__).parents[2] / 'examples' / 'front_end.py'
 BLACK = np.zeros((400, 640), np.uint8)
 USER = """

@@ -8,9 +8,9 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud
 from std_msgs.msg import Bool
 
 from superpoint_rknn.msg import Keypoints
-from superpoint_rknn.nodes.messages import float_array
+from superpoint_rknn.nodes.common.messages import float_array
 
-TRACKER = ('-m', 'superpoint_rknn.nodes.tracker_node')
+TRACKER = ('-m', 'superpoint_rknn.nodes.tracker.node')
 STEP = 50_000_000  # [ns] between two images
 K = np.array([[500.0, 0, 319.5], [0, 500, 199.5], [0, 0, 1]])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from superpoint_rknn.runtimes.rknn_abi import Format, Quantized, TensorType
+from superpoint_rknn.runtimes.rknn.abi import Format, Quantized, TensorType
 
 SOURCES = Path(__file__).parent
 PREBUILT = 'RKNN_STANDIN_DIR'  # folder of cross-compiled stand-ins, where there is no compiler

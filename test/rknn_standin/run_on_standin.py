@@ -12,7 +12,7 @@ from pathlib import Path
 from rknn_standin import Standin
 
 from superpoint_rknn.runtimes.model_files import default_model
-from superpoint_rknn.runtimes.onnx import OnnxRuntime
+from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime
 
 separator = sys.argv.index('--')
 module, library, generation, *orders = sys.argv[1:separator]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from rknn_standin import Standin
 
-from superpoint_rknn.runtimes.librknn import LibrknnRuntime
-from superpoint_rknn.runtimes.rknn_abi import Format
+from superpoint_rknn.runtimes.rknn.abi import Format
+from superpoint_rknn.runtimes.rknn.runtime import LibrknnRuntime
 
 
 def checked(generation, standin_libraries):

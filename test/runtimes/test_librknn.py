@@ -8,9 +8,9 @@ import pytest
 from rknn_standin import Tensor
 
 from superpoint_rknn.features.quantization import Quantization
-from superpoint_rknn.runtimes.librknn import LibrknnRuntime
-from superpoint_rknn.runtimes.rknn_abi import CoreMask, Format, Quantized, TensorType
-from superpoint_rknn.runtimes.rknn_errors import NpuError
+from superpoint_rknn.runtimes.rknn.abi import CoreMask, Format, Quantized, TensorType
+from superpoint_rknn.runtimes.rknn.errors import NpuError
+from superpoint_rknn.runtimes.rknn.runtime import LibrknnRuntime
 from superpoint_rknn.runtimes.runtime import EngineError, ModelError
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)

@@ -7,9 +7,9 @@ import pytest
 pytest.importorskip('onnxruntime')
 
 from superpoint_rknn.extractor import Extractor
-from superpoint_rknn.runtimes.librknn import LibrknnRuntime
 from superpoint_rknn.runtimes.model_files import default_model
-from superpoint_rknn.runtimes.onnx import OnnxRuntime
+from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime
+from superpoint_rknn.runtimes.rknn.runtime import LibrknnRuntime
 
 
 @pytest.fixture(scope='module')

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from superpoint_rknn.runtimes.librknn import LibrknnRuntime
-from superpoint_rknn.runtimes.rknn_abi import Quantized, TensorType
-from superpoint_rknn.runtimes.rknn_errors import ERRORS, MODEL_ERRORS, NpuError
+from superpoint_rknn.runtimes.rknn.abi import Quantized, TensorType
+from superpoint_rknn.runtimes.rknn.errors import ERRORS, MODEL_ERRORS, NpuError
+from superpoint_rknn.runtimes.rknn.runtime import LibrknnRuntime
 from superpoint_rknn.runtimes.runtime import EngineError, ModelError
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)

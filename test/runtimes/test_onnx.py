@@ -11,10 +11,10 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from superpoint_rknn.model.network import float_graph
-from superpoint_rknn.model.weights import load_weights
-from superpoint_rknn.runtimes import saturation
-from superpoint_rknn.runtimes.onnx import OnnxRuntime, physical_cores
+from superpoint_rknn.network.network import float_graph
+from superpoint_rknn.network.weights import load_weights
+from superpoint_rknn.runtimes.onnx import int8_overflow as saturation
+from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime, physical_cores
 from superpoint_rknn.runtimes.runtime import ModelError, open_runtime
 
 MODELS = Path(__file__).parents[2] / 'models'

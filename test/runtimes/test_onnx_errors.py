@@ -6,7 +6,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from superpoint_rknn.runtimes.onnx import OnnxRuntime
+from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime
 from superpoint_rknn.runtimes.runtime import ModelError
 
 SHIPPED = Path(__file__).parents[2] / 'models' / 'superpoint_400x640_u8.onnx'

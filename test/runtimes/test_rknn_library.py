@@ -8,8 +8,8 @@ import shutil
 import pytest
 from rknn_standin import build
 
-from superpoint_rknn.runtimes import rknn_library
-from superpoint_rknn.runtimes.rknn_library import (
+from superpoint_rknn.runtimes.rknn import library as rknn_library
+from superpoint_rknn.runtimes.rknn.library import (
     find_library,
     library_version,
     load_library,

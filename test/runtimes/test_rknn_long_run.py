@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from superpoint_rknn.runtimes.librknn import LibrknnRuntime
+from superpoint_rknn.runtimes.rknn.runtime import LibrknnRuntime
 
 PAGE = 4096  # [bytes] of the unit in /proc/self/statm
 

@@ -9,10 +9,10 @@ from functools import partial
 import pytest
 from rknn_standin import Standin
 
-from superpoint_rknn.runtimes.librknn import LibrknnRuntime
-from superpoint_rknn.runtimes.rknn_abi import Context
-from superpoint_rknn.runtimes.rknn_context import RknnContext
-from superpoint_rknn.runtimes.rknn_library import load_library
+from superpoint_rknn.runtimes.rknn.abi import Context
+from superpoint_rknn.runtimes.rknn.context import RknnContext
+from superpoint_rknn.runtimes.rknn.library import load_library
+from superpoint_rknn.runtimes.rknn.runtime import LibrknnRuntime
 
 
 class Meddling:

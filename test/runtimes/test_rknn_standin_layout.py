@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from superpoint_rknn.runtimes.rknn_abi import Input, Output, TensorAttr1, TensorAttr2, TensorMem2
-from superpoint_rknn.runtimes.rknn_library import load_library
+from superpoint_rknn.runtimes.rknn.abi import Input, Output, TensorAttr1, TensorAttr2, TensorMem2
+from superpoint_rknn.runtimes.rknn.library import load_library
 
 
 def layout(structure):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rknnlite_standin
 
-from superpoint_rknn.runtimes.rknnlite import RknnliteRuntime
+from superpoint_rknn.runtimes.rknn.rknnlite import RknnliteRuntime
 from superpoint_rknn.runtimes.runtime import EngineError, ModelError
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)

@@ -10,7 +10,6 @@ import pytest
 from rknn_standin import MODEL, Standin
 
 from superpoint_rknn.features.quantization import Quantization
-from superpoint_rknn.runtimes import librknn
 from superpoint_rknn.runtimes.model_files import (
     default_model,
     find_model,
@@ -18,6 +17,7 @@ from superpoint_rknn.runtimes.model_files import (
     read_card,
     resolve_input_table,
 )
+from superpoint_rknn.runtimes.rknn import runtime as librknn
 from superpoint_rknn.runtimes.runtime import (
     EngineError,
     ModelError,

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TRAINING = json.loads((ROOT / 'training' / 'pictures.json').read_text(encoding='utf-8'))
 EVALUATION = json.loads(
-    (ROOT / 'superpoint_rknn' / 'model' / 'evaluation_scenes.json').read_text(encoding='utf-8')
+    (ROOT / 'superpoint_rknn' / 'evaluate' / 'scenes.json').read_text(encoding='utf-8')
 )
 CALIBRATED = [
     card

@@ -1,0 +1,226 @@
+"""`superpoint_rknn analyze`: what 8 bits cost, layer by layer, as a table and an HTML report."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import logging
+from collections.abc import Iterable
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from superpoint_rknn import __version__
+from superpoint_rknn.analyze.advice import Finding, findings, worst_layer
+from superpoint_rknn.analyze.analysis import Analysis, analyse, check_origin
+from superpoint_rknn.analyze.board import BoardAnalysis, analyse_board
+from superpoint_rknn.analyze.board_record import read_record
+from superpoint_rknn.analyze.layer_trace import IntegerTrace
+from superpoint_rknn.analyze.page import page
+from superpoint_rknn.analyze.simulator_analysis import analyse_simulator
+from superpoint_rknn.analyze.table import render
+from superpoint_rknn.files import write_atomically
+from superpoint_rknn.network.network import Weights
+from superpoint_rknn.network.weights import load_weights, without_floors
+from superpoint_rknn.quantize.calibration import (
+    CalibrationImage,
+    Progress,
+    calibration_image,
+    ramp_image,
+)
+from superpoint_rknn.quantize.command import STD_HELP
+from superpoint_rknn.runtimes.model_files import find_model, find_weights
+from superpoint_rknn.sources.open import open_source, thinned
+
+CALIBRATION_IMAGES = 64  # of each source, as in `superpoint_rknn quantize`
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `superpoint_rknn analyze`."""
+    parser.description = (
+        'Compare a quantised network with the float one: the error of every layer, how its '
+        '8-bit range is used, heat maps, keypoints and descriptors, and what to try. '
+        'Prints a table and writes a report, one HTML file that needs nothing else.'
+    )
+    parser.epilog = (
+        'Example: superpoint_rknn analyze --images my_pictures/ -o report.html\n'
+        '         superpoint_rknn analyze --board recorded/ (from doctor --record recorded/)'
+    )
+    add = parser.add_argument
+    add('--weights', default='', help=WEIGHTS_HELP)
+    add(
+        '--model',
+        default='',
+        help='8-bit network: superpoint (default), superpoint_small, or .onnx',
+    )
+    add('--input-std', type=float, metavar='STD', help=STD_HELP)
+    add('-i', '--images', type=Path, nargs='+', default=[], metavar='SOURCE', help=IMAGES_HELP)
+    add('--max-images', type=int, default=8, help='of each source, evenly spread (default: 8)')
+    add('--simulator', nargs='?', const='rv1126b', metavar='TARGET', help=SIMULATOR_HELP)
+    add('--calibration', type=Path, nargs='+', metavar='SOURCE', help=CALIBRATION_HELP)
+    add('--per-channel', action='store_true', help='scales per channel in the simulator')
+    add('--toolkit', type=Path, metavar='PYTHON', help='interpreter that has rknn-toolkit2')
+    add('--board', type=Path, metavar='DIR', help='compare what doctor --record wrote on a board')
+    add('-o', '--output', type=Path, default=Path('analysis.html'), help='default: analysis.html')
+    add('--json', type=Path, metavar='FILE', help='write the figures as JSON, too')
+
+
+WEIGHTS_HELP = 'float network, named likewise or .npz, .onnx, .pth (default: that of the model)'
+IMAGES_HELP = 'pictures to compare on: folders of pictures, pictures, videos or rosbags'
+
+SIMULATOR_HELP = "analyse rknn-toolkit2's simulator, too, for this chip (default: rv1126b)"
+CALIBRATION_HELP = 'what the simulator is calibrated on (default: the pictures, and a ramp)'
+
+
+def run(args: argparse.Namespace) -> int:
+    """
+    Run `superpoint_rknn analyze`; returns the exit code.
+
+    Raises ValueError, ModelError or OSError for what can't be analysed, read or written.
+    """
+    _check(args)
+    weights_path = find_weights(args.weights, args.model)
+    network = IntegerTrace(find_model(args.model, None))
+    weights = load_weights(weights_path, args.input_std)
+    if weights.floors:
+        log.warning(
+            f'{weights_path}: batch normalisation after ReLU is folded approximately here, as in '
+            'the 8-bit network: errors near the border that come from that are not seen'
+        )
+    weights = without_floors(weights)
+    check_origin(weights, network.layers, str(network.path))
+    images = _images(args.images, args.max_images, network.size)
+    analyses = []
+    if images:
+        analyses.append(analyse(weights, network, images, progress=_bar('8 bits on the CPU')))
+    if args.simulator:
+        analyses.append(_simulated(args, weights, images, network.size))
+    board = None
+    if args.board:
+        board = analyse_board(weights, network, read_record(args.board))
+    print(render(analyses, board))
+    made_from = _made_from(weights_path, network, images)
+    write_atomically(args.output, page(analyses, board, _lines(made_from)).encode())
+    print(f'report: {args.output}')
+    if args.json:
+        content = json.dumps(summary(analyses, board, made_from), indent=2, allow_nan=False)
+        write_atomically(args.json, f'{content}\n'.encode())
+    return 0
+
+
+def summary(analyses: list[Analysis], board: BoardAnalysis | None, made_from: dict) -> dict:
+    """All figures, for JSON."""
+    networks = [
+        {
+            **analysis.summary(),
+            'worst_layer': worst_layer(analysis),
+            'findings': _findings(findings(analysis)),
+        }
+        for analysis in analyses
+    ]
+    on_board = board and {**board.summary(), 'findings': _findings(board.findings)}
+    return {**made_from, 'networks': networks, 'board': on_board}
+
+
+def _findings(found: Iterable[Finding]) -> list[dict]:
+    return [{**vars(finding), 'advice': list(finding.advice)} for finding in found]
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise ValueError or OSError for arguments that would fail after the work is done."""
+    if args.max_images < 1:
+        raise ValueError(f'--max-images {args.max_images}: at least one is needed')
+    if args.simulator and not args.images:
+        raise ValueError('--simulator needs pictures: name some by --images')
+    if not args.images and not args.board:
+        raise ValueError('name pictures by --images, or what a board recorded by --board')
+    for path in filter(None, (args.output, args.json)):
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f'{path.parent}: no such folder')
+
+
+def _simulated(
+    args: argparse.Namespace,
+    weights: Weights,
+    images: list[CalibrationImage],
+    size: tuple[int, int],
+) -> Analysis:
+    from tqdm import tqdm
+
+    from superpoint_rknn.analyze.simulator import Simulator
+
+    calibration = _images(args.calibration or [], CALIBRATION_IMAGES, size)
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(tqdm(total=1, desc='calibrating', leave=False))
+        simulator = stack.enter_context(
+            Simulator(
+                weights,
+                calibration or [*images, ramp_image(size)],
+                size=size,
+                target=args.simulator,
+                per_channel=args.per_channel,
+                toolkit=args.toolkit,
+                layers=True,
+                on_progress=lambda fraction: bar.update(fraction - bar.n),
+            )
+        )
+        bar.close()
+        method = 'per channel' if args.per_channel else 'per layer'
+        title = f"rknn-toolkit2 {simulator.version}'s simulator, {args.simulator}, {method}"
+        return analyse_simulator(
+            weights,
+            simulator,
+            images,
+            size=size,
+            title=title,
+            per_channel=args.per_channel,
+            progress=_bar('simulating'),
+        )
+
+
+def _bar(description: str) -> Progress:
+    from tqdm import tqdm
+
+    return partial(tqdm, desc=description, unit='image', leave=False)
+
+
+def _images(sources: list[Path], limit: int, size: tuple[int, int]) -> list[CalibrationImage]:
+    opened = [open_source(path) for path in sources]
+    frames = chain.from_iterable(thinned(source, limit) for source in opened)
+    images = [calibration_image(frame, size) for frame in frames]
+    if sources and not images:
+        raise ValueError(f'{", ".join(map(str, sources))}: no image could be read')
+    return images
+
+
+def _made_from(weights: Path, network: IntegerTrace, images: list[CalibrationImage]) -> dict:
+    """What the report was made from; files by name, not by place."""
+    return {
+        'weights': {'name': weights.name, 'sha256': _sha256(weights.read_bytes())},
+        'model': {'name': network.path.name, 'sha256': _sha256(network.content)},
+        'size': list(network.size),
+        'images': [image.name for image in images],
+        'version': __version__,
+    }
+
+
+def _lines(made_from: dict) -> list[tuple[str, str]]:
+    """The same for people."""
+    weights, model = (
+        f'{made_from[part]["name"]} (SHA-256 {made_from[part]["sha256"][:12]}…)'
+        for part in ('weights', 'model')
+    )
+    return [
+        ('float network', weights),
+        ('8-bit network', model),
+        ('image size', '{}x{}'.format(*made_from['size'])),
+        ('images', ', '.join(made_from['images']) or 'none'),
+        ('superpoint_rknn', made_from['version']),
+    ]
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

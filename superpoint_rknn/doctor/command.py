@@ -1,0 +1,146 @@
+"""
+What runs here, and what to do about each thing that does not.
+
+Looks at the board, the NPU's driver and library, and the model; runs one image through it.
+
+Example:
+-------
+  superpoint_rknn doctor
+  superpoint_rknn doctor --model superpoint_rk3588.rknn --image photo.png --record out/
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from superpoint_rknn import __version__
+from superpoint_rknn.doctor.report import machine_text, trial_text
+from superpoint_rknn.doctor.trial import Trial
+from superpoint_rknn.runtimes.board import board_model, detect_soc, npu_driver_version
+from superpoint_rknn.runtimes.model_files import find_model
+from superpoint_rknn.runtimes.rknn.library import probe_libraries
+from superpoint_rknn.runtimes.runtime import open_runtime
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument('--model', default='', help='network to try, as the node takes it')
+    parser.add_argument(
+        '--runtime', default='auto', choices=('auto', 'librknn', 'rknnlite', 'onnx')
+    )
+    parser.add_argument('--pass-through', default='auto', choices=('auto', 'true', 'false'))
+    parser.add_argument('--zero-copy', action='store_true', help='share memory with the NPU')
+    parser.add_argument('--core-mask', type=int, default=0, help='cores of the NPU, a bit each')
+    parser.add_argument('--image', type=Path, help='image to run (default: a drawn one)')
+    parser.add_argument(
+        '--timeout',
+        type=float,
+        default=300.0,
+        help='[s] for the engine to answer; loading takes minutes on an RV1126 (default: 300)',
+    )
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the report as JSON too')
+    parser.add_argument(
+        '--record', type=Path, metavar='DIR', help="write the network's image and raw outputs"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Report; returns 0 only if an image went through the network.
+
+    What is known of the machine is printed first: the engine's library may crash.
+    """
+    image = _read(arguments.image) if arguments.image else None
+    soc = detect_soc()
+    advice: list[str] = []
+    report: dict[str, Any] = {'system': _system(), 'board': _board(soc, advice)}
+    print(machine_text(report), flush=True)
+    path = find_model(arguments.model, soc, arguments.runtime)
+    if soc and path.suffix == '.onnx':
+        advice.append(
+            f'the network runs on the CPU: name one for {soc} by --model (the node: `model`)'
+        )
+    options = {
+        'pass_through': arguments.pass_through,
+        'zero_copy': arguments.zero_copy,
+        'core_mask': arguments.core_mask,
+    }
+    trial = Trial(path, partial(open_runtime, path, arguments.runtime, **options), image)
+    trial.start()
+    trial.join(arguments.timeout)
+    hangs = trial.is_alive()
+    if hangs:
+        advice.append(
+            f'the engine has not answered for {arguments.timeout:g} s ({trial.stage}): see dmesg, '
+            'then reboot or reload the NPU driver; a first start may take longer: --timeout'
+        )
+    advice += trial.advice
+    report |= {'runtime': trial.runtime, 'inference': trial.inference, 'advice': advice}
+    print(trial_text(report), flush=True)
+    _write(arguments.json, report)
+    if arguments.record and trial.recorded is not None:
+        arguments.record.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(arguments.record / 'outputs.npz', **trial.recorded)
+        _write(arguments.record / 'report.json', report)
+        print(f'outputs recorded in {arguments.record}')
+    if hangs:  # a normal exit would wait for the library
+        sys.stdout.flush()
+        os._exit(1)
+    return 0 if trial.inference else 1
+
+
+def _write(path: Path | None, report: dict[str, Any]) -> None:
+    if path is not None:
+        path.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+
+
+def _system() -> dict[str, str]:
+    return {
+        'superpoint_rknn': __version__,
+        'machine': platform.machine(),
+        'python': platform.python_version(),
+        'numpy': np.__version__,
+        'opencv': cv2.__version__,
+    }
+
+
+def _board(soc: str | None, advice: list[str]) -> dict[str, Any]:
+    driver, libraries = npu_driver_version(), probe_libraries()
+    if soc is None:
+        advice.append('this is no Rockchip board: the CPU stands in for the NPU')
+    elif driver is None:
+        advice.append(
+            'no NPU driver version can be read: load the driver (rknpu; on RV1126 galcore), or '
+            'run as root to read /sys/kernel/debug'
+        )
+    if soc and all(probe.reason for probe in libraries):
+        advice.append(
+            "no usable RKNN library: install the board vendor's librknnrt.so, or librknn_api.so "
+            'on RV1126 and RV1109'
+        )
+    return {
+        'model': board_model(),
+        'soc': soc,
+        'npu_driver': driver,
+        'libraries': [vars(probe) for probe in libraries],
+        'rknnlite': importlib.util.find_spec('rknnlite') is not None,
+    }
+
+
+def _read(path: Path) -> np.ndarray:
+    content = np.fromfile(path, np.uint8)
+    grey = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
+    if grey is None:
+        raise ValueError(f'{path} is not an image that OpenCV reads')
+    return grey

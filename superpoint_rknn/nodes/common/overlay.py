@@ -1,0 +1,77 @@
+"""Points and tracks drawn over their image."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from superpoint_rknn.tracking.tracker import Tracks
+
+RING = np.array(
+    [(dy, dx) for dy in range(-3, 4) for dx in range(-3, 4) if 5 <= dy * dy + dx * dx <= 10]
+)  # [px] a circle of radius 3 around a point
+TAIL = 10  # places of a track that are drawn, the newest included
+AGES = np.array([2, 6, 16, 41])  # [images] from which on the next colour is taken
+COLOURS = np.array(
+    [(255, 120, 40), (230, 220, 40), (60, 220, 60), (40, 190, 255), (50, 50, 255)], np.uint8
+)  # BGR, from blue for a new track to red for an old one
+
+
+def draw_points(image: np.ndarray, x: np.ndarray, y: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """
+    Copy of a grey image with a ring around each point, (height, width, 3) uint8 bgr.
+
+    image: (height, width) uint8. x, y: (N,) [px]. score: (N,) 0..1; red is weak, green strong.
+    """
+    canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    strength = (255 * np.sqrt(np.clip(score, 0, 1))).astype(np.uint8)
+    colours = np.stack([np.zeros_like(strength), strength, 255 - strength], axis=1)
+    _draw_rings(canvas, x, y, colours)
+    return canvas
+
+
+class Tails:
+    """Where the tracks alive were in their last images, to be drawn; not for two threads."""
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all: tails begin anew."""
+        self._keys = np.zeros(0, np.int64)
+        self._ages = np.zeros(0, np.int64)
+        self._places = np.zeros((0, TAIL, 2), np.float32)  # [px], the newest last
+
+    def update(self, tracks: Tracks) -> None:
+        """Take the tracks of the next image; tails of those that ended are gone."""
+        now = np.stack([tracks.x, tracks.y], axis=1)
+        places = np.repeat(now[:, None], TAIL, axis=1)  # a new track was nowhere else
+        _, before, after = np.intersect1d(
+            self._keys, tracks.key, assume_unique=True, return_indices=True
+        )
+        places[after, :-1] = self._places[before, 1:]
+        self._keys, self._ages, self._places = tracks.key, tracks.age, places
+
+    def draw(self, image: np.ndarray) -> np.ndarray:
+        """
+        Copy of the newest image with its tracks, coloured by age, (height, width, 3) uint8 bgr.
+
+        image: (height, width) uint8.
+        """
+        canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+        bucket = np.searchsorted(AGES, self._ages, side='right')
+        lines = np.rint(self._places).astype(np.int32)
+        for index, colour in enumerate(COLOURS.tolist()):
+            cv2.polylines(canvas, list(lines[bucket == index]), False, colour)
+        _draw_rings(canvas, *self._places[:, -1].T, COLOURS[bucket])
+        return canvas
+
+
+def _draw_rings(canvas: np.ndarray, x: np.ndarray, y: np.ndarray, colours: np.ndarray) -> None:
+    """Put a ring around each point; colours: (N, 3) uint8 bgr."""
+    height, width, _ = canvas.shape
+    rows = np.rint(y).astype(np.intp)[:, None] + RING[:, 0]
+    cols = np.rint(x).astype(np.intp)[:, None] + RING[:, 1]
+    inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
+    colours = np.broadcast_to(colours[:, None], (*rows.shape, 3))
+    canvas[rows[inside], cols[inside]] = colours[inside]

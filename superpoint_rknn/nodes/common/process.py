@@ -1,0 +1,94 @@
+"""A process that runs managed nodes and ends cleanly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+import rclpy
+from rclpy.exceptions import ParameterException
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+
+from superpoint_rknn.nodes.common.executor import create_executor
+from superpoint_rknn.nodes.common.managed_node import ManagedNode
+
+WAKE_UP = 0.1  # [s] longest time until a signal is noticed
+
+
+class Interruption:
+    """Set once a signal asks the process to end: a plain flag, which a signal handler may set."""
+
+    def __init__(self):
+        self.requested = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._request)
+
+    def _request(self, *_) -> None:
+        self.requested = True
+
+
+def run_nodes(
+    create: Callable[[Interruption], Sequence[ManagedNode]], args: list[str] | None = None
+) -> int:
+    """
+    Run managed nodes until SIGINT or SIGTERM; returns the exit code, 0 unless they can't start.
+
+    create: makes the nodes, which give up waiting once the interruption is requested. Those
+    which start by themselves are brought up first, see `bring_up`.
+    The signals are handled here and not by rclpy, so that the nodes can still publish their last
+    diagnostics.
+    """
+    interruption = Interruption()
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        nodes = create(interruption)
+    except ParameterException as error:
+        print(f'not started: {error}', file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
+    executor = create_executor()
+    for node in nodes:
+        executor.add_node(node)
+    bring_up([node for node in nodes if node.autostart], interruption)
+    while not interruption.requested:
+        executor.spin_once(timeout_sec=WAKE_UP)
+    hangs = take_down(nodes)
+    executor.shutdown()
+    for node in nodes:
+        node.destroy_node()
+    rclpy.try_shutdown()
+    if hangs:  # a normal exit would wait for that call, or destroy what it uses
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
+
+
+def bring_up(nodes: Sequence[ManagedNode], interruption: Interruption | None = None) -> bool:
+    """
+    Configure nodes, then activate them from the last to the first; False if one refuses.
+
+    So a node that others feed on comes first: when its images come, the others are there.
+    """
+    for transition, order in (('configure', nodes), ('activate', nodes[::-1])):
+        for node in order:
+            if interruption is not None and interruption.requested:
+                return False
+            if getattr(node, f'trigger_{transition}')() != TransitionCallbackReturn.SUCCESS:
+                return False
+    return True
+
+
+def take_down(nodes: Sequence[ManagedNode]) -> bool:
+    """Shut nodes down, the first one first; returns whether a call into an engine hangs."""
+    for node in nodes:
+        node.shut_down()
+    return any(node.hangs for node in nodes)
+
+
+def run_node(create: Callable[[Interruption], ManagedNode], args: list[str] | None = None) -> int:
+    """Run one managed node, see `run_nodes`."""
+    return run_nodes(lambda interruption: [create(interruption)], args)

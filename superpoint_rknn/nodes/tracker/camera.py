@@ -1,0 +1,160 @@
+"""One camera of the tracker node: its topics and its accounting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rclpy.lifecycle.publisher import LifecyclePublisher
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from superpoint_rknn.features.rate import Cadence
+from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.nodes.common.camera_names import topic_of
+from superpoint_rknn.nodes.common.diagnostics import Accounting
+from superpoint_rknn.nodes.common.executor import NO_SUBSCRIPTION_EVENTS
+from superpoint_rknn.nodes.common.image_subscription import ImageSubscription, image_topic
+from superpoint_rknn.nodes.common.image_warnings import ImageWarnings
+from superpoint_rknn.nodes.common.in_process import Channel, Feed
+from superpoint_rknn.nodes.common.managed_node import ManagedNode
+from superpoint_rknn.nodes.common.messages import image_message
+from superpoint_rknn.nodes.common.overlay import Tails
+from superpoint_rknn.nodes.common.parameters import Parameters
+from superpoint_rknn.nodes.common.received_image import ReceivedImage
+from superpoint_rknn.nodes.superpoint.camera import FEATURES, OVERLAYS
+from superpoint_rknn.nodes.tracker.feature_output import Calibration
+from superpoint_rknn.nodes.tracker.messages import tracks_message
+from superpoint_rknn.tracking.tracker import Tracks
+
+IMAGES_DEPTH = 5  # every image counts here: two that come at once are both tracked
+CAMERA_INFOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+class TrackerCamera:
+    """
+    From `image`, `camera_info`, `keypoints`, `descriptors` to `tracks` and `tracks_overlay`.
+
+    name: before the names of its topics; empty: no prefix.
+    feed: gives images, keypoints and descriptors in place of their topics; None: the topics do.
+    """
+
+    def __init__(self, node: ManagedNode, parameters: Parameters, name: str, feed: Feed | None):
+        self.name = name
+        self.accounting = Accounting()
+        self.calibration = Calibration(node.resolve_topic_name(topic_of(name, 'camera_info')))
+        topic = image_topic(node, topic_of(name, 'image'), parameters['image_transport'])
+        self.warnings = ImageWarnings(node.get_logger(), topic, self.accounting)
+        self.alive = 0  # tracks in the newest image
+        self._node = node
+        self._parameters = parameters
+        self._feed = feed
+        self._take_image: Callable[[ReceivedImage], None] | None = None
+        self._images: ImageSubscription | None = None
+        self._subscriptions = []
+        self._listening: list[tuple[Channel, Callable]] = []
+        self._tails = Tails()
+        self._drawn = Cadence()
+        self._tracks = self._publisher(Keypoints, 'tracks', FEATURES)
+        self._overlay = self._publisher(Image, 'tracks_overlay', OVERLAYS)
+
+    @property
+    def has_detector(self) -> bool:
+        """Whether anybody gives keypoints."""
+        # count_publishers knows nothing of remapping
+        topic = self._node.resolve_topic_name(topic_of(self.name, 'keypoints'))
+        return self._feed is not None or self._node.count_publishers(topic) > 0
+
+    def activate(
+        self,
+        take_image: Callable[[ReceivedImage], None],
+        take_keypoints: Callable[[Keypoints], None] | None = None,
+        take_descriptors: Callable[[Descriptors], None] | None = None,
+    ) -> None:
+        """Begin to take images, and keypoints and descriptors where they are wanted."""
+        self._take_image = take_image
+        self._subscribe(CameraInfo, 'camera_info', self._on_camera_info, CAMERA_INFOS)
+        if self._feed is not None:
+            for channel, callback in (
+                (self._feed.images, self._take),
+                (self._feed.keypoints, take_keypoints),
+                (self._feed.descriptors, take_descriptors),
+            ):
+                if callback is not None:
+                    channel.subscribe(callback)
+                    self._listening.append((channel, callback))
+            return
+        if take_keypoints is not None:
+            self._subscribe(Keypoints, 'keypoints', take_keypoints, FEATURES)
+        if take_descriptors is not None:
+            self._subscribe(Descriptors, 'descriptors', take_descriptors, FEATURES)
+        self._images = ImageSubscription(
+            self._node,
+            topic_of(self.name, 'image'),
+            self._parameters['image_transport'],
+            self._on_image,
+            self.accounting,
+            IMAGES_DEPTH,
+        )
+
+    def deactivate(self) -> None:
+        """Take no more messages."""
+        if self._images is not None:
+            self._images.destroy()
+            self._images = None
+        while self._listening:
+            channel, callback = self._listening.pop()
+            channel.unsubscribe(callback)
+        while self._subscriptions:
+            self._node.destroy_subscription(self._subscriptions.pop())
+
+    def destroy(self) -> None:
+        """Take the publishers down."""
+        for publisher in (self._tracks, self._overlay):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def publish(self, image: ReceivedImage, tracks: Tracks) -> None:
+        """Publish the tracks in an image."""
+        header, size = image.message.header, image.grey().shape
+        message = tracks_message(header, size, tracks)
+        self._tracks.publish(message)
+        if self._feed is not None:
+            self._feed.tracks.send(message)
+        self.alive = len(tracks)
+        self._draw_overlay(image, tracks)
+
+    def _draw_overlay(self, image: ReceivedImage, tracks: Tracks) -> None:
+        """Draw the tracks while somebody looks; tails begin where that began."""
+        if not self._overlay.get_subscription_count():
+            self._tails.clear()
+            return
+        self._tails.update(tracks)
+        moment = time.monotonic_ns()
+        if self._drawn.take(moment, self._parameters['overlay.rate']):
+            canvas = self._tails.draw(image.grey())
+            self._overlay.publish(image_message(image.message.header, canvas))
+
+    def _publisher(self, kind: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
+        return self._node.advertise(kind, topic_of(self.name, topic), qos)
+
+    def _subscribe(self, kind: type, topic: str, callback: Callable, qos: QoSProfile) -> None:
+        subscription = self._node.create_subscription(
+            kind,
+            topic_of(self.name, topic),
+            callback,
+            qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            event_callbacks=NO_SUBSCRIPTION_EVENTS,
+        )
+        self._subscriptions.append(subscription)
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        self._take(ReceivedImage(message))
+
+    def _take(self, image: ReceivedImage) -> None:
+        self.accounting.arrive()
+        self._take_image(image)
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self.calibration.info = message

@@ -1,0 +1,136 @@
+"""What the tracker publishes for an estimator, and the calibration that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle.publisher import LifecyclePublisher
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Bool, Header
+
+from superpoint_rknn.nodes.common.diagnostics import Accounting
+from superpoint_rknn.nodes.common.image_warnings import THROTTLE
+from superpoint_rknn.nodes.common.parameters import Parameters
+from superpoint_rknn.nodes.common.received_image import nanoseconds
+from superpoint_rknn.nodes.tracker.vins import VinsAdapter, feature_message, lens_of
+from superpoint_rknn.tracking.camera_model import Lens
+from superpoint_rknn.tracking.tracker import Tracks
+
+
+class Calibration:
+    """
+    The lens that the newest camera_info states, made anew only when that changes.
+
+    topic: where that is published.
+    """
+
+    def __init__(self, topic: str):
+        self.info: CameraInfo | None = None
+        self._topic = topic
+        self._why = 'nothing received'
+        self._made_of: tuple | None = None
+        self._lens: Lens | None = None
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no lens, while there is none."""
+        return f'{self._topic}: {self._why}'
+
+    def lens(self, size: tuple[int, int]) -> Lens | None:
+        """Lens for images of a size (height, width); None if it isn't known."""
+        info = self.info
+        if info is None:
+            return None
+        made_of = (
+            *(size, info.height, info.width, info.distortion_model),
+            *(np.asarray(info.k).tobytes(), np.asarray(info.d).tobytes()),
+            *(info.binning_x, info.binning_y, info.roi.x_offset, info.roi.y_offset),
+        )
+        if made_of != self._made_of:
+            try:
+                self._lens = lens_of(info, size)
+            except ValueError as error:
+                self._lens, self._why = None, str(error)
+            self._made_of = made_of
+        return self._lens
+
+
+@dataclass(frozen=True)
+class View:
+    """What a camera sees of the tracks, and its lens, unless that isn't known."""
+
+    tracks: Tracks
+    lens: Lens | None
+    calibration: Calibration
+
+
+class FeatureOutput:
+    """
+    Publishes `feature` and `restart` of one or two cameras as the parameters say; for one thread.
+
+    feature, restart: publishers of sensor_msgs/PointCloud and std_msgs/Bool, shared by all.
+    numbers: of these cameras among all. For VINS-Fusion, which knows one camera or pair, only the
+    first is published.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        parameters: Parameters,
+        accounting: Accounting,
+        feature: LifecyclePublisher,
+        restart: LifecyclePublisher,
+        numbers: Sequence[int],
+    ):
+        self._log = node.get_logger()
+        self._parameters = parameters
+        self._accounting = accounting
+        self._feature = feature
+        self._restart = restart
+        self._numbers = numbers
+        self._adapter: VinsAdapter | None = None
+
+    def restart(self) -> None:
+        """Tell the estimator to begin anew, if it was given anything."""
+        if self._adapter is not None:
+            self._restart.publish(Bool(data=True))
+        self.forget()
+
+    def forget(self) -> None:
+        """What comes next doesn't continue what was before."""
+        self._adapter = None
+
+    def publish(self, header: Header, left: View, right: View | None = None) -> None:
+        """
+        Publish the tracks of an image; without a lens there is nothing, which is warned of.
+
+        right: what the other camera of a pair sees of them.
+        """
+        style = self._parameters['feature.format']
+        if style == 'off' or (style == 'vins_fusion' and self._numbers[0] > 0):
+            self._adapter = None
+            return
+        for view in (left, right):
+            if view is not None and view.lens is None:
+                self._log.warning(
+                    f'`feature` needs a calibrated camera: {view.calibration.trouble}',
+                    throttle_duration_sec=THROTTLE,
+                )
+        if left.lens is None:
+            return
+        cameras = len(self._parameters['cameras'])
+        if self._adapter is None or self._adapter.style != style:
+            self._adapter = VinsAdapter(style, cameras, self._numbers)
+        features = self._adapter.update(
+            nanoseconds(header.stamp),
+            left.tracks,
+            left.lens,
+            self._parameters['feature.rate'],
+            None if right is None or right.lens is None else (right.tracks, right.lens),
+        )
+        if features is not None:
+            self._feature.publish(feature_message(header, features, style, cameras))
+            self._accounting.count('features')

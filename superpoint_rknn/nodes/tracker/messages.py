@@ -1,0 +1,56 @@
+"""Messages that the tracker takes and gives, to arrays and back."""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+from std_msgs.msg import Header
+
+from superpoint_rknn.features.keypoints import Keypoints as Points
+from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.nodes.common.messages import keypoints_message
+from superpoint_rknn.tracking.tracker import Tracks
+
+
+def points_of(message: Keypoints) -> Points:
+    """Points of a message. Raises ValueError naming the field that doesn't fit the others."""
+    x, y, score = (
+        np.array(values, np.float32) for values in (message.x, message.y, message.score)
+    )
+    if not len(x) == len(y) == len(score):
+        raise ValueError(f'x, y, score: {len(x)}, {len(y)}, {len(score)} values, expected as many')
+    inside = (x >= -0.5) & (x <= message.width) & (y >= -0.5) & (y <= message.height)
+    if not inside.all():
+        first = np.flatnonzero(~inside)[0]
+        raise ValueError(
+            f'x, y: point {first} at ({x[first]}, {y[first]}), outside of the image of '
+            f'{message.height}x{message.width}'
+        )
+    return Points(x, y, score)
+
+
+def descriptor_rows(message: Descriptors) -> np.ndarray:
+    """Descriptors, (N, dim) float32. Raises ValueError unless there is one for every point."""
+    data = np.array(message.data, np.float32)
+    count = len(message.keypoints.x)
+    if message.dim < 1 or len(data) != count * message.dim:
+        raise ValueError(f'data: {len(data)} values, expected {count} points of {message.dim}')
+    if not np.isfinite(data).all():
+        raise ValueError('data: not all are finite')
+    return data.reshape(count, message.dim)
+
+
+def tracks_message(header: Header, image_size: tuple[int, int], tracks: Tracks) -> Keypoints:
+    """Tracks in an image of `image_size` (height, width), oldest first."""
+    message = keypoints_message(header, image_size, Points(tracks.x, tracks.y, tracks.score))
+    message.id = _uint32_array(tracks.id)
+    message.age = _uint32_array(tracks.age)
+    return message
+
+
+def _uint32_array(values: np.ndarray) -> array:
+    """`values` as a message's uint32[] field, without a conversion per item."""
+    field = array('I')
+    field.frombytes(memoryview(np.ascontiguousarray(values, np.uint32)).cast('B'))
+    return field

@@ -1,0 +1,110 @@
+"""The managed node `tracker`: images and their keypoints in, tracks out."""
+
+from __future__ import annotations
+
+import sys
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.lifecycle.publisher import LifecyclePublisher
+from sensor_msgs.msg import PointCloud
+from std_msgs.msg import Bool
+
+from superpoint_rknn.nodes.common.camera_names import groups_of, title_of
+from superpoint_rknn.nodes.common.diagnostics import images_status
+from superpoint_rknn.nodes.common.in_process import Feeds
+from superpoint_rknn.nodes.common.managed_node import ManagedNode
+from superpoint_rknn.nodes.common.process import Interruption, run_node
+from superpoint_rknn.nodes.superpoint.camera import FEATURES
+from superpoint_rknn.nodes.tracker.camera import TrackerCamera
+from superpoint_rknn.nodes.tracker.feature_output import FeatureOutput
+from superpoint_rknn.nodes.tracker.parameters import PARAMETERS, track_settings_of
+from superpoint_rknn.nodes.tracker.thread import TrackerThread
+
+
+class TrackerNode(ManagedNode):
+    """
+    Follows the keypoints of cameras over time.
+
+    Callbacks only hand messages over; a thread for each camera or stereo pair does the work.
+    Every image is tracked, those that have no keypoints too.
+    feeds: give images, keypoints and descriptors from within the process; None: topics do.
+    """
+
+    def __init__(
+        self,
+        interruption: Interruption | None = None,
+        feeds: Feeds | None = None,
+        **kwargs,
+    ):
+        self._feeds = feeds
+        self._cameras: list[TrackerCamera] = []
+        self._threads: list[TrackerThread] = []
+        self._publishers_of_all: list[LifecyclePublisher] = []
+        super().__init__('tracker', PARAMETERS, track_settings_of, **kwargs)
+
+    def configure(self) -> None:
+        """Advertise topics."""
+        groups = groups_of(self.values['cameras'], self.values['stereo'])
+        if self._feeds is not None:
+            self._feeds.agree_on(groups)
+        feature = self._publisher(PointCloud, 'feature')
+        restart = self._publisher(Bool, 'restart')
+        for names in groups:
+            first = len(self._cameras)
+            for name in names:
+                feed = None if self._feeds is None else self._feeds[name]
+                self._cameras.append(TrackerCamera(self, self.values, name, feed))
+            cameras = self._cameras[first:]
+            numbers = range(first, len(self._cameras))
+            output = FeatureOutput(
+                self, self.values, cameras[0].accounting, feature, restart, numbers
+            )
+            self._threads.append(TrackerThread(self, self.values, cameras, output))
+
+    def activate(self) -> None:
+        """Subscribe to all topics, start the threads."""
+        for thread in self._threads:
+            thread.activate()
+
+    def stop(self) -> None:
+        """Take no more images."""
+        for thread in self._threads:
+            thread.deactivate()
+
+    def release(self) -> None:
+        """Take the topics down."""
+        self._threads.clear()
+        while self._cameras:
+            self._cameras.pop().destroy()
+        while self._publishers_of_all:
+            self.destroy_lifecycle_publisher(self._publishers_of_all.pop())
+
+    def statuses(self) -> list[DiagnosticStatus]:
+        """Of each camera counts, rates, stage times and the tracks alive."""
+        return [
+            images_status(
+                f'{self.get_fully_qualified_name()}: {title_of(camera.name)}',
+                camera.accounting,
+                {'tracks': 'published', 'feature': 'features', 'descriptors': 'descriptors'},
+                {
+                    'tracks_alive': camera.alive,
+                    **{f'tracks_{what}': n for what, n in thread.tracker.counts.items()},
+                },
+            )
+            for thread in self._threads
+            for camera in thread.cameras
+        ]
+
+    def _publisher(self, kind: type, topic: str) -> LifecyclePublisher:
+        publisher = self.advertise(kind, topic, FEATURES)
+        self._publishers_of_all.append(publisher)
+        return publisher
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is interrupted; returns the exit code."""
+    return run_node(TrackerNode, args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""A camera, or a stereo pair, whose points are tracked in a thread of their own."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+
+import cv2
+
+from superpoint_rknn.features.keypoints import Keypoints as Points
+from superpoint_rknn.features.rate import jumps
+from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.nodes.common.image_warnings import THROTTLE
+from superpoint_rknn.nodes.common.managed_node import ManagedNode
+from superpoint_rknn.nodes.common.parameters import Parameters
+from superpoint_rknn.nodes.common.received_image import ReceivedImage, nanoseconds
+from superpoint_rknn.nodes.tracker.camera import TrackerCamera
+from superpoint_rknn.nodes.tracker.feature_output import FeatureOutput, View
+from superpoint_rknn.nodes.tracker.messages import descriptor_rows, points_of
+from superpoint_rknn.nodes.tracker.queue import IMAGES, ImageJob, TrackerQueue
+from superpoint_rknn.tracking.stereo import in_right_image
+from superpoint_rknn.tracking.tracker import Tracker
+
+
+class TrackerThread:
+    """
+    Tracks the points of the first camera over time, and finds them in the second one's images.
+
+    Messages arrive in the executor; a thread, from activation to deactivation, does the work.
+    cameras: one, or the left and the right one of a stereo pair.
+    """
+
+    def __init__(
+        self,
+        node: ManagedNode,
+        parameters: Parameters,
+        cameras: Sequence[TrackerCamera],
+        output: FeatureOutput,
+    ):
+        self.cameras = cameras
+        self.tracker = Tracker(parameters.settings)
+        self._left, self._right = cameras[0], cameras[1] if len(cameras) > 1 else None
+        self._log = node.get_logger()
+        self._parameters = parameters
+        self._output = output
+        self._queue: TrackerQueue | None = None
+        self._thread: threading.Thread | None = None
+        self._last_stamp: int | None = None
+
+    def activate(self) -> None:
+        """Begin to take images, with no tracks."""
+        tolerance = None
+        if self._right is not None:
+            tolerance = round(1e9 * self._parameters['sync_tolerance'])
+        self._queue = TrackerQueue(tolerance)
+        self.tracker.restart()
+        self._output.forget()
+        self._last_stamp = None
+        self._left.activate(self._put_image, self._put_keypoints, self._queue.put_descriptors)
+        if self._right is not None:
+            self._right.activate(self._put_right)
+        self._thread = threading.Thread(
+            target=self._work, name=f'tracker_{self._left.name}', daemon=True
+        )
+        self._thread.start()
+
+    def deactivate(self) -> None:
+        """Take no more images, wait for the one being tracked; what still waits is dropped."""
+        for camera in self.cameras:
+            camera.deactivate()
+        if self._thread is not None:
+            self._drop(*self._queue.clear())
+            self._queue.close()
+            self._thread.join()
+            self._thread = None
+
+    def _put_image(self, image: ReceivedImage) -> None:
+        """Leave an image for the thread; the oldest gives way where too many wait."""
+        wait = self._parameters['keypoints_wait']
+        self._drop(*self._queue.put_image(image, wait, self._left.has_detector))
+
+    def _put_keypoints(self, message: Keypoints) -> None:
+        """Leave keypoints for the thread; those that come too late are told of."""
+        late = self._queue.put_keypoints(message)
+        if late is None:
+            return
+        times = self._left.accounting.count('late_keypoints')
+        self._log.warning(
+            f'keypoints came {late:.2f} s after their image, which was tracked without them: no '
+            f'track begins at them; keypoints_wait is {self._parameters["keypoints_wait"]:g} s, '
+            f'and {IMAGES} images wait at most (seen {times} times)',
+            throttle_duration_sec=THROTTLE,
+        )
+
+    def _put_right(self, image: ReceivedImage) -> None:
+        self._drop([], self._queue.put_right(image))
+
+    def _drop(self, lefts: list[ReceivedImage], rights: list[ReceivedImage]) -> None:
+        """Count images that gave way."""
+        for _ in lefts:
+            self._left.accounting.settle('dropped')
+        for _ in rights:
+            self._right.accounting.settle('dropped')
+
+    def _work(self) -> None:
+        while (item := self._queue.take()) is not None:
+            try:
+                if isinstance(item, ImageJob):
+                    self._track(item)
+                else:
+                    self._describe(item)
+            except ValueError as error:
+                self._log.warning(f'descriptors refused: {error}', throttle_duration_sec=THROTTLE)
+            except Exception:
+                self._log.error(
+                    f'given up:\n{traceback.format_exc()}', throttle_duration_sec=THROTTLE
+                )
+
+    def _track(self, job: ImageJob) -> None:
+        """Track one image and publish; a bad one is warned of and counted."""
+        fate, right_fate = 'failed', 'dropped'
+        accounting = self._left.accounting
+        start = time.perf_counter()
+        try:
+            image = job.image.grey()
+            self._check_stamp(job.image.stamp)
+            lens = self._left.calibration.lens(image.shape)
+            self.tracker.settings = self._parameters.settings
+            keypoints = self._keypoints_of(job, image.shape)
+            tracks = self.tracker.track(image, job.image.stamp, keypoints, lens)
+            tracked = time.perf_counter()
+            self._left.publish(job.image, tracks)
+            fate = 'published'
+            left = View(tracks, lens, self._left.calibration)
+            right, right_fate = self._find_right(job, left)
+            found = time.perf_counter()
+            self._output.publish(job.image.message.header, left, right)
+        except (ValueError, cv2.error) as error:
+            self._left.warnings.refused(error)
+            return
+        finally:
+            accounting.settle(fate)
+            if job.right is not None:
+                self._right.accounting.settle(right_fate)
+        end = time.perf_counter()
+        accounting.stages(
+            {
+                'wait': 1e3 * (start - job.image.arrived),
+                'track': 1e3 * (tracked - start),
+                **({} if self._right is None else {'stereo': 1e3 * (found - tracked)}),
+                'publish': 1e3 * (end - found),
+                'total': 1e3 * (end - job.image.arrived),
+            }
+        )
+
+    def _find_right(self, job: ImageJob, left: View) -> tuple[View | None, str]:
+        """Find the tracks in the right image and publish them; also returns that image's fate."""
+        if job.right is None:
+            if self._right is not None:
+                self._left.accounting.count('without_right')
+            return None, 'dropped'
+        try:
+            image = job.right.grey()
+            lens = self._right.calibration.lens(image.shape)
+            tracks = in_right_image(
+                job.image.grey(), image, left.tracks, self.tracker.settings, (left.lens, lens)
+            )
+            self._right.publish(job.right, tracks)
+        except (ValueError, cv2.error) as error:
+            self._right.warnings.refused(error)
+            return None, 'failed'
+        return View(tracks, lens, self._right.calibration), 'published'
+
+    def _describe(self, message: Descriptors) -> None:
+        """Take descriptors of an image; ValueError if the message contradicts itself."""
+        points = points_of(message.keypoints)
+        rows = descriptor_rows(message)
+        self._left.accounting.count('descriptors')
+        start = time.perf_counter()
+        stamp = nanoseconds(message.header.stamp)
+        self.tracker.describe(stamp, points.x, points.y, rows, message.model)
+        self._left.accounting.stages({'describe': 1e3 * (time.perf_counter() - start)})
+
+    def _keypoints_of(self, job: ImageJob, size: tuple[int, int]) -> Points | None:
+        """Keypoints of an image; none, with a warning, if the message can't be of it."""
+        message = job.keypoints
+        if message is None:
+            self._left.accounting.count('without_keypoints')
+            return None
+        try:
+            if (message.height, message.width) != size:
+                raise ValueError(
+                    f'height, width: {message.height}, {message.width}, the image has {size}'
+                )
+            return points_of(message)
+        except ValueError as error:
+            self._left.accounting.count('without_keypoints')
+            self._log.warning(f'keypoints refused: {error}', throttle_duration_sec=THROTTLE)
+            return None
+
+    def _check_stamp(self, stamp: int) -> None:
+        """Begin anew where stamps jump; ValueError for a stamp that the image before had."""
+        last = self._last_stamp
+        if stamp == last:
+            raise ValueError(f'header.stamp: {stamp} ns, the same as of the image before')
+        if jumps(last, stamp):
+            times = self._left.accounting.count('restarts')
+            self._log.warning(
+                f'header.stamp jumps from {last} to {stamp} ns: all tracks end '
+                f'(seen {times} times)',
+                throttle_duration_sec=THROTTLE,
+            )
+            self._output.restart()
+            self.tracker.restart()
+        self._last_stamp = stamp

@@ -1,0 +1,231 @@
+"""
+Tracks as VINS-Fusion and VINS-Mono read them: sensor_msgs/PointCloud on `feature`.
+
+Both take an id that comes back after a gap for one without a gap and then put its observations
+into the wrong images. So a piece of track without gaps (Tracks.key) is what counts here, and one
+that was left out of a message is not sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from geometry_msgs.msg import Point32
+from sensor_msgs.msg import CameraInfo, ChannelFloat32, PointCloud
+from std_msgs.msg import Header
+
+from superpoint_rknn.features.rate import SECOND, Cadence
+from superpoint_rknn.nodes.common.messages import float_array
+from superpoint_rknn.tracking.camera_model import Lens
+from superpoint_rknn.tracking.tracker import Tracks
+
+EXACT = 2**24  # below it float32 holds every integer
+FUSION_CHANNELS = ('id', 'camera', 'u', 'v', 'vx', 'vy', 'gx', 'gy', 'gz')
+MONO_CHANNELS = ('id', 'u', 'v', 'vx', 'vy')
+
+
+def lens_of(info: CameraInfo, image_size: tuple[int, int]) -> Lens:
+    """
+    Lens of a camera whose images have `image_size` (height, width).
+
+    Raises ValueError naming the field and the value if it isn't calibrated for such images.
+    """
+    if info.width and (info.height, info.width) != image_size:
+        raise ValueError(
+            f'height, width: {info.height}, {info.width}: the images have {image_size}; '
+            'calibrate at their size'
+        )
+    if max(info.binning_x, info.binning_y) > 1 or info.roi.x_offset or info.roi.y_offset:
+        raise ValueError(
+            f'binning: {info.binning_x}, {info.binning_y}, roi at {info.roi.x_offset}, '
+            f'{info.roi.y_offset}: expected the whole image, every pixel'
+        )
+    return Lens(info.k, info.distortion_model, info.d)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an estimator gets of one moment; row by row a point seen by a camera."""
+
+    id: np.ndarray  # (N,) int64, below 2^24
+    camera: np.ndarray  # (N,) int64, number of the camera
+    pixel: np.ndarray  # (N, 2) u, v as seen in the image [px]
+    direction: np.ndarray  # (N, 2) undistorted, on the plane z = 1
+    velocity: np.ndarray  # (N, 2) of the direction [1/s]
+
+    def __add__(self, other: Features) -> Features:
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return Features(*map(np.concatenate, pairs))
+
+
+class FeatureIds:
+    """
+    Keys of tracks as ids below a limit, none twice at a time.
+
+    limit: ids are below it; more than there are tracks at a time.
+    """
+
+    def __init__(self, limit: int):
+        self._limit = limit
+        self._keys = np.zeros(0, np.int64)  # of the message before, ascending
+        self._ids = np.zeros(0, np.int64)
+        self._newest = -1  # key that was sent
+
+    def assign(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Ids for the tracks of the next message.
+
+        keys: (N,) int64. Returns which of them to send, ascending by key, (M,), and their ids:
+        the key modulo the limit, or the next id that no other track of the message has.
+        """
+        order = np.argsort(keys)
+        keys = keys[order]
+        known = np.isin(keys, self._keys, assume_unique=True)
+        send = known | (keys > self._newest)
+        order, keys, known = order[send], keys[send], known[send]
+        ids = keys % self._limit
+        ids[known] = self._ids[np.searchsorted(self._keys, keys[known])]
+        while True:
+            _, first = np.unique(np.concatenate([ids[known], ids[~known]]), return_index=True)
+            clashes = np.ones(len(ids), bool)
+            clashes[first] = False
+            fresh = np.flatnonzero(~known)[clashes[known.sum() :]]
+            if not len(fresh):
+                break
+            ids[fresh] = (ids[fresh] + 1) % self._limit
+        self._keys, self._ids = keys, ids
+        self._newest = max(self._newest, int(keys[-1]) if len(keys) else -1)
+        return order, ids
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The tracks in one camera's image; row by row a track."""
+
+    key: np.ndarray  # (N,) int64
+    pixel: np.ndarray  # (N, 2) [px]
+    direction: np.ndarray  # (N, 2); NaN where the lens shows none
+    velocity: np.ndarray  # (N, 2) of the direction [1/s]; 0 for a new track
+
+    def features(self, rows: np.ndarray, ids: np.ndarray, camera: int) -> Features:
+        """Some rows, with their ids and the number of the camera."""
+        cameras = np.full(len(rows), camera, np.int64)
+        return Features(ids, cameras, self.pixel[rows], self.direction[rows], self.velocity[rows])
+
+
+class Motion:
+    """Directions of one camera's tracks from image to image."""
+
+    def __init__(self):
+        self._stamp: int | None = None
+        self._keys = np.zeros(0, np.int64)  # of the image before
+        self._directions = np.zeros((0, 2))
+
+    def look(self, stamp: int, tracks: Tracks, lens: Lens) -> Seen:
+        """The tracks of the next image; stamp: [ns]."""
+        directions = lens.undistort(tracks.x, tracks.y)
+        velocities = np.zeros_like(directions)
+        if self._stamp is not None:
+            seconds = (stamp - self._stamp) / SECOND
+            _, now, before = np.intersect1d(tracks.key, self._keys, True, return_indices=True)
+            velocities[now] = (directions[now] - self._directions[before]) / seconds
+        velocities[~np.isfinite(velocities)] = 0
+        self._stamp, self._keys, self._directions = stamp, tracks.key, directions
+        return Seen(tracks.key, np.stack([tracks.x, tracks.y], axis=1), directions, velocities)
+
+
+class VinsAdapter:
+    """
+    Turns the tracks of one image, or stereo pair, after another into features.
+
+    style: vins_fusion or vins_mono. cameras: that the estimator has (VINS-Mono's NUM_OF_CAM).
+    numbers: of the one or two of them whose tracks come here; other cameras' ids are others.
+    """
+
+    def __init__(self, style: str, cameras: int = 1, numbers: Sequence[int] = (0,)):
+        self.style = style
+        self._numbers = numbers
+        self._groups, self._group = cameras // len(numbers), numbers[0] // len(numbers)
+        self._limit = EXACT // self._groups // (cameras if style == 'vins_mono' else 1)
+        self.restart()
+
+    def restart(self) -> None:
+        """What comes next doesn't continue what was before."""
+        self._ids = FeatureIds(self._limit)
+        self._stamp: int | None = None
+        self._motion, self._right_motion = Motion(), Motion()
+        self._sent = Cadence()
+
+    def update(
+        self,
+        stamp: int,
+        tracks: Tracks,
+        lens: Lens,
+        rate: float = 0.0,
+        right: tuple[Tracks, Lens] | None = None,
+    ) -> Features | None:
+        """
+        Take the tracks of the next image; returns what to send of it, if anything.
+
+        stamp: of the image [ns], later than the one before.
+        rate: most messages a second [Hz]; 0: one for every image.
+        right: those of the tracks that the second camera sees, and its lens.
+        VINS-Mono gets nothing of the first image and only tracks seen more than once.
+        """
+        first, step = self._stamp is None, stamp - (self._stamp or 0)
+        self._stamp = stamp
+        left = self._motion.look(stamp, tracks, lens)
+        if right is None:
+            self._right_motion = Motion()  # a gap has no velocity
+        else:
+            seen_right = self._right_motion.look(stamp, *right)
+        if rate > 0 and not self._sent.take(stamp, rate, 0 if first else step):
+            return None
+        mono = self.style == 'vins_mono'
+        if mono and first:
+            return None
+        usable = np.isfinite(left.direction).all(axis=1)
+        if mono:
+            usable &= tracks.age > 1
+        rows = np.flatnonzero(usable)
+        chosen, ids = self._ids.assign(tracks.key[rows])
+        rows = rows[chosen]
+        ids = ids * self._groups + self._group
+        features = left.features(rows, ids, self._numbers[0])
+        if right is None:
+            return features
+        usable = np.flatnonzero(np.isfinite(seen_right.direction).all(axis=1))
+        _, among, also = np.intersect1d(
+            tracks.key[rows], seen_right.key[usable], True, return_indices=True
+        )
+        return features + seen_right.features(usable[also], ids[among], self._numbers[1])
+
+
+def feature_message(
+    header: Header, features: Features, style: str, cameras: int = 1
+) -> PointCloud:
+    """
+    Message of the features of an image with this header, to an estimator of so many cameras.
+
+    VINS-Fusion tells of six channels, but reads nine as soon as there are six: the last three,
+    the point's true place, are 0. VINS-Mono's has id * cameras + camera, and "world" as frame.
+    """
+    common = [*features.pixel.T, *features.velocity.T]
+    if style == 'vins_mono':
+        header = Header(stamp=header.stamp, frame_id='world')
+        names, rows = MONO_CHANNELS, [features.id * cameras + features.camera, *common]
+    else:
+        zeros = np.zeros(len(features.id))
+        names = FUSION_CHANNELS
+        rows = [features.id, features.camera, *common, zeros, zeros, zeros]
+    return PointCloud(
+        header=header,
+        # the message has no other form than an object a point
+        points=[Point32(x=x, y=y, z=1.0) for x, y in features.direction.tolist()],
+        channels=[
+            ChannelFloat32(name=name, values=float_array(row))
+            for name, row in zip(names, rows, strict=True)
+        ],
+    )

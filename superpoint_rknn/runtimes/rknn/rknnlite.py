@@ -1,0 +1,206 @@
+"""
+SuperPoint on a Rockchip NPU through Rockchip's Python package, where the C library can't be used.
+
+The package always converts outputs to float32 and keeps scales and zero points to itself: bytes
+can neither pass through nor come back raw, which costs time on every image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib.metadata
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superpoint_rknn.runtimes.model_files import model_id, read_card
+from superpoint_rknn.runtimes.rknn.thread_ownership import Ownership
+from superpoint_rknn.runtimes.runtime import (
+    EngineError,
+    ModelError,
+    TensorSpec,
+    check_array,
+    check_tensors,
+)
+
+PACKAGES = ('rknn-toolkit-lite2', 'rknn_toolkit_lite')
+# Before this version each inference leaves about 5 MB in reference cycles.
+FIRST_WITHOUT_CYCLES = (2, 5, 0)
+IMAGES_BETWEEN_COLLECTIONS = 8
+
+
+class RknnliteRuntime:
+    """A SuperPoint network on the NPU; see Runtime. Descriptors come as float32."""
+
+    input_table = None
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        mean: float | None = None,
+        std: float | None = None,
+        pass_through: str = 'auto',
+    ):
+        """
+        Load a .rknn file, whose card must state the image's size.
+
+        mean, std: must be None, since the model's own are used; pass_through: not 'true'.
+        Raises EngineError if the package or the NPU can't be used, ModelError if the file can't.
+        """
+        if mean is not None or std is not None or pass_through == 'true':
+            raise EngineError(
+                'rknnlite normalises as the model was converted: leave input.mean, input.std and '
+                'input.pass_through unset, or use the runtime librknn'
+            )
+        path = Path(path)
+        rknnlite = _import_rknnlite()
+        self._size = _image_size(path)
+        try:
+            self.model = model_id(path, path.read_bytes())
+        except OSError as error:
+            raise ModelError(f'{path}: {error.strerror}') from error
+        self.stages_ms: dict[str, float] = {}
+        package, version = _installed()
+        self.name = f'{package} {version}'
+        self._leaks = _numbers(version) < FIRST_WITHOUT_CYCLES
+        self._images = 0
+        self._engine = _open(rknnlite, path)
+        self._ownership = Ownership(self.model, self._engine.release)
+        try:
+            self._understand(path)
+        except BaseException:
+            self._ownership.close()
+            raise
+
+    def infer(self, image: np.ndarray, descriptors: np.ndarray | None) -> np.ndarray:
+        """
+        Run the network on one image; see Runtime.
+
+        Raises RuntimeError if the engine failed, is closed, or belongs to another thread,
+        ValueError if an array doesn't fit.
+        """
+        check_array('image', image, self._size, np.dtype(np.uint8))
+        if descriptors is not None:
+            shape, dtype = self.descriptors.shape[1:], self.descriptors.dtype
+            check_array('descriptors', descriptors, shape, dtype, writable=True)
+        with self._ownership.admitted():
+            outputs = self._run(image)
+        logits, raw = sorted(outputs, key=_is_not_logits)
+        if logits.shape != self.logits.shape or raw.shape != self.descriptors.shape:
+            raise RuntimeError(f'{self.name}: outputs of {logits.shape} and {raw.shape}')
+        if descriptors is not None:
+            np.copyto(descriptors, raw[0])
+        return logits[0]
+
+    def close(self) -> None:
+        """Release the NPU, now or when the call that is under way returns."""
+        self._ownership.close()
+
+    def _understand(self, path: Path) -> None:
+        """Learn the outputs' shapes, which the package tells by an inference alone."""
+        try:
+            outputs = self._run(np.zeros(self._size, np.uint8))
+        except RuntimeError as error:
+            raise EngineError(f'{path}: first inference: {error}') from error
+        logits, descriptors = sorted(outputs, key=_is_not_logits)
+        self.input = TensorSpec('image', (1, 1, *self._size), np.dtype(np.uint8))
+        self.logits = TensorSpec('logits', logits.shape, np.dtype(np.float32))
+        self.descriptors = TensorSpec('descriptors', descriptors.shape, np.dtype(np.float32))
+        try:
+            check_tensors(self.input, self.logits, self.descriptors)
+        except ModelError as error:
+            raise ModelError(f'{path}: {error}') from error
+
+    def _run(self, image: np.ndarray) -> list[np.ndarray]:
+        if self._leaks and self._images % IMAGES_BETWEEN_COLLECTIONS == 0:
+            gc.collect()
+        self._images += 1
+        start = time.perf_counter()
+        try:
+            # Both generations take uint8 in NHWC order unless told otherwise.
+            outputs = self._engine.inference(inputs=[image[np.newaxis, :, :, np.newaxis]])
+        except Exception as error:  # the package raises this very class
+            raise RuntimeError(f'{self.name}: inference: {error}') from error
+        self.stages_ms = {'inference': 1e3 * (time.perf_counter() - start)}
+        if outputs is None or len(outputs) != 2:
+            found = 'nothing' if outputs is None else f'{len(outputs)} outputs'
+            raise RuntimeError(
+                f'{self.name}: inference returned {found}, expected logits and descriptors; see '
+                'its messages on stderr'
+            )
+        return outputs
+
+
+def _is_not_logits(output: np.ndarray) -> bool:
+    return output.ndim != 4 or output.shape[1] != 65
+
+
+def _import_rknnlite() -> Any:
+    try:
+        from rknnlite.api import RKNNLite
+    except (ImportError, OSError) as error:
+        raise EngineError(
+            f'rknnlite can not be used: {error}; install rknn-toolkit-lite2 (RK3588, RK356x, '
+            'RK3576, RV1126B) or rknn_toolkit_lite 1.7 (RV1126, RV1109; Python 3.6 and 3.7 alone)'
+        ) from error
+    return RKNNLite
+
+
+def _open(rknnlite: Any, path: Path) -> Any:
+    try:
+        engine = rknnlite()
+    except Exception as error:  # the package raises this very class
+        raise EngineError(f'rknnlite can not be used: {error}') from error
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(engine.release)
+        refusal = _refusal(engine.load_rknn, str(path))
+        if refusal:
+            raise ModelError(f'{path}: rknnlite could not load it: {refusal}')
+        refusal = _refusal(engine.init_runtime)
+        if refusal:
+            raise EngineError(
+                f'{path}: rknnlite could not open the NPU: the model may be made for another '
+                f'chip, or the driver too old: {refusal}'
+            )
+        on_failure.pop_all()
+    return engine
+
+
+def _refusal(step: Callable[..., int], *arguments: str) -> str | None:
+    """Why a step of opening failed; None if it did not."""
+    try:
+        code = step(*arguments)
+    except Exception as error:  # the package raises this very class
+        return f'{type(error).__name__}: {error}'
+    return None if code == 0 else f'it returned {code}; see its messages on stderr'
+
+
+def _image_size(path: Path) -> tuple[int, int]:
+    """Height and width from the model card: rknnlite does not tell them."""
+    size = read_card(path).get('input', {}).get('size')
+    match size:
+        case [height, width] if all(type(side) is int and side > 0 for side in size):
+            return height, width
+    raise ModelError(
+        f'{path.with_suffix(".json")}: states no "input": {{"size": [height, width]}} but '
+        f'{size!r:.40}; rknnlite does not tell the size: add it'
+    )
+
+
+def _installed() -> tuple[str, str]:
+    for package in PACKAGES:
+        try:
+            return package, importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return 'rknnlite', 'unknown'
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r'\d+', version)[:3])

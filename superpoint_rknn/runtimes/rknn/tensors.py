@@ -1,0 +1,158 @@
+"""The network's tensors as the NPU library describes and hands them over."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from superpoint_rknn.features.quantization import Quantization
+from superpoint_rknn.runtimes.rknn.abi import Abi, Format, Quantized, TensorType
+from superpoint_rknn.runtimes.rknn.context import RknnContext
+from superpoint_rknn.runtimes.runtime import ModelError, TensorSpec, check_tensors
+
+DTYPES = {
+    TensorType.FLOAT32: np.dtype(np.float32),
+    TensorType.FLOAT16: np.dtype(np.float16),
+    TensorType.INT8: np.dtype(np.int8),
+    TensorType.UINT8: np.dtype(np.uint8),
+    TensorType.INT16: np.dtype(np.int16),
+}
+RAW_DTYPES = (np.int8, np.uint8)
+
+
+@dataclass(frozen=True)
+class RknnTensor:
+    """A tensor as the library keeps it: `spec.dtype` is the type of its elements."""
+
+    index: int
+    spec: TensorSpec
+    attr: ctypes.Structure
+    nhwc: bool
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether its elements are quantised bytes, which are used as they are."""
+        return self.spec.quantization is not None
+
+    @property
+    def elements(self) -> int:
+        """Number of elements."""
+        return math.prod(self.spec.shape)
+
+
+def read_tensor(abi: Abi, attr: ctypes.Structure) -> RknnTensor:
+    """Understand a tensor's attributes; ModelError if they can't be those of a SuperPoint."""
+    name = attr.name.decode(errors='replace') or f'tensor {attr.index}'
+    if attr.n_dims != 4:
+        raise ModelError(f'{name}: {attr.n_dims} dimensions, expected 4')
+    dims = tuple(int(dim) for dim in attr.dims[:4])
+    if abi.reversed_dims:
+        dims = dims[::-1]
+    if attr.fmt == Format.NHWC:
+        dims = (dims[0], dims[3], dims[1], dims[2])
+    elif attr.fmt != Format.NCHW:
+        raise ModelError(f'{name}: memory format {attr.fmt} is neither NCHW nor NHWC')
+    if attr.type not in DTYPES:
+        raise ModelError(f'{name}: element type {attr.type} is not supported')
+    dtype = DTYPES[TensorType(attr.type)]
+    elements = math.prod(dims)
+    if attr.n_elems != elements or attr.size != elements * dtype.itemsize:
+        raise ModelError(
+            f'{name}: {attr.n_elems} elements in {attr.size} bytes, expected {elements} in '
+            f'{elements * dtype.itemsize} for shape {dims} of {dtype}'
+        )
+    spec = TensorSpec(name, dims, dtype, _quantization(name, attr, dtype))
+    return RknnTensor(int(attr.index), spec, attr, attr.fmt == Format.NHWC)
+
+
+def read_network(context: RknnContext) -> tuple[RknnTensor, RknnTensor, RknnTensor]:
+    """Image, logits and descriptors of a network; ModelError if it is no SuperPoint."""
+    inputs = [read_tensor(context.abi, attr) for attr in context.input_attrs()]
+    outputs = [read_tensor(context.abi, attr) for attr in context.output_attrs()]
+    if len(inputs) != 1 or len(outputs) != 2:
+        raise ModelError(
+            f'{len(inputs)} inputs and {len(outputs)} outputs, expected one image, and logits and '
+            'descriptors'
+        )
+    # By shape: converters order outputs as they like.
+    logits, descriptors = sorted(outputs, key=lambda tensor: tensor.spec.shape[1] != 65)
+    check_tensors(inputs[0].spec, logits.spec, descriptors.spec)
+    return inputs[0], logits, descriptors
+
+
+def _quantization(name: str, attr: ctypes.Structure, dtype: np.dtype) -> Quantization | None:
+    if attr.qnt_type == Quantized.NONE or dtype not in RAW_DTYPES:
+        return None
+    try:
+        if attr.qnt_type == Quantized.DFP:
+            return Quantization(2.0**-attr.fl, 0, dtype)
+        # Generation 1 holds zp in an unsigned field, also where it is negative.
+        zero_point = attr.zp - (1 << 32) if attr.zp >= 1 << 31 else attr.zp
+        return Quantization(float(attr.scale), int(zero_point), dtype)
+    except ValueError as error:
+        raise ModelError(f'{name}: {error}') from error
+
+
+class OutputReader:
+    """
+    Takes one output of the network to a caller's array.
+
+    dtype: of the caller's array; the tensor's own type, or float32.
+    `size` is that of what the library writes [bytes].
+    The library fills the array itself where it can. Where it can't (NHWC, or a refused conversion
+    to float), it fills a buffer, from which `finish` converts.
+    """
+
+    def __init__(self, tensor: RknnTensor, dtype: np.dtype):
+        self._tensor = tensor
+        self._dtype = np.dtype(dtype)
+        self._want_float = self._dtype == np.float32
+        self._set_buffer()
+
+    @property
+    def name(self) -> str:
+        """Name of the tensor."""
+        return self._tensor.spec.name
+
+    @property
+    def has_native(self) -> bool:
+        """Whether the tensor's own type is understood here, without the library's conversion."""
+        return self._tensor.is_raw or self._tensor.spec.dtype.kind == 'f'
+
+    def take_native(self) -> None:
+        """Do without the library's conversion to float from now on."""
+        self._want_float = False
+        self._set_buffer()
+
+    def ask(self, output: ctypes.Structure, target: np.ndarray) -> None:
+        """Fill in the request for rknn_outputs_get."""
+        buffer = target if self._buffer is None else self._buffer
+        output.want_float = self._want_float
+        output.is_prealloc = 1
+        output.index = self._tensor.index
+        output.buf = buffer.ctypes.data
+        output.size = self.size
+
+    def finish(self, target: np.ndarray) -> None:
+        """Convert to `target` (C, H, W) what the library could not put there itself."""
+        if self._buffer is None:
+            return
+        source = self._buffer.transpose(2, 0, 1) if self._tensor.nhwc else self._buffer
+        quantization = self._tensor.spec.quantization
+        if source.dtype == target.dtype or quantization is None:
+            np.copyto(target, source)
+        else:
+            quantization.dequantize(source, out=target)
+
+    def _set_buffer(self) -> None:
+        element = np.dtype(np.float32) if self._want_float else self._tensor.spec.dtype
+        self.size = self._tensor.elements * element.itemsize
+        self._buffer = None
+        if self._tensor.nhwc or element != self._dtype:
+            channels, height, width = self._tensor.spec.shape[1:]
+            hwc = (height, width, channels)
+            shape = hwc if self._tensor.nhwc else (channels, height, width)
+            self._buffer = np.empty(shape, element)

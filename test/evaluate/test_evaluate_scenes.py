@@ -1,0 +1,136 @@
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from superpoint_rknn.evaluate import scenes as evaluation_scenes
+from superpoint_rknn.evaluate.fetch import unpack
+from superpoint_rknn.evaluate.pairs import SCENE_SIZE
+from superpoint_rknn.evaluate.scenes import (
+    LIST,
+    OPENCV,
+    SKIMAGE,
+    SceneFile,
+    own_material,
+    protocol_material,
+    scene_files,
+)
+from superpoint_rknn.quantize.calibration import calibration_image
+from superpoint_rknn.sources.open import open_source
+
+MODELS = Path(__file__).parents[2] / 'models'
+SECTIONS = ('scenes', 'real_pair', 'other_views')
+CARDS = [card for card in sorted(MODELS.glob('*.json')) if '"calibration"' in card.read_text()]
+needs_skimage = pytest.mark.skipif(
+    any(file.locate() is None for file in scene_files() if file.package == SKIMAGE),
+    reason='needs the pictures of requirements/images.txt',
+)
+
+
+@pytest.fixture
+def no_opencv_doc(tmp_path, monkeypatch):
+    """A machine without opencv-doc; returns where its pictures would be fetched to."""
+    monkeypatch.setattr(evaluation_scenes, 'INSTALLED', tmp_path / 'installed')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    return tmp_path / 'superpoint_rknn' / OPENCV
+
+
+def test_the_list_has_the_scenes_of_the_protocol():
+    files = scene_files()
+    assert len({file.sha256 for file in files}) == 24
+    assert [file.package for file in files] == [OPENCV] * 15 + [SKIMAGE] * 9
+    assert [Path(file.path).name for file in scene_files('real_pair')] == [
+        *('graf1.png', 'graf3.png', 'H1to3p.xml')
+    ]
+
+
+@pytest.mark.parametrize('card', CARDS, ids=[card.stem for card in CARDS])
+def test_no_shipped_network_was_calibrated_on_a_scene(card):
+    entries = [entry for section in SECTIONS for entry in json.loads(LIST.read_text())[section]]
+    forbidden = {value for e in entries for key, value in e.items() if key.endswith('sha256')}
+    calibration = json.loads(card.read_text())['calibration']
+    assert calibration
+    assert forbidden.isdisjoint(entry['sha256'] for entry in calibration)
+    names = {Path(entry['path']).name for entry in entries}
+    assert names.isdisjoint(entry['name'] for entry in calibration)
+
+
+def test_there_are_cards_to_check():
+    assert CARDS
+
+
+@needs_skimage
+def test_grey_values_are_hashed_as_model_cards_do():
+    entries = json.loads(LIST.read_text())['scenes']
+    for entry in entries:
+        if entry['package'] == SKIMAGE and entry['path'].endswith('.png'):
+            path = SceneFile(entry['package'], entry['path'], entry['sha256']).locate()
+            (frame,) = open_source(path)
+            grey = calibration_image(frame, (400, 640))
+            assert grey.sha256 == entry['grey_400x640_sha256']
+
+
+def test_missing_scenes_are_an_error_that_tells_what_to_do(no_opencv_doc):
+    with pytest.raises(FileNotFoundError, match=r'graf3\.png.* evaluate --fetch.*--allow-missing'):
+        protocol_material()
+
+
+@needs_skimage
+def test_going_on_without_missing_scenes(no_opencv_doc):
+    material = protocol_material(allow_missing=True)
+    assert len(material.missing) == 17
+    assert material.real_pair is None
+    assert [scene.number for scene in material.scenes] == list(range(15, 24))
+    assert material.scenes[0].name == 'astronaut'
+    assert all(scene.image.shape == SCENE_SIZE for scene in material.scenes)
+
+
+def test_without_any_scene_there_is_nothing_to_go_on_with(no_opencv_doc, monkeypatch):
+    monkeypatch.setattr(evaluation_scenes, 'folders', lambda package: [no_opencv_doc])
+    with pytest.raises(FileNotFoundError, match='scikit-image'):
+        protocol_material(allow_missing=True)
+
+
+def test_a_file_with_another_content_is_not_taken(no_opencv_doc):
+    file = SceneFile(OPENCV, 'data/fruits.jpg', hashlib.sha256(b'fruits').hexdigest())
+    path = no_opencv_doc / file.path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b'vegetables')
+    assert file.locate() is None
+    path.write_bytes(b'fruits')
+    assert file.locate() == path
+
+
+@pytest.mark.skipif(shutil.which('dpkg-deb') is None, reason='needs dpkg-deb')
+def test_unpacking_a_package(tmp_path):
+    root = tmp_path / 'root'
+    pictures = root / 'usr/share/doc/opencv-doc/examples/data'
+    pictures.mkdir(parents=True)
+    (pictures / 'a.png').write_bytes(b'a')
+    (pictures / 'b.png').write_bytes(b'b')
+    (root / 'DEBIAN').mkdir()
+    (root / 'DEBIAN/control').write_text(
+        'Package: opencv-doc\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: x\n'
+    )
+    package = tmp_path / 'opencv-doc.deb'
+    subprocess.run(['dpkg-deb', '-b', root, package], check=True, capture_output=True)
+    wanted = SceneFile(OPENCV, 'data/a.png', hashlib.sha256(b'a').hexdigest())
+    assert unpack(package, {wanted}) == {wanted: b'a'}
+    with pytest.raises(ValueError, match=r'a\.png has SHA-256'):
+        unpack(package, {SceneFile(OPENCV, 'data/a.png', '0' * 64)})
+    with pytest.raises(ValueError, match=r'holds no data/c\.png'):
+        unpack(package, {SceneFile(OPENCV, 'data/c.png', '0' * 64)})
+    package.write_bytes(package.read_bytes()[:200])
+    with pytest.raises(OSError, match='could not be unpacked'):
+        unpack(package, {wanted})
+
+
+def test_own_pictures(tmp_path):
+    with pytest.raises(ValueError, match='no pictures'):
+        own_material([tmp_path])
+    (tmp_path / 'broken.png').write_bytes(b'no picture')
+    with pytest.raises(ValueError, match=r'broken\.png: not a readable picture'):
+        own_material([tmp_path])

@@ -1,0 +1,208 @@
+"""`superpoint_rknn evaluate --tracks`: its sequences, its rows, and the whole."""
+
+import json
+import shutil
+import subprocess
+
+import cv2
+import numpy as np
+import pytest
+
+from superpoint_rknn import cli
+from superpoint_rknn.evaluate.scenes import SKIMAGE, scene_files
+from superpoint_rknn.evaluate.tracks import sequences
+from superpoint_rknn.evaluate.tracks.command import figures, report_on, table, tracked
+from superpoint_rknn.evaluate.tracks.features import OrbMatching, corners
+from superpoint_rknn.evaluate.tracks.metrics import Seen
+from superpoint_rknn.evaluate.tracks.room import HALF, MATRIX, SIZE, pose, view
+from superpoint_rknn.evaluate.tracks.sequences import ImageSequence
+from superpoint_rknn.runtimes.model_files import default_model
+from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime
+from superpoint_rknn.tracking.tracker import Tracker
+
+needs_skimage = pytest.mark.skipif(
+    any(file.locate() is None for file in scene_files() if file.package == SKIMAGE),
+    reason='needs the pictures of requirements/images.txt',
+)
+VISP = next((r for r in (sequences.INSTALLED, sequences.cached()) if r.is_dir()), None)
+
+
+@pytest.fixture(scope='module')
+def room():
+    made = sequences.room()
+    return ImageSequence(made.name, made.images[:14], made.matrix, made.poses[:14])
+
+
+def test_the_room_is_seen_where_its_geometry_says():
+    black = [np.zeros((100, 100), np.uint8) for _ in range(6)]
+    black[4][10:12, 90:92] = 255  # a spot on the far wall
+    spot = np.array([(91 / 100 * 2 - 1) * HALF[0], (11 / 100 * 2 - 1) * HALF[1], HALF[2]])
+    for number in (0, 7, 30):
+        there = pose(number)
+        x, y, z = MATRIX @ (there[:3, :3] @ spot + there[:3, 3])
+        moments = cv2.moments(view(black, there))
+        place = moments['m10'] / moments['m00'], moments['m01'] / moments['m00']
+        assert place == pytest.approx((x / z, y / z), abs=0.3)
+
+
+def test_what_stands_in_the_room_hides_the_wall():
+    photographs = [np.full((50, 50), value, np.uint8) for value in (10, 20, 30, 40, 50, 200)]
+    shown = view(photographs, np.eye(4))
+    assert shown[:, 0].max() <= 40  # the walls at the sides
+    assert set(np.unique(shown).astype(int)) == {10, 20, 30, 40, 50, 200}
+    assert shown[SIZE[0] // 2, 400] == 200
+    assert shown[SIZE[0] // 2, 250] == 50
+
+
+@needs_skimage
+def test_the_room_is_the_same_each_time_and_has_a_pose_for_each_image(room):
+    again = sequences.room()
+    assert len(again.images) == len(again.poses) == 60
+    np.testing.assert_array_equal(again.images[13], room.images[13])
+
+
+@needs_skimage
+def test_corners_in_the_room_keep_to_its_true_geometry(room):
+    history = tracked(room, Tracker(), lambda number: corners(room.images[number]))
+    found = figures(room, history)
+    assert found['tracks'] > 100
+    assert found['mean_length'] > 4
+    assert found['epipolar_1px'] > 0.95
+    assert found['rotation_error_deg'] < 0.3
+    backwards = ImageSequence(
+        room.name, room.images, room.matrix, [np.linalg.inv(p) for p in room.poses]
+    )
+    assert figures(backwards, history)['epipolar_1px'] < 0.8
+
+
+def test_figures_that_a_hand_can_check():
+    poses = [np.eye(4) for _ in range(3)]
+    for number, there in enumerate(poses):
+        there[0, 3] = -number  # sideways, by 1 m an image
+    matrix = np.array([[500, 0, 320], [0, 500, 240], [0, 0, 1.0]])
+    x = np.linspace(50, 600, 10)
+    ids, rows = np.arange(10), np.linspace(20, 450, 10)
+    steps = np.zeros((3, 10))
+    steps[1, 9], steps[2, 9] = 3, 3  # the last one leaves its line once
+    history = [
+        Seen(ids, np.stack([x - 20 * number - ids * number, rows + steps[number]], 1))
+        for number in range(3)
+    ]
+    history[2] = Seen(ids[1:], history[2].points[1:])
+    nothing = [np.zeros((480, 640), np.uint8)] * 3
+    found = figures(ImageSequence('line', nothing, matrix, poses), history)
+    assert found['tracks'] == pytest.approx(29 / 3)
+    assert found['mean_length'] == pytest.approx(2.9)
+    assert found['median_length'] == 3
+    assert found['epipolar_1px'] == pytest.approx(18 / 19)
+    assert found['epipolar_1px_10'] is None
+    unknown = figures(ImageSequence('line', nothing), history)
+    assert unknown['mean_length'] == pytest.approx(2.9)
+    assert unknown['epipolar_1px'] is unknown['rotation_error_deg'] is None
+
+
+@needs_skimage
+def test_orb_follows_its_points_by_their_descriptors(room):
+    before = room.images[0]
+    now = np.roll(before, (4, -7), (0, 1))
+    matching = OrbMatching()
+    found = matching.keypoints(before)
+    points = np.stack([found.x, found.y], axis=1)
+    there, sound = matching.follow(before, now, points, 1.0)
+    assert sound.mean() > 0.8
+    moves = there[sound] - points[sound]
+    # the coarsest of ORB's eight images has pixels 3.6 wide
+    assert np.mean(np.abs(moves - (-7, 4)).max(axis=1) < 3.7) > 0.9
+    _, sound = matching.follow(before, np.zeros_like(now), points, 1.0)
+    assert not sound.any()
+
+
+@needs_skimage
+def test_the_report_of_the_network_on_a_few_images(room):
+    runtime = OnnxRuntime(default_model(None))
+    few = ImageSequence(room.name, room.images[:4], room.matrix, room.poses[:4])
+    report = report_on([few], runtime)
+    (entry,) = report['sequences']
+    assert (entry['name'], entry['images']) == ('room', 4)
+    assert [row['name'] for row in entry['rows']][:3] == ['ours', 'lk', 'orb']
+    for row in entry['rows']:
+        assert 1 <= row['mean_length'] <= 4
+        assert row['epipolar_1px'] > 0.8
+        assert row['epipolar_1px_10'] is None
+    assert 'room, 4 images' in table(report)
+    assert report['settings']['max_tracks'] == 200
+
+
+@needs_skimage
+def test_the_command_on_own_pictures(room, tmp_path, capsys):
+    pictures = tmp_path / 'mine'
+    pictures.mkdir()
+    for number in range(2):
+        cv2.imwrite(str(pictures / f'{number}.png'), room.images[number])
+    path = tmp_path / 'tracks.json'
+    arguments = ['evaluate', '--tracks', '--images', str(pictures), '--json', str(path)]
+    assert cli.main(arguments) == 0
+    (entry,) = json.loads(path.read_text())['sequences']
+    assert (entry['name'], entry['images']) == ('mine', 2)
+    assert entry['rows'][0]['epipolar_1px'] is None
+    assert 'mine, 2 images' in capsys.readouterr().out
+
+
+def test_missing_sequences_are_an_error_that_tells_what_to_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sequences, 'INSTALLED', tmp_path / 'installed')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    assert cli.main(['evaluate', '--tracks']) == 1
+    assert '`superpoint_rknn evaluate --tracks --fetch`' in capsys.readouterr().err
+
+
+def test_options_that_say_nothing_about_tracks_are_refused(tmp_path, capsys):
+    assert cli.main(['evaluate', '--tracks', '--plot', str(tmp_path / 'a.png')]) == 1
+    assert '--plot: of no use with --tracks' in capsys.readouterr().err
+    assert cli.main(['evaluate', '--tracks', '--allow-missing']) == 1
+    assert '--allow-missing: of no use' in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which('dpkg-deb') is None, reason='needs dpkg-deb')
+def test_only_the_sequences_are_taken_from_the_package(tmp_path, monkeypatch):
+    root = tmp_path / 'root'
+    monkeypatch.setattr(sequences, 'FOLDERS', {'cube': ('.pgm', 2)})
+    images = root / sequences.INSTALLED.relative_to('/')
+    for name in ('cube/image.0.pgm', 'cube/image.1.pgm', 'cube/notes.txt', 'iv/image.0.pgm'):
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        (images / name).write_bytes(name.encode())
+    (root / 'DEBIAN').mkdir()
+    (root / 'DEBIAN/control').write_text(
+        'Package: visp-images-data\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n'
+    )
+    package = tmp_path / 'visp-images-data_1_all.deb'
+    subprocess.run(['dpkg-deb', '-b', root, package], check=True, capture_output=True)
+    sequences.extract(package, tmp_path / 'taken')
+    taken = sorted(p.relative_to(tmp_path / 'taken') for p in (tmp_path / 'taken').rglob('*.*'))
+    assert [str(path) for path in taken] == ['cube/image.0.pgm', 'cube/image.1.pgm']
+    monkeypatch.setattr(sequences, 'FOLDERS', {'cube': ('.pgm', 3)})
+    with pytest.raises(ValueError, match=r'2 files \*\.pgm, expected 3'):
+        sequences.extract(package, tmp_path / 'incomplete')
+    monkeypatch.setattr(sequences, 'SHA256', {package.name: '0' * 64})
+    with pytest.raises(ValueError, match='has SHA-256'):
+        sequences.extract(package, tmp_path / 'other')
+
+
+@pytest.mark.parametrize('text', ['1 0 0', '2 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1', 'x' * 16])
+def test_a_file_that_is_no_pose_is_refused(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(sequences, 'FOLDERS', {f'{sequences.CASTLE}/CameraPose': ('.txt', 1)})
+    path = tmp_path / sequences.CASTLE / 'CameraPose/Camera_001.txt'
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r'Camera_001\.txt'):
+        sequences.castle(tmp_path)
+
+
+@pytest.mark.skipif(VISP is None, reason='needs `superpoint_rknn evaluate --tracks --fetch`')
+def test_the_poses_of_the_castle_go_from_the_scene_to_the_camera():
+    castle = sequences.castle(VISP)
+    history = tracked(castle, Tracker(), lambda number: corners(castle.images[number]))
+    assert figures(castle, history)['epipolar_1px'] > 0.95
+    backwards = ImageSequence(
+        castle.name, castle.images, castle.matrix, [np.linalg.inv(p) for p in castle.poses]
+    )
+    assert figures(backwards, history)['epipolar_1px'] < 0.8

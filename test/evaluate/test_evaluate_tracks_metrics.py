@@ -1,0 +1,95 @@
+import cv2
+import numpy as np
+import pytest
+
+from superpoint_rknn.evaluate.tracks.metrics import (
+    Seen,
+    common,
+    epipolar_distances,
+    inliers,
+    lengths,
+    motion,
+    rotation_angle,
+)
+
+K = np.array([[500, 0, 320], [0, 500, 240], [0, 0, 1.0]])
+
+
+def seen(*ids):
+    return Seen(np.array(ids), np.float32([(i, 10 * i) for i in ids]).reshape(-1, 2))
+
+
+def rigid(rotation=(0, 0, 0), translation=(0, 0, 0)):
+    result = np.eye(4)
+    result[:3, :3], _ = cv2.Rodrigues(np.array(rotation, float))
+    result[:3, 3] = translation
+    return result
+
+
+def projected(world, there):
+    """Pixels (N, 2) of points of the world, (N, 3), at a pose."""
+    rays = (world @ there[:3, :3].T + there[:3, 3]) @ K.T
+    return (rays[:, :2] / rays[:, 2:]).astype(np.float32)
+
+
+def world(points=60):
+    return np.random.default_rng(0).uniform((-3, -2, 4), (3, 2, 9), (points, 3))
+
+
+def test_lengths_count_the_images_in_which_a_track_was_seen():
+    history = [seen(0, 1), seen(0, 2), seen(2), seen(0, 2)]  # 0 was gone for an image
+    assert lengths(history).tolist() == [3, 1, 3]
+    assert lengths([]).tolist() == []
+
+
+def test_common_points_are_paired_by_id():
+    before, now = common(seen(5, 1, 3), Seen(np.array([3, 4, 5]), np.float32([(0, 3)] * 3)))
+    assert before.tolist() == [[3, 30], [5, 50]]
+    assert now.tolist() == [[0, 3], [0, 3]]
+
+
+def test_a_camera_that_moves_sideways_has_level_epipolar_lines():
+    before = np.float32([(100, 50), (400, 300)])
+    now = before + np.float32([(-30, 0), (-10, 2.5)])
+    distances = epipolar_distances(before, now, rigid(translation=(-1, 0, 0)), K)
+    assert distances == pytest.approx([0, 2.5], abs=1e-6)
+
+
+def test_a_camera_that_moves_on_has_epipolar_lines_through_the_middle():
+    before = np.float32([(420, 240), (320, 340)])  # right of the middle, and below it
+    now = np.float32([(450, 243), (316, 400)])
+    distances = epipolar_distances(before, now, rigid(translation=(0, 0, -1)), K)
+    assert distances == pytest.approx([3, 4], abs=1e-6)
+
+
+def test_what_is_rigid_lies_on_its_epipolar_lines():
+    first, second = rigid((0.1, 0.2, 0), (1, 2, 3)), rigid((0, 0.3, 0.1), (0.5, 2, 3.2))
+    points = world()
+    moved = motion(first, second)
+    places = projected(points, first), projected(points, second)
+    assert epipolar_distances(*places, moved, K).max() < 1e-3
+    assert epipolar_distances(*places, motion(second, first), K).max() > 10
+
+
+def test_the_angle_between_rotations():
+    turns = [rigid((0, 0, np.deg2rad(angle)))[:3, :3] for angle in (10, 40)]
+    assert rotation_angle(*turns) == pytest.approx(30)
+    assert rotation_angle(turns[0], turns[0]) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_motion_that_most_points_agree_with():
+    moved = rigid((0.02, -0.05, 0.01), (0.4, 0.1, -0.2))
+    before, now = projected(world(), np.eye(4)), projected(world(), moved)
+    now[:15] += np.float32((7, 40))  # a quarter moves by itself
+    estimate = inliers(before, now, K)
+    assert estimate.inliers == pytest.approx(0.75, abs=0.04)
+    assert rotation_angle(estimate.rotation, moved[:3, :3]) < 0.1
+    without_calibration = inliers(before, now, None)
+    assert without_calibration.inliers == pytest.approx(0.75, abs=0.04)
+    assert without_calibration.rotation is None
+
+
+def test_too_few_points_tell_no_motion():
+    few = projected(world(7), np.eye(4))
+    assert inliers(few, few, K).inliers == 0
+    assert inliers(few, few, K).rotation is None

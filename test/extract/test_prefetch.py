@@ -1,0 +1,52 @@
+import threading
+
+import pytest
+
+from superpoint_rknn.extract.prefetch import ahead
+
+
+def test_items_are_made_in_order_while_the_one_before_is_in_use():
+    made = [threading.Event() for _ in range(6)]
+    threads = set()
+
+    def numbers():
+        for number in range(6):
+            threads.add(threading.current_thread())
+            made[number].set()
+            yield number
+
+    for number in ahead(numbers(), depth=2):
+        assert made[min(number + 2, 5)].wait(30)  # two more are made before this one is given back
+        assert not any(event.is_set() for event in made[number + 3 :])
+    assert number == 5
+    assert len(threads) == 1
+    assert threading.current_thread() not in threads
+
+
+def test_an_error_comes_after_the_items_before_it():
+    def numbers():
+        yield 1
+        yield 2
+        raise ValueError('no third')
+
+    items = ahead(numbers())
+    assert [next(items), next(items)] == [1, 2]
+    with pytest.raises(ValueError, match='no third'):
+        next(items)
+
+
+def test_the_generator_is_closed_by_the_thread_that_ran_it():
+    ran, closed = [], []
+
+    def numbers():
+        ran.append(threading.current_thread())
+        try:
+            while True:
+                yield 0
+        finally:
+            closed.append(threading.current_thread())
+
+    items = ahead(numbers())
+    next(items)
+    items.close()
+    assert closed == ran

@@ -1,0 +1,1 @@
+from torch_writer import torch_names  # noqa: F401  (a fixture)

@@ -1,0 +1,51 @@
+import re
+
+import pytest
+
+from superpoint_rknn.nodes.common.camera_names import (
+    check_cameras,
+    groups_of,
+    parameter_of,
+    title_of,
+    topic_of,
+)
+
+
+@pytest.mark.parametrize('names', [[''], ['cam0'], ['front/left', 'front/right', '_b2']])
+def test_names_of_cameras(names):
+    check_cameras(names, stereo=False)
+
+
+@pytest.mark.parametrize(
+    ('names', 'stereo', 'reason'),
+    [
+        (['cam0', ''], False, "'' is no name"),
+        (['/cam0'], False, "'/cam0' is no name"),
+        (['cam0/'], False, "'cam0/' is no name"),
+        (['0cam'], False, "'0cam' is no name"),
+        (['~/cam'], False, "'~/cam' is no name"),
+        (['cam-0'], False, "'cam-0' is no name"),
+        (['{node}'], False, "'{node}' is no name"),
+        (['a', 'b', 'a'], False, "'a' is there twice"),
+        ([], False, '0 names, expected 1 to'),
+        ([f'c{i}' for i in range(99)], False, '99 names, expected 1 to'),
+        ([''], True, 'stereo: 1 cameras'),
+        (['a', 'b', 'c'], True, "stereo: 3 cameras, ['a', 'b', 'c'], expected pairs"),
+    ],
+)
+def test_bad_names_are_refused_with_the_reason(names, stereo, reason):
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        check_cameras(names, stereo)
+
+
+def test_what_a_cameras_own_is_called():
+    assert topic_of('', 'image') == 'image'
+    assert topic_of('front/left', 'image') == 'front/left/image'
+    assert parameter_of('front/left', 'mask') == 'front.left.mask'
+    assert title_of('') == 'camera'
+    assert title_of('cam0') == 'cam0'
+
+
+def test_cameras_come_one_by_one_or_in_pairs():
+    assert groups_of(['a', 'b'], stereo=False) == [['a'], ['b']]
+    assert groups_of(['a', 'b', 'c', 'd'], stereo=True) == [['a', 'b'], ['c', 'd']]

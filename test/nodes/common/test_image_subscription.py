@@ -1,0 +1,67 @@
+"""Lost images, by the numbers of a publisher that a stand-in node tells of."""
+
+import pytest
+
+from superpoint_rknn.nodes.common.diagnostics import Accounting
+from superpoint_rknn.nodes.common.image_subscription import TELLS_SEQUENCE, ImageSubscription
+
+pytestmark = pytest.mark.skipif(not TELLS_SEQUENCE, reason='this rclpy does not number messages')
+
+
+class Node:
+    """What a subscription needs of a node: that it can be made, and who publishes."""
+
+    publishers = 1
+
+    def resolve_topic_name(self, topic):
+        return f'/{topic}'
+
+    def create_subscription(self, kind, topic, callback, qos, **_):
+        self.callback = callback
+
+    def count_publishers(self, topic):
+        assert topic == '/image'
+        return self.publishers
+
+
+@pytest.fixture
+def node():
+    return Node()
+
+
+@pytest.fixture
+def accounting(node):
+    accounting = Accounting()
+    ImageSubscription(node, 'image', 'raw', lambda message: None, accounting)
+    return accounting
+
+
+def receive(node, *numbers):
+    for number in numbers:
+        node.callback('image', {'publication_sequence_number': number})
+
+
+def test_gaps_are_lost_images(node, accounting):
+    receive(node, 5, 6, 9, 10, 12)
+    assert accounting.lost_is_known
+    assert accounting['lost'] == 3
+
+
+def test_a_publisher_that_begins_anew_lost_nothing(node, accounting):
+    receive(node, 100, 1, 2)
+    assert accounting['lost'] == 0
+
+
+def test_numbers_of_two_publishers_say_nothing_nor_does_the_first_when_one_is_gone(
+    node, accounting
+):
+    receive(node, 998, 999)
+    node.publishers = 2
+    receive(node, 10, 1000, 11)
+    assert not accounting.lost_is_known
+    node.publishers = 1
+    receive(node, 1002)
+    assert accounting['lost'] == 0
+    receive(node, 1004)
+    assert accounting.lost_is_known
+    assert accounting['lost'] == 1

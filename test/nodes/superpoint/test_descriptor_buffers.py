@@ -1,0 +1,82 @@
+import threading
+
+import numpy as np
+import pytest
+
+from superpoint_rknn.extractor import Detection
+from superpoint_rknn.features.keypoints import Keypoints
+from superpoint_rknn.nodes.superpoint.descriptor_buffers import DescriptorBuffers, Undescribed
+
+
+def make_buffers():
+    return [np.zeros((1, 1, 1), np.uint8) for _ in range(3)]
+
+
+def undescribed(raw):
+    nothing = np.empty(0, np.float32)
+    points = Keypoints(nothing, nothing, nothing)
+    return Undescribed(Detection(points, points, (8, 8), raw), None, None)
+
+
+def fill(buffers, value):
+    raw = buffers.writable()
+    raw[:] = value
+    buffers.complete(undescribed(raw))
+
+
+def value_of(item):
+    return int(item.detection.raw[0, 0, 0])
+
+
+def test_the_newest_set_is_taken_once():
+    buffers = DescriptorBuffers(make_buffers())
+    assert buffers.take_newest() is None
+    fill(buffers, 1)
+    fill(buffers, 2)
+    assert value_of(buffers.take_newest()) == 2
+    assert buffers.take_newest() is None
+
+
+def test_a_set_that_is_read_is_never_written():
+    buffers = DescriptorBuffers(make_buffers())
+    fill(buffers, 1)
+    reading = buffers.take_newest()
+    for value in range(2, 20):
+        fill(buffers, value)
+    assert value_of(reading) == 1
+    assert value_of(buffers.take_newest()) == 19
+
+
+def test_a_buffer_given_up_half_written_is_written_again():
+    buffers = DescriptorBuffers(make_buffers())
+    buffers.writable()[:] = 7  # the inference failed: never completed
+    assert buffers.take_newest() is None
+    fill(buffers, 8)
+    assert value_of(buffers.take_newest()) == 8
+
+
+def test_writer_and_reader_in_two_threads_never_meet():
+    buffers = DescriptorBuffers([np.zeros((256, 5, 8), np.uint8) for _ in range(3)])
+    torn = []
+    writing = threading.Event()
+
+    def read():
+        while not writing.is_set():
+            item = buffers.take_newest()
+            if item is not None:
+                values = np.unique(item.detection.raw)
+                if len(values) != 1:
+                    torn.append(values)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for i in range(3000):
+        fill(buffers, i % 251)
+    writing.set()
+    reader.join()
+    assert torn == []
+
+
+def test_three_buffers_are_needed():
+    with pytest.raises(ValueError, match='three buffers'):
+        DescriptorBuffers(make_buffers()[:2])

@@ -1,0 +1,100 @@
+import threading
+from collections import Counter
+
+from superpoint_rknn.nodes.superpoint.mailbox import AllInOrder, Mailbox
+
+
+def test_a_newer_item_replaces_one_that_waits_and_is_handed_back():
+    mailbox = Mailbox()
+    assert mailbox.put('cam', 'old') is None
+    assert mailbox.put('cam', 'new') == 'old'
+    assert mailbox.take() == 'new'
+
+
+def test_take_waits_for_an_item():
+    mailbox = Mailbox()
+    taken = []
+    taker = threading.Thread(target=lambda: taken.append(mailbox.take()))
+    taker.start()
+    mailbox.put('cam', 1)
+    taker.join(5)
+    assert taken == [1]
+
+
+def test_an_item_is_done_when_the_next_is_asked_for():
+    mailbox = Mailbox()
+    assert mailbox.wait_done(0)
+    mailbox.put('cam', 1)
+    mailbox.take()
+    assert not mailbox.wait_done(0.01)
+    taker = threading.Thread(target=mailbox.take)
+    taker.start()
+    assert mailbox.wait_done(5)
+    mailbox.close()
+    taker.join(5)
+    assert not taker.is_alive()
+
+
+def test_a_closed_mailbox_refuses_items_and_ends_take():
+    mailbox = Mailbox()
+    mailbox.put('cam', 'waiting')
+    assert mailbox.close() == ['waiting']
+    assert mailbox.put('cam', 'late') == 'late'
+    assert mailbox.take() is None
+
+
+def test_what_waits_is_taken_back():
+    mailbox = Mailbox()
+    mailbox.put('a', 1)
+    mailbox.put('b', 2)
+    assert mailbox.clear() == [1, 2]
+    mailbox.put('b', 3)
+    assert mailbox.take() == 3
+
+
+def test_a_fast_camera_does_not_starve_a_slow_one():
+    mailbox = Mailbox()
+    given_up = Counter()
+    taken = []
+
+    def put(camera, number):
+        if mailbox.put(camera, (camera, number)) is not None:
+            given_up[camera] += 1
+
+    put('fast', 0)
+    for number in range(12):  # the worker takes one while three come of one camera, one of another
+        put('fast', 3 * number)
+        put('slow', number)
+        put('fast', 3 * number + 1)
+        put('fast', 3 * number + 2)
+        taken.append(mailbox.take())
+    assert [camera for camera, _ in taken] == ['fast', 'slow'] * 6
+    assert [number for camera, number in taken if camera == 'fast'] == [2, 8, 14, 20, 26, 32]
+    assert [number for camera, number in taken if camera == 'slow'] == [1, 3, 5, 7, 9, 11]
+    assert given_up == {'fast': 37 - 6 - 1, 'slow': 12 - 6}
+
+
+def test_the_turn_is_that_of_the_camera_that_was_not_taken_for_longest():
+    mailbox = Mailbox()
+    for camera in 'abc':
+        mailbox.put(camera, camera)
+    assert mailbox.take() == 'a'
+    mailbox.put('a', 'a')
+    assert mailbox.take() == 'b'
+    assert mailbox.take() == 'c'
+    assert mailbox.take() == 'a'
+    mailbox.put('b', 'b')  # c has stopped
+    mailbox.put('a', 'a')
+    assert mailbox.take() == 'b'
+    mailbox.put('d', 'd')  # never had a turn
+    assert mailbox.take() == 'd'
+    assert mailbox.take() == 'a'
+
+
+def test_where_every_item_counts_they_come_in_order_and_the_newest_gives_way():
+    mailbox = Mailbox(AllInOrder(3))
+    assert [mailbox.put(slot, item) for slot, item in ('a1', 'b2', 'a3')] == [None] * 3
+    assert mailbox.put('b', '4') == '4'
+    assert [mailbox.take() for _ in range(2)] == ['1', '2']
+    assert mailbox.put('b', '5') is None
+    assert [mailbox.take() for _ in range(2)] == ['3', '5']

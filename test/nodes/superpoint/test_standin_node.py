@@ -1,0 +1,106 @@
+"""The whole node on a stand-in for Rockchip's library, beside the node on the CPU."""
+
+import os
+from pathlib import Path
+
+import pytest
+from ros_graph import Graph, Rig
+
+SCRIPT = Path(__file__).parents[2] / 'rknn_standin' / 'run_on_standin.py'
+
+
+def arguments(library, generation, *orders):
+    return [SCRIPT, 'superpoint_rknn.nodes.superpoint.node', library, generation, *orders, '--']
+
+
+def path_to(library):
+    """The loader finds the stand-in where a board's library would be."""
+    folders = [str(library.parent), os.environ.get('LD_LIBRARY_PATH', '')]
+    return {'LD_LIBRARY_PATH': os.pathsep.join(folders)}
+
+
+@pytest.fixture
+def start(rig, standin_libraries, model):
+    def start(generation, *orders, **parameters):
+        library = standin_libraries[generation]
+        program = map(str, arguments(library, generation, *orders))
+        return rig.start(*program, env=path_to(library), model=model, **parameters)
+
+    return start
+
+
+@pytest.fixture(scope='module')
+def on_cpu(tmp_path_factory, photo):
+    """Keypoints and descriptors of the photograph from the node on the CPU runtime."""
+    graph = Graph(tmp_path_factory.mktemp('cpu'))
+    try:
+        rig = Rig(graph)
+        rig.start()
+        yield features(rig, photo)
+    finally:
+        graph.close()
+
+
+def features(rig, photo):
+    _, keypoints = rig.send_and_wait(photo)
+    rig.graph.wait(lambda: rig.descriptors, 'descriptors')
+    return keypoints, rig.descriptors[0]
+
+
+@pytest.mark.parametrize('zero_copy', ['false', 'true'], ids=['copied', 'shared'])
+@pytest.mark.parametrize('generation', [1, 2], ids=['v1', 'v2'])
+def test_the_npu_gives_the_features_of_the_cpu(rig, start, photo, on_cpu, generation, zero_copy):
+    process = start(generation, **{'npu.zero_copy': zero_copy})
+    keypoints, descriptors = features(rig, photo)
+    cpu_keypoints, cpu_descriptors = on_cpu
+    assert len(keypoints.x) > 100
+    assert keypoints.x == cpu_keypoints.x
+    assert keypoints.y == cpu_keypoints.y
+    assert keypoints.score == cpu_keypoints.score
+    assert descriptors.keypoints.x == keypoints.x
+    assert descriptors.data == cpu_descriptors.data
+    assert descriptors.model.startswith('superpoint@')
+    assert rig.graph.interrupt(process)[0] == 0
+    assert 'violations: none' in process.log.read_text()
+
+
+def test_npu_errors_drop_images_reopen_the_model_and_pass(rig, start, photo):
+    process = start(2, 'fail:rknn_run:-2:8')
+    # The warm-up saw the failures: black images failed until the NPU ran again.
+    _, keypoints = rig.send_and_wait(photo)
+    assert len(keypoints.x) > 100
+    log = process.log.read_text()
+    assert 'RKNN_ERR_TIMEOUT (-2)' in log
+    assert 'the engine was closed and opened again after failures' in log
+    assert int(rig.raw_counts()['failed']) == 8
+    assert rig.graph.interrupt(process)[0] == 0
+    assert 'violations: none' in process.log.read_text()
+
+
+def test_a_hanging_npu_is_reported_and_left_behind(rig, standin_libraries, model, photo):
+    library = standin_libraries[1]
+    program = map(str, arguments(library, 1, 'hang:rknn_run'))
+    process = rig.graph.start(*program, env=path_to(library), model=model)
+    rig.graph.wait(rig.camera.get_subscription_count, 'the node to take images')
+
+    def reported():
+        rig.send(photo)
+        rig.graph.spin(lambda: False, 0.2)
+        return any('has not answered for' in d.status[0].message for d in rig.diagnostics)
+
+    rig.graph.wait(reported, 'the report of an engine that hangs', timeout=60)
+    assert int(rig.raw_counts()['dropped']) > 0
+    code, seconds = rig.graph.interrupt(process)
+    assert code == 0
+    assert seconds < 4.0  # the node waits 1 s for the call to return
+    assert 'Traceback' not in process.log.read_text()
+
+
+def test_a_model_for_another_chip_is_refused_with_the_reason(graph, standin_libraries, model):
+    library = standin_libraries[2]
+    program = map(str, arguments(library, 2, 'fail:rknn_init:-13:1'))
+    process = graph.start(*program, env=path_to(library), model=model)
+    graph.wait(lambda: 'not configured' in process.log.read_text(), 'the refusal')
+    assert 'RKNN_ERR_TARGET_PLATFORM_UNMATCH (-13)' in process.log.read_text()
+    assert 'made for another chip' in process.log.read_text()
+    assert graph.interrupt(process)[0] == 0

@@ -1,0 +1,230 @@
+"""The managed node's parameters, life and end, in a real graph on the CPU runtime."""
+
+import itertools
+import time
+
+import cv2
+import numpy as np
+import pytest
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import DescribeParameters, SetParameters
+from ros_graph import RELIABLE
+from sensor_msgs.msg import Image
+
+from superpoint_rknn.runtimes.model_files import default_model
+
+
+def set_parameter(rig, name, **value):
+    kind = {
+        'double_value': ParameterType.PARAMETER_DOUBLE,
+        'integer_value': ParameterType.PARAMETER_INTEGER,
+        'string_value': ParameterType.PARAMETER_STRING,
+    }[next(iter(value))]
+    parameter = Parameter(name=name, value=ParameterValue(type=kind, **value))
+    request = SetParameters.Request(parameters=[parameter])
+    return rig.graph.call(SetParameters, 'superpoint/set_parameters', request).results[0]
+
+
+def test_parameters_change_while_running_or_are_refused_with_the_reason(rig, photo):
+    rig.start()
+    _, before = rig.send_and_wait(photo)
+    assert set_parameter(rig, 'detector.max_keypoints', integer_value=7).successful
+    _, after = rig.send_and_wait(photo)
+    assert list(after.x) == list(before.x)[:7]
+
+    refused = set_parameter(rig, 'detector.threshold', double_value=1.5)
+    assert not refused.successful
+    assert 'detector.threshold' in refused.reason
+    refused = set_parameter(rig, 'resize', string_value='squeeze')
+    assert not refused.successful
+    assert "'squeeze', expected one of stretch, crop, letterbox" in refused.reason
+    refused = set_parameter(rig, 'mask', string_value='/nowhere.png')
+    assert not refused.successful
+    assert '/nowhere.png' in refused.reason
+    refused = set_parameter(rig, 'model', string_value='other.onnx')
+    assert not refused.successful
+    _, still = rig.send_and_wait(photo)
+    assert len(still.x) == 7
+
+
+def test_a_mask_keeps_points_away(rig, photo, tmp_path):
+    mask = np.zeros(photo.shape, np.uint8)
+    mask[:, 320:] = 255
+    cv2.imwrite(str(tmp_path / 'mask.png'), mask)
+    rig.start(mask=str(tmp_path / 'mask.png'))
+    _, keypoints = rig.send_and_wait(photo)
+    assert len(keypoints.x) > 50
+    assert min(keypoints.x) >= 319.5
+    rig.send(photo[:200].copy())
+    rig.wait_counts(published=1, failed=1)
+
+
+def test_every_parameter_is_described(rig):
+    from superpoint_rknn.nodes.superpoint.parameters import PARAMETERS
+
+    rig.start()
+    names = [p.name for p in PARAMETERS]
+    answer = rig.graph.call(
+        DescribeParameters,
+        'superpoint/describe_parameters',
+        DescribeParameters.Request(names=names),
+    )
+    assert [d.name for d in answer.descriptors] == names
+    assert all(d.description for d in answer.descriptors)
+
+
+def change_state(graph, transition):
+    request = ChangeState.Request(transition=Transition(id=transition))
+    return graph.call(ChangeState, 'superpoint/change_state', request).success
+
+
+def state(graph):
+    return graph.call(GetState, 'superpoint/get_state', GetState.Request()).current_state.id
+
+
+def test_the_life_of_a_managed_node(rig, photo):
+    graph = rig.graph
+    graph.start(autostart='false')
+    assert state(graph) == State.PRIMARY_STATE_UNCONFIGURED
+    for _ in range(2):
+        assert change_state(graph, Transition.TRANSITION_CONFIGURE)
+        graph.wait(lambda: graph.node.count_publishers('keypoints'), 'the publisher')
+        assert rig.camera.get_subscription_count() == 0
+        assert change_state(graph, Transition.TRANSITION_ACTIVATE)
+        rig.wait_ready()
+        rig.send_and_wait(photo)
+        assert change_state(graph, Transition.TRANSITION_DEACTIVATE)
+        graph.wait(lambda: not rig.camera.get_subscription_count(), 'the subscription to go')
+        assert change_state(graph, Transition.TRANSITION_CLEANUP)
+        graph.wait(lambda: not graph.node.count_publishers('keypoints'), 'the publisher to go')
+    assert state(graph) == State.PRIMARY_STATE_UNCONFIGURED
+
+
+def test_a_failed_configure_can_be_tried_again(rig, photo, tmp_path):
+    graph = rig.graph
+    model = tmp_path / 'late.onnx'
+    process = graph.start(model=str(model))
+    assert state(graph) == State.PRIMARY_STATE_UNCONFIGURED
+    assert f'not configured: {model}: no such file' in process.log.read_text()
+    assert not change_state(graph, Transition.TRANSITION_CONFIGURE)
+    assert state(graph) == State.PRIMARY_STATE_UNCONFIGURED
+    model.write_bytes(default_model(None).read_bytes())
+    model.with_suffix('.json').write_bytes(default_model(None).with_suffix('.json').read_bytes())
+    assert change_state(graph, Transition.TRANSITION_CONFIGURE)
+    assert change_state(graph, Transition.TRANSITION_ACTIVATE)
+    rig.wait_ready()
+    rig.send_and_wait(photo)
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'reason'),
+    [
+        ('runtime', 'tpu', "runtime: 'tpu', expected one of auto, librknn, rknnlite, onnx"),
+        ('detector.threshold', '7.0', 'detector.threshold'),
+        ('detector.threshold', 'high', 'detector.threshold'),
+        ('detector.grid', '[0,3]', 'grid'),
+        ('detector.grid', '[1000000,10000000]', 'grid'),
+        ('descriptors.rate', '1e-12', 'descriptors.rate: 1e-12, expected 0 or at least'),
+    ],
+)
+def test_a_bad_parameter_file_keeps_the_node_unconfigured_with_the_reason(
+    graph, name, value, reason
+):
+    process = graph.start(**{name: value})
+    graph.wait(lambda: 'not configured' in process.log.read_text(), 'the refusal')
+    assert reason in process.log.read_text()
+    assert graph.interrupt(process)[0] == 0
+
+
+def test_parameters_stay_live_after_a_second_configure(rig, photo):
+    graph = rig.graph
+    rig.start(**{'descriptors.rate': 50.0})
+    for transition in (
+        Transition.TRANSITION_DEACTIVATE,
+        Transition.TRANSITION_CLEANUP,
+        Transition.TRANSITION_CONFIGURE,
+        Transition.TRANSITION_ACTIVATE,
+    ):
+        assert change_state(graph, transition)
+    rig.wait_ready()
+    assert set_parameter(rig, 'descriptors.rate', double_value=0.0).successful
+    assert set_parameter(rig, 'detector.max_keypoints', integer_value=9).successful
+    rig.descriptors.clear()
+    for _ in range(3):
+        _, keypoints = rig.send_and_wait(photo)
+    assert len(keypoints.x) == 9
+    rig.wait_counts(published=3, descriptors=0)
+    assert rig.descriptors == []
+
+
+def test_changing_parameters_all_the_time_does_not_hold_descriptors_up(rig, photo):
+    rig.start(**{'descriptors.rate': 2.0})
+    end = time.monotonic() + 10  # of which 2 Hz would make twenty
+    number = itertools.cycle(range(100, 200))
+    while len(rig.descriptors) < 2 and time.monotonic() < end:
+        value = next(number)
+        assert set_parameter(rig, 'detector.max_keypoints', integer_value=value).successful
+        rig.send_and_wait(photo)
+    assert len(rig.descriptors) >= 2
+
+
+@pytest.mark.parametrize(
+    ('topic', 'policy', 'complaint'),
+    [
+        ('/keypoints', 'publisher.reliability', 'not configured'),
+        ('/image', 'subscription.reliability', 'not activated'),
+    ],
+)
+def test_a_bad_qos_override_is_told_and_leaves_nothing_running(graph, topic, policy, complaint):
+    process = graph.start(**{f'qos_overrides.{topic}.{policy}': 'bogus'})
+    graph.wait(lambda: complaint in process.log.read_text(), 'the complaint')
+    assert state(graph) == State.PRIMARY_STATE_UNCONFIGURED
+    assert not change_state(graph, Transition.TRANSITION_CONFIGURE) or complaint == 'not activated'
+    assert 'has not returned' not in process.log.read_text()
+    assert graph.interrupt(process)[0] == 0
+
+
+def test_descriptors_of_before_a_pause_are_not_published_after_it(rig, photo):
+    graph = rig.graph
+    rig.start(**{'descriptors.rate': 0.02})
+    rig.send_and_wait(photo)
+    rig.descriptors.clear()
+    assert change_state(graph, Transition.TRANSITION_DEACTIVATE)
+    assert change_state(graph, Transition.TRANSITION_ACTIVATE)
+    assert set_parameter(rig, 'descriptors.rate', double_value=50.0).successful
+    rig.wait_counts(descriptors=0)
+    assert rig.descriptors == []
+
+
+def test_two_cameras_on_one_topic_make_the_lost_count_unknown(rig, photo):
+    rig.start()
+    other = rig.graph.node.create_publisher(Image, 'image', RELIABLE)
+    rig.graph.wait(lambda: other.get_subscription_count(), 'the second camera to be heard')
+    for _ in range(3):
+        rig.send_and_wait(photo)
+    for publisher in (rig.camera, other) * 3:
+        rig.camera = publisher
+        rig.send_and_wait(photo)
+    rig.graph.wait(lambda: rig.counts()['received'] == 9, 'diagnostics')
+    assert rig.counts()['lost'] == 'unknown'
+
+
+def test_ctrl_c_after_a_shutdown_ends_it_cleanly(graph):
+    process = graph.start()
+    graph.wait(lambda: state(graph) == State.PRIMARY_STATE_ACTIVE, 'the node to be active')
+    assert change_state(graph, Transition.TRANSITION_ACTIVE_SHUTDOWN)
+    code, _ = graph.interrupt(process)
+    assert code == 0
+    assert 'Traceback' not in process.log.read_text()
+
+
+def test_ctrl_c_ends_it_cleanly_in_the_middle_of_an_inference(rig, photo):
+    process = rig.start()
+    rig.send_and_wait(photo)
+    rig.send(photo)
+    code, seconds = rig.graph.interrupt(process)
+    assert code == 0
+    assert seconds < 2.0
+    assert 'Traceback' not in process.log.read_text()

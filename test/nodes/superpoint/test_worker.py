@@ -1,0 +1,261 @@
+"""The thread that owns the engine, with an engine that fails on demand."""
+
+import threading
+import time
+
+import numpy as np
+
+from superpoint_rknn.features.quantization import Quantization
+from superpoint_rknn.nodes.superpoint import worker as worker_module
+from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
+from superpoint_rknn.nodes.superpoint.worker import FAILURES_BEFORE_REOPENING, Worker
+from superpoint_rknn.runtimes.runtime import EngineError, TensorSpec
+
+UINT8 = np.dtype(np.uint8)
+IMAGE = np.zeros((16, 24), np.uint8)
+
+
+class Engine:
+    """A runtime without a network that notes how it is used."""
+
+    name, model, input_table, stages_ms = 'stand-in', 'none@0', None, {}
+    input = TensorSpec('image', (1, 1, 16, 24), UINT8, Quantization(1.0, 0, UINT8))
+    logits = TensorSpec('semi', (1, 65, 2, 3), np.dtype(np.float32))
+    descriptors = TensorSpec('desc', (1, 4, 2, 3), UINT8, Quantization(1.0, 128, UINT8))
+
+    def __init__(self):
+        self.threads = set()
+        self.broken = False
+        self.closed = False
+        self.hang = threading.Event()
+        self.hang.set()
+        self.entered = threading.Event()
+
+    def infer(self, image, descriptors):
+        assert not self.closed, 'used after close'
+        self.threads.add(threading.current_thread())
+        self.entered.set()
+        self.hang.wait()
+        if self.broken:
+            raise RuntimeError('RKNN_ERR_TIMEOUT')
+        return np.zeros((65, 2, 3), np.float32)
+
+    def close(self):
+        assert not self.closed, 'closed twice'
+        self.threads.add(threading.current_thread())
+        self.closed = True
+
+
+class Log:
+    def __init__(self):
+        self.lines = []
+
+    def error(self, text, **_):
+        self.lines.append(text)
+
+    warning = error
+
+    def debug(self, text):
+        pass
+
+
+class Bench:
+    """A worker whose opener hands out the engines of a list."""
+
+    def __init__(self, *engines):
+        self.engines = list(engines)
+        self.opened = []
+        self.log = Log()
+        self.handled = []
+        self.worker = Worker(self.open, Mailbox(), self.log)
+
+    def open(self):
+        engine = self.engines.pop(0)
+        if isinstance(engine, Exception):
+            raise engine
+        self.opened.append((engine, time.monotonic()))
+        return engine
+
+    def job(self, item):
+        def job(runtime):
+            self.handled.append(item)
+            runtime.infer(IMAGE, None)
+            return True
+
+        return job
+
+    def start(self):
+        self.worker.start()
+        assert self.worker.opened.wait(5)
+
+    def put(self, item):
+        self.worker.mailbox.put('cam', self.job(item))
+
+    def feed(self, item):
+        self.put(item)
+        wait_until(lambda: item in self.handled)
+        assert self.worker.mailbox.wait_done(5)
+
+
+def wait_until(condition):
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_one_thread_uses_and_closes_the_engine():
+    engine = Engine()
+    bench = Bench(engine)
+    bench.start()
+    for i in range(3):
+        bench.feed(i)
+    assert bench.worker.stop(5)
+    assert engine.closed
+    assert engine.threads == {bench.worker}
+    assert bench.handled == [0, 1, 2]
+
+
+def test_an_engine_that_does_not_open_is_told():
+    bench = Bench(EngineError('no librknnrt.so found'))
+    bench.start()
+    assert bench.worker.runtime is None
+    assert bench.worker.trouble == 'no librknnrt.so found'
+    assert bench.worker.stop(5)
+
+
+def test_an_error_drops_the_image_and_the_next_one_is_served():
+    engine = Engine()
+    bench = Bench(engine)
+    bench.start()
+    engine.broken = True
+    bench.feed('bad')
+    assert bench.worker.trouble == '1 inferences in a row failed: RKNN_ERR_TIMEOUT'
+    engine.broken = False
+    bench.feed('good')
+    assert bench.worker.trouble is None
+    assert not engine.closed
+    bench.worker.stop(5)
+
+
+def test_errors_in_a_row_reopen_the_engine_with_growing_pauses(monkeypatch):
+    monkeypatch.setattr(worker_module, 'FIRST_PAUSE', 0.05)
+    first, second = Engine(), Engine()
+    bench = Bench(first, EngineError('busy'), EngineError('busy'), second)
+    bench.start()
+    first.broken = True
+    begin = time.monotonic()
+    for i in range(FAILURES_BEFORE_REOPENING):
+        bench.put(i)
+        wait_until(lambda i=i: i in bench.handled)
+        if i < FAILURES_BEFORE_REOPENING - 1:
+            assert bench.worker.mailbox.wait_done(5)
+    wait_until(lambda: bench.worker.reopened == 1)
+    assert first.closed
+    assert bench.opened[1][1] - begin >= 0.05 + 0.1 + 0.2
+    assert any('busy; next attempt in 0.1 s' in line for line in bench.log.lines)
+    bench.feed('after')
+    assert bench.worker.trouble is None
+    assert bench.worker.stop(5)
+    assert second.closed
+
+
+def test_stopping_ends_the_wait_for_an_engine_that_never_opens_again():
+    engine = Engine()
+    bench = Bench(engine, *[EngineError('gone')] * 1000)
+    bench.start()
+    engine.broken = True
+    for i in range(FAILURES_BEFORE_REOPENING):
+        bench.put(i)
+        wait_until(lambda i=i: i in bench.handled)
+        if i < FAILURES_BEFORE_REOPENING - 1:
+            assert bench.worker.mailbox.wait_done(5)
+    wait_until(lambda: engine.closed)
+    assert bench.worker.stop(5)
+
+
+def test_a_hanging_engine_is_left_behind_and_never_closed_while_in_use(monkeypatch):
+    engine = Engine()
+    bench = Bench(engine)
+    bench.start()
+    engine.hang.clear()
+    bench.put('hangs')
+    assert engine.entered.wait(5)
+    assert not bench.worker.mailbox.wait_done(0.05)
+    assert bench.worker.trouble is None
+    monkeypatch.setattr(worker_module, 'SLOW', 0.01)
+    assert bench.worker.trouble.startswith('the engine has not answered for ')
+    assert not bench.worker.stop(0.05)
+    assert not engine.closed
+    engine.hang.set()
+    bench.worker.join(5)
+    assert engine.closed
+
+
+def test_an_unexpected_error_is_logged_and_the_worker_lives():
+    bench = Bench(Engine())
+    bench.start()
+
+    def odd(runtime):
+        raise KeyError('a bug')
+
+    bench.worker.mailbox.put('cam', odd)
+    wait_until(lambda: bench.log.lines)
+    bench.feed('even')
+    assert any('a bug' in line for line in bench.log.lines)
+    assert bench.worker.stop(5)
+
+
+def test_an_engine_that_opens_but_always_fails_is_opened_ever_more_rarely(monkeypatch):
+    monkeypatch.setattr(worker_module, 'FIRST_PAUSE', 0.05)
+    engines = [Engine() for _ in range(4)]
+    for engine in engines:
+        engine.broken = True
+    bench = Bench(*engines)
+    bench.start()
+    i = 0
+    while len(bench.opened) < 4:
+        if bench.worker.mailbox.wait_done(0):
+            bench.feed(i)
+            i += 1
+    times = [when for _, when in bench.opened]
+    assert times[1] - times[0] >= 0.05
+    assert times[2] - times[1] >= 0.1
+    assert times[3] - times[2] >= 0.2
+    assert bench.worker.stop(5)
+
+
+def begun_with(engine):
+    """A worker at work on an engine that fails, with a sound one to follow."""
+    engine.broken = True
+    bench = Bench(engine, Engine())
+    bench.start()
+    return bench
+
+
+def test_an_image_without_an_inference_says_nothing_of_the_engine():
+    broken = Engine()
+    bench = begun_with(broken)
+    for number in range(FAILURES_BEFORE_REOPENING):
+        bench.feed(number)
+        bench.worker.mailbox.put('cam', lambda runtime: False)
+        assert bench.worker.mailbox.wait_done(5)
+        assert 'in a row failed' in (bench.worker.trouble or '') or broken.closed
+    wait_until(lambda: bench.worker.reopened)
+    bench.feed('good')
+    assert bench.worker.trouble is None
+    assert bench.worker.stop(5)
+
+
+def test_an_engine_that_does_not_close_is_opened_again_all_the_same():
+    class Stuck(Engine):
+        def close(self):
+            raise OSError('the driver is gone')
+
+    bench = begun_with(Stuck())
+    for number in range(FAILURES_BEFORE_REOPENING):
+        bench.feed(number)
+    wait_until(lambda: bench.worker.reopened)
+    assert any('could not be closed: the driver is gone' in line for line in bench.log.lines)
+    bench.feed('good')
+    assert bench.worker.stop(5)

@@ -1,0 +1,243 @@
+"""The managed node `tracker` in a real graph."""
+
+import cv2
+import numpy as np
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import DescribeParameters, SetParameters
+from ros_graph import RELIABLE
+from tracker_rig import TRACKER, TrackerRig, calibration, corners, nanoseconds, turned
+
+from superpoint_rknn.msg import Keypoints
+from superpoint_rknn.nodes.tracker.parameters import PARAMETERS
+
+
+def positions(tracks):
+    return dict(zip(tracks.id, zip(tracks.x, tracks.y, strict=True), strict=True))
+
+
+def directions(cloud):
+    """{id: direction}, as an estimator reads it that knows only the message's definition."""
+    ids = [int(v) for v in cloud.channels[0].values]
+    return dict(zip(ids, ([p.x, p.y, p.z] for p in cloud.points), strict=True))
+
+
+def rotation_between(before, now):
+    """Rotation that turns the directions of the common ids, [rad] (Wahba's problem, by SVD)."""
+    common = sorted(set(before) & set(now))
+    a, b = (np.array([d[i] for i in common]) for d in (before, now))
+    a, b = (d / np.linalg.norm(d, axis=1, keepdims=True) for d in (a, b))
+    u, _, vt = np.linalg.svd(b.T @ a)
+    matrix = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    return cv2.Rodrigues(matrix)[0].ravel(), len(common)
+
+
+def test_a_moving_photo_through_both_nodes_keeps_its_ids_and_stamps(graph, photo):
+    """Player -> superpoint on the CPU -> tracker -> a toy estimator."""
+    rig = TrackerRig(graph)
+    graph.start(**{'descriptors.rate': 5.0})
+    graph.wait(lambda: graph.node.count_publishers('keypoints'), 'superpoint')
+    rig.start(
+        photo,
+        calibration(),
+        detector=False,
+        **{'feature.format': 'vins_fusion', 'keypoints_wait': 5.0},
+    )
+    _, first = rig.track(photo, calibration())
+    assert len(first.id) > 100
+    stamps, seen = [], [first]
+    for image in range(1, 9):
+        rotation = np.array([0.002, -0.008, 0.004]) * image
+        view, homography = turned(photo, rotation)
+        message, tracks = rig.track(view, calibration())
+        assert tracks.header == message.header
+        assert (tracks.height, tracks.width) == (400, 640)
+        assert len(set(tracks.id)) == len(tracks.id)
+        assert list(tracks.age) == sorted(tracks.age, reverse=True)
+        stamps.append(nanoseconds(tracks))
+        seen.append(tracks)
+    assert stamps == sorted(set(stamps))
+    start, end = positions(first), positions(seen[-1])
+    common = sorted(set(start) & set(end))
+    assert len(common) > 0.7 * len(start)
+    expected = cv2.perspectiveTransform(np.array([[start[i] for i in common]]), homography)[0]
+    errors = np.linalg.norm(expected - [end[i] for i in common], axis=1)
+    assert np.median(errors) < 0.7
+    assert np.mean(errors < 2) > 0.97
+    ages = [dict(zip(t.id, t.age, strict=True)) for t in seen]
+    assert {ages[-1][i] - ages[0][i] for i in common} == {8}
+
+    graph.wait(lambda: nanoseconds(rig.features[-1]) == stamps[-1], 'the last features')
+    by_stamp = {nanoseconds(f): f for f in rig.features}
+    found, count = rotation_between(
+        directions(by_stamp[nanoseconds(first)]), directions(by_stamp[stamps[-1]])
+    )
+    assert count > 0.7 * len(start)
+    assert np.degrees(np.linalg.norm(found - rotation)) < 0.5
+    assert rig.restarts == []
+
+
+def test_after_a_hand_before_the_lens_the_ids_return_but_not_in_features(graph, photo):
+    """By the real network's descriptors, which come some images late."""
+    rig = TrackerRig(graph)
+    graph.start(**{'descriptors.rate': 20.0})
+    graph.wait(lambda: graph.node.count_publishers('keypoints'), 'superpoint')
+    given = {'feature.format': 'vins_fusion', 'keypoints_wait': 5.0}
+    rig.start(photo, calibration(), detector=False, **given)
+
+    def described(number):
+        return rig.diagnostics and int(rig.counts()['descriptors']) >= number
+
+    graph.wait(lambda: rig.track(photo, calibration()) and described(1), 'descriptors')
+    before = int(rig.counts()['descriptors'])
+    graph.wait(
+        lambda: rig.track(photo, calibration()) and described(before + 2), 'descriptors of all'
+    )
+    _, last = rig.track(photo, calibration())
+    _, dark = rig.track(np.zeros_like(photo), calibration())
+    assert len(dark.id) == 0
+    view, _ = turned(photo, [0.01, 0.02, 0.05])
+    _, new = rig.track(view, calibration())
+    assert not set(new.id) & set(last.id)
+
+    def recognised():
+        _, tracks = rig.track(view, calibration())
+        return len(set(tracks.id) & set(last.id)) > 0.5 * len(last.id)
+
+    graph.wait(recognised, 'the ids to return')
+    tracks = rig.tracks[-1]
+    back = set(tracks.id) & set(last.id)
+    ages = dict(zip(tracks.id, tracks.age, strict=True))
+    old = dict(zip(last.id, last.age, strict=True))
+    gap = {ages[i] - old[i] for i in back}
+    assert len(gap) == 1  # all aged by as many images
+    assert gap.pop() >= 3
+    stamp = nanoseconds(tracks)
+    graph.wait(lambda: nanoseconds(rig.features[-1]) == stamp, 'features')
+    assert not set(directions(rig.features[-1])) & set(last.id)
+
+
+def test_every_image_is_tracked_also_without_keypoints(graph, photo):
+    rig = TrackerRig(graph)
+    rig.start(photo, keypoints_wait=0.05)
+    _, first = rig.track(photo)
+    _, second = rig.track(photo, keypoints=False)
+    assert set(second.id) == set(first.id)
+    assert rig.features == []
+
+
+def test_keypoints_that_come_too_late_are_told_of(graph, photo):
+    rig = TrackerRig(graph)
+    process = rig.start(photo, keypoints_wait=0.05)
+    message, _ = rig.track(photo, keypoints=False)
+    rig.detector.publish(corners(message.header, photo))
+    graph.wait(lambda: 'keypoints_wait is 0.05 s' in process.log.read_text(), 'a warning')
+    graph.wait(
+        lambda: rig.diagnostics and int(rig.counts().get('late_keypoints', 0)) > 0, 'the count'
+    )
+
+
+def test_keypoints_of_another_topic_are_waited_for(graph, photo):
+    rig = TrackerRig(graph)
+    rig.detector = graph.node.create_publisher(Keypoints, 'detector/points', RELIABLE)
+    graph.start(*TRACKER, '--ros-args', '-r', 'keypoints:=detector/points', keypoints_wait=10.0)
+    rig.warm_up(photo)
+    seen = len(rig.tracks)
+    message = rig.send(photo, keypoints=False)
+    assert not graph.spin(lambda: len(rig.tracks) > seen, 0.5)
+    rig.detector.publish(corners(message.header, photo))
+    graph.wait(lambda: len(rig.tracks) > seen, 'the tracks')
+
+
+def test_stamps_that_jump_restart_the_estimator_and_no_id_returns(graph, photo):
+    rig = TrackerRig(graph)
+    process = rig.start(photo, calibration(), **{'feature.format': 'vins_mono'})
+    _, before = rig.track(photo, calibration())
+    assert all(c.name != 'camera' for c in rig.features[-1].channels)
+    assert rig.features[-1].header.frame_id == 'world'
+    for number, step in enumerate((2 * 10**9, -(10**9)), 1):
+        _, after = rig.track(photo, calibration(), step=step)
+        graph.wait(lambda number=number: len(rig.restarts) == number, 'restart')
+        assert rig.restarts[-1].data
+        assert min(after.id) > max(before.id)
+        assert set(after.age) == {1}
+        _, before = rig.track(photo, calibration())
+        assert set(before.age) == {1, 2} or set(before.age) == {2}
+    assert 'header.stamp jumps from' in process.log.read_text()
+
+
+def test_what_is_wrong_is_told_and_the_next_good_image_served(graph, photo):
+    rig = TrackerRig(graph)
+    process = rig.start(photo, **{'feature.format': 'vins_fusion'})
+    log = process.log.read_text
+    graph.wait(lambda: '/camera_info: nothing received' in log(), 'a warning')
+    rig.send(photo, encoding='nonsense')
+    rig.track(photo)
+    rig.send(photo, step=0)  # the stamp of the image before
+    rig.track(photo)
+    graph.wait(lambda: rig.diagnostics and rig.counts()['failed'] == '2', 'two failed images')
+    counts = {k: int(v) for k, v in rig.counts().items() if v.isdigit()}
+    assert counts['received'] == counts['published'] + counts['dropped'] + counts['failed']
+    assert counts['tracks_alive'] == len(rig.tracks[-1].id)
+    assert counts['tracks_born'] - counts['tracks_lost'] == counts['tracks_alive']
+    assert 'nonsense' in log()
+    assert rig.features == []
+    graph.wait(
+        lambda: (
+            rig.track(photo, calibration(k=[0.0] * 9)) and 'the camera is not calibrated' in log()
+        ),
+        'the warning of an uncalibrated camera',
+    )
+
+
+def test_parameters_are_described_live_and_refused_with_the_reason(graph, photo):
+    rig = TrackerRig(graph)
+    rig.start(photo)
+    names = [p.name for p in PARAMETERS]
+    answer = graph.call(
+        DescribeParameters, 'tracker/describe_parameters', DescribeParameters.Request(names=names)
+    )
+    assert all(d.description for d in answer.descriptors)
+
+    def change(name, **value):
+        kind = getattr(ParameterType, 'PARAMETER_' + next(iter(value)).split('_value')[0].upper())
+        parameter = Parameter(name=name, value=ParameterValue(type=kind, **value))
+        request = SetParameters.Request(parameters=[parameter])
+        return graph.call(SetParameters, 'tracker/set_parameters', request).results[0]
+
+    assert change('max_tracks', integer_value=9).successful
+    assert len(rig.track(photo)[1].id) == 9
+    assert 'grid' in change('grid', integer_array_value=[0, 3]).reason
+    refused = change('feature.format', string_value='msckf')
+    assert refused.reason.startswith("feature.format: 'msckf', expected one of off")
+
+
+def test_the_life_of_the_node(graph, photo):
+    rig = TrackerRig(graph)
+    process = rig.start(photo, detector=True)
+
+    def transition(identity):
+        request = ChangeState.Request(transition=Transition(id=identity))
+        assert graph.call(ChangeState, 'tracker/change_state', request).success
+
+    for _ in range(2):
+        transition(Transition.TRANSITION_DEACTIVATE)
+        graph.wait(lambda: not rig.camera.get_subscription_count(), 'the subscription to go')
+        transition(Transition.TRANSITION_CLEANUP)
+        transition(Transition.TRANSITION_CONFIGURE)
+        transition(Transition.TRANSITION_ACTIVATE)
+        rig.tracks.clear()
+        rig.warm_up(photo)
+    code, seconds = graph.interrupt(process)
+    assert code == 0
+    assert seconds < 2
+    assert 'Traceback' not in process.log.read_text()
+
+
+def test_a_bad_parameter_keeps_the_node_unconfigured_with_the_reason(graph):
+    process = graph.start(*TRACKER, grid='[0,3]')
+    graph.wait(lambda: 'not configured: grid' in process.log.read_text(), 'the refusal')
+    state = graph.call(GetState, 'tracker/get_state', GetState.Request()).current_state.id
+    assert state == State.PRIMARY_STATE_UNCONFIGURED
+    assert graph.interrupt(process)[0] == 0

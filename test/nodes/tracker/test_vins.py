@@ -1,0 +1,265 @@
+"""The messages for VINS-Fusion and VINS-Mono, by hand; and an estimator that reads them."""
+
+import cv2
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from superpoint_rknn.nodes.tracker.vins import (
+    EXACT,
+    FeatureIds,
+    VinsAdapter,
+    feature_message,
+    lens_of,
+)
+from superpoint_rknn.tracking.camera_model import Lens
+from superpoint_rknn.tracking.tracker import Tracks
+
+LENS = Lens([400, 0, 320, 0, 400, 200, 0, 0, 1], 'plumb_bob', [])
+MS = 1_000_000
+
+
+def tracks(**points):
+    """Tracks by key: k7=(x, y) or k7=(x, y, age)."""
+    rows = [(int(name[1:]), *place, 2)[:4] for name, place in points.items()]
+    key, x, y, age = np.array(rows, np.float64).reshape(-1, 4).T
+    return Tracks(
+        key.astype(np.uint32),
+        age.astype(np.uint32),
+        x.astype(np.float32),
+        y.astype(np.float32),
+        np.ones(len(key), np.float32),
+        key.astype(np.int64),
+    )
+
+
+def test_fusion_by_hand():
+    adapter = VinsAdapter('vins_fusion')
+    first = adapter.update(0, tracks(k4=(320, 200), k7=(520, 100)), LENS)
+    assert first.velocity.tolist() == [[0, 0], [0, 0]]
+    second = adapter.update(50 * MS, tracks(k4=(330, 200), k9=(120, 300)), LENS)
+    header = Header(frame_id='camera_optical')
+    header.stamp.nanosec = 50 * MS
+    message = feature_message(header, second, 'vins_fusion')
+    assert message.header == header
+    points = [(p.x, p.y, p.z) for p in message.points]
+    assert points == [pytest.approx((0.025, 0, 1)), pytest.approx((-0.5, 0.25, 1))]
+    assert all(p.z == 1.0 for p in message.points)
+    channels = [list(c.values) for c in message.channels]
+    assert len(channels) == 9
+    assert channels[0] == [4, 9]
+    assert channels[1] == [0, 0]
+    assert channels[2] == [330, 120]
+    assert channels[3] == [200, 300]
+    assert channels[4] == pytest.approx([0.5, 0])  # 0.025 in 50 ms
+    assert channels[5] == [0, 0]
+    assert channels[6:] == [[0, 0]] * 3
+
+
+def test_mono_by_hand():
+    adapter = VinsAdapter('vins_mono', cameras=2, numbers=(1,))
+    assert adapter.update(0, tracks(k4=(320, 200, 1)), LENS) is None
+    seen = tracks(k4=(320, 220, 2), k5=(10, 10, 1), k3=(520, 200, 9))
+    features = adapter.update(100 * MS, seen, LENS)
+    header = Header(frame_id='camera_optical')
+    message = feature_message(header, features, 'vins_mono', cameras=2)
+    assert message.header.frame_id == 'world'
+    assert message.header.stamp == header.stamp
+    channels = [list(c.values) for c in message.channels]
+    assert len(channels) == 5
+    decoded = [int(v + 0.5) for v in channels[0]]
+    # as the estimator does; of two cameras the second one's ids are the odd ones
+    assert [(v // 2, v % 2) for v in decoded] == [(7, 1), (9, 1)]
+    assert channels[1:3] == [[520, 320], [200, 220]]
+    assert channels[3] == [0, 0]
+    assert channels[4] == pytest.approx([0, 0.5])
+    assert [(p.x, p.y, p.z) for p in message.points] == [
+        pytest.approx((0.5, 0, 1)),
+        pytest.approx((0, 0.05, 1)),
+    ]
+
+
+def test_a_stereo_pair_by_hand():
+    left = tracks(k4=(320, 200), k7=(520, 100), k2=(120, 300))
+    right = tracks(k7=(500, 100), k4=(310, 200))
+    wide = Lens([200, 0, 320, 0, 200, 200, 0, 0, 1], 'plumb_bob', [])
+    fusion = VinsAdapter('vins_fusion', cameras=2, numbers=(0, 1))
+    fusion.update(0, left, LENS, right=(right, wide))
+    moved = tracks(k7=(520, 120), k4=(310, 200))
+    features = fusion.update(100 * MS, left, LENS, right=(moved, wide))
+    channels = feature_message(Header(), features, 'vins_fusion', 2).channels
+    assert len(channels) == 9
+    assert list(channels[0].values) == [2, 4, 7, 4, 7]
+    assert list(channels[1].values) == [0, 0, 0, 1, 1]  # the left one first, as it asserts
+    assert list(channels[2].values) == [120, 320, 520, 310, 520]
+    assert features.direction[3:].tolist() == [[-0.05, 0], [1, -0.4]]
+    assert features.velocity[:4].tolist() == [[0, 0]] * 4
+    assert features.velocity[4] == pytest.approx([20 / 200 / 0.1, 20 / 200 / 0.1])
+
+    alone = fusion.update(200 * MS, left, LENS)
+    assert alone.camera.tolist() == [0, 0, 0]
+    again = fusion.update(300 * MS, left, LENS, right=(right, wide))
+    assert again.velocity[3:].tolist() == [[0, 0], [0, 0]]  # no velocity over a gap
+
+    mono = VinsAdapter('vins_mono', cameras=4, numbers=(2, 3))
+    mono.update(0, left, LENS, right=(right, wide))
+    features = mono.update(100 * MS, left, LENS, right=(right, wide))
+    values = feature_message(Header(), features, 'vins_mono', 4).channels[0].values
+    decoded = [(int(v + 0.5) // 4, int(v + 0.5) % 4) for v in values]
+    assert decoded == [(5, 2), (9, 2), (15, 2), (9, 3), (15, 3)]  # odd ids: of the second pair
+
+
+def test_an_image_without_tracks_still_has_all_channels():
+    adapter = VinsAdapter('vins_fusion')
+    message = feature_message(Header(), adapter.update(0, tracks(), LENS), 'vins_fusion')
+    assert len(message.channels) == 9
+    assert message.points == []
+
+
+def test_velocities_are_those_of_the_last_image_step_also_between_messages():
+    adapter = VinsAdapter('vins_fusion')
+    sent = [
+        adapter.update(image * 100 * MS, tracks(k1=(320 + image**2, 200)), LENS, rate=5.0)
+        for image in range(5)
+    ]
+    assert [f is not None for f in sent] == [True, False, True, False, True]
+    assert sent[4].velocity[0, 0] == pytest.approx((16 - 9) / 400 / 0.1)
+
+
+@pytest.mark.parametrize(
+    ('camera', 'rate', 'expected'),
+    [(30, 10, 10), (30, 30, 30), (30, 100, 30), (20, 10, 10), (30, 20, 20), (30, 0, 30)],
+)
+def test_the_rate_is_kept_with_jittering_stamps(camera, rate, expected):
+    jitter = np.random.default_rng(0).uniform(-2 * MS, 2 * MS, 10 * camera).astype(int)
+    adapter = VinsAdapter('vins_fusion')
+    sent = [
+        adapter.update(int(i * 1e9 / camera + 5 * MS + jitter[i]), tracks(), LENS, rate)
+        for i in range(10 * camera)
+    ]
+    assert sum(f is not None for f in sent) == pytest.approx(10 * expected, abs=2)
+
+
+def test_ids_wrap_below_the_limit_and_skip_live_ones():
+    ids = FeatureIds(10)
+    assert [a.tolist() for a in ids.assign(np.array([3, 4]))] == [[0, 1], [3, 4]]
+    # 13 and 14 would be 3 and 4, which live, then 5 and 6; 15 would be 5, which 13 has by now
+    order, found = ids.assign(np.array([15, 4, 3, 13, 14]))
+    assert order.tolist() == [2, 1, 3, 4, 0]
+    assert found.tolist()[:2] == [3, 4]
+    assert len(set(found.tolist())) == 5
+    assert max(found) < 10
+    again = ids.assign(np.array([15, 4, 13, 14]))[1].tolist()
+    assert again == found.tolist()[1:]
+    assert ids.assign(np.array([23]))[1].tolist() == [3]
+
+
+def test_ids_that_float32_cannot_hold_never_come_up():
+    adapter = VinsAdapter('vins_fusion')
+    seen = {f'k{EXACT + 5}': (9, 9), 'k5': (99, 99), f'k{EXACT - 1}': (50, 50)}
+    features = adapter.update(0, tracks(**seen), LENS)
+    assert sorted(features.id.tolist()) == [5, 6, EXACT - 1]
+    values = feature_message(Header(), features, 'vins_fusion').channels[0].values
+    assert sorted(int(v + 0.5) for v in values) == [5, 6, EXACT - 1]
+    for cameras in (1, 3):
+        mono = VinsAdapter('vins_mono', cameras, (cameras - 1,))
+        mono.update(0, tracks(), LENS)
+        features = mono.update(1, tracks(**{f'k{3 * EXACT - 1}': (9, 9)}), LENS)
+        message = feature_message(Header(), features, 'vins_mono', cameras)
+        assert int(message.channels[0].values[0]) < EXACT
+        assert int(message.channels[0].values[0]) % cameras == cameras - 1
+
+
+def test_a_track_that_was_left_out_of_a_message_does_not_come_back():
+    ids = FeatureIds(EXACT)
+    ids.assign(np.array([1, 2, 3]))
+    ids.assign(np.array([1, 3]))
+    assert ids.assign(np.array([1, 2, 3, 4]))[1].tolist() == [1, 3, 4]
+
+
+def test_a_point_without_a_direction_is_not_sent():
+    barrel = Lens([400, 0, 320, 0, 400, 200, 0, 0, 1], 'plumb_bob', [-0.5, 0, 0, 0])
+    adapter = VinsAdapter('vins_fusion')
+    features = adapter.update(0, tracks(k1=(720, 200), k2=(330, 210)), barrel)
+    assert features.id.tolist() == [2]
+    assert np.isfinite(features.direction).all()
+
+
+def camera_info(**fields):
+    return CameraInfo(
+        **{
+            'height': 400,
+            'width': 640,
+            'distortion_model': 'plumb_bob',
+            'd': [0.0] * 5,
+            'k': [400.0, 0.0, 320.0, 0.0, 400.0, 200.0, 0.0, 0.0, 1.0],
+            **fields,
+        }
+    )
+
+
+def test_the_lens_of_a_camera_info():
+    assert lens_of(camera_info(), (400, 640)).focal == 400
+    for fields, reason in (
+        ({'k': [0.0] * 9}, 'not calibrated'),
+        ({'height': 800, 'width': 1280}, r'height, width: 800, 1280: the images have \(400, 640'),
+        ({'binning_x': 2}, 'binning: 2'),
+        ({'distortion_model': 'omni', 'd': [0.1]}, "'omni'"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            lens_of(camera_info(**fields), (400, 640))
+
+
+def read_fusion(message):
+    """{id: (direction, velocity)} as rosNodeTest.cpp's feature_callback reads a message."""
+    read = {}
+    for i, point in enumerate(message.points):
+        identity = int(message.channels[0].values[i])
+        assert point.z == 1
+        if len(message.channels) > 5:
+            [message.channels[c].values[i] for c in (6, 7, 8)]
+        velocity = message.channels[4].values[i], message.channels[5].values[i]
+        assert identity not in read
+        read[identity] = np.array([point.x, point.y, point.z]), np.array(velocity)
+    return read
+
+
+@pytest.mark.parametrize(
+    ('model', 'coefficients'),
+    [('plumb_bob', [-0.28, 0.07, 0.001, -0.0005, 0.0]), ('equidistant', [-0.01, 0.002, 0, 0])],
+)
+def test_an_estimator_recovers_the_rotation(model, coefficients):
+    """Through the camera's distortion, from the message alone, with noise of 0.3 px."""
+    rng = np.random.default_rng(0)
+    matrix = np.array([[400.0, 0, 320], [0, 400, 200], [0, 0, 1]])
+    lens = Lens(matrix, model, coefficients)
+    world = rng.uniform((-2.5, -1.5, 4), (2.5, 1.5, 8), (150, 3))
+    turn = np.array([0.02, -0.06, 0.04])
+    adapter, messages = VinsAdapter('vins_fusion'), []
+    for image, rotation in enumerate((np.zeros(3), turn)):
+        shift = image * np.array([0.3, -0.1, 0.05])
+        if model == 'equidistant':
+            pixels, _ = cv2.fisheye.projectPoints(
+                world[:, None], rotation, shift, matrix, np.array(coefficients, float)
+            )
+        else:
+            pixels, _ = cv2.projectPoints(world, rotation, shift, matrix, np.array(coefficients))
+        pixels = (pixels.reshape(-1, 2) + rng.normal(0, 0.3, (150, 2))).astype(np.float32)
+        ones = np.ones(150)
+        seen = Tracks(np.arange(150), ones + image, *pixels.T, ones, np.arange(150))
+        features = adapter.update(image * 50 * MS, seen, lens)
+        messages.append(feature_message(Header(), features, 'vins_fusion'))
+    first, second = map(read_fusion, messages)
+    assert len(second) == 150
+    before = np.array([first[i][0][:2] for i in second])
+    now = np.array([second[i][0][:2] for i in second])
+    velocity = np.array([second[i][1] for i in second])
+    np.testing.assert_allclose(velocity, (now - before) / 0.05, atol=1e-4)
+    essential, mask = cv2.findEssentialMat(
+        before, now, np.eye(3), cv2.USAC_ACCURATE, 0.999, 1 / 400
+    )
+    _, found, _, _ = cv2.recoverPose(essential, before, now, np.eye(3), mask=mask)
+    true, _ = cv2.Rodrigues(turn)
+    error = np.linalg.norm(cv2.Rodrigues(found @ true.T)[0])
+    assert np.degrees(error) < 0.5
