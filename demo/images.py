@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import visp
 
-from superpoint_rknn.sources.open import Frame, open_source
+from superpoint_rknn.sources.frame import Frame
+from superpoint_rknn.sources.open import open_source
 
 SWEEP = 'sweep'
 MEMORY = 400e6  # [bytes] longer sources start over instead of playing backward

@@ -9,7 +9,7 @@ import sys
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
-from superpoint_rknn.nodes.front_end import FrontEnd
+from superpoint_rknn import FrontEnd
 
 
 def show(tracks):

@@ -113,7 +113,7 @@ def weights():
 @pytest.fixture(scope='session')
 def frames(photographs):
     """Real pictures that the shipped network wasn't calibrated on."""
-    from superpoint_rknn.sources.open import Frame
+    from superpoint_rknn.sources.frame import Frame
 
     return [
         Frame(cv2.imread(str(photographs / name)), None, name)

@@ -111,7 +111,7 @@ def test_colcon_build(source, tmp_path, symlink):
     modules, models = probe(install, packages_of(install), tmp_path)
     assert modules == packages_of(install) / 'superpoint_rknn'
     assert models == install / 'share' / 'superpoint_rknn' / 'models'
-    module = modules / 'nodes' / 'superpoint_node.py'
+    module = modules / 'nodes' / 'superpoint' / 'node.py'
     assert module.is_symlink() == symlink
 
 

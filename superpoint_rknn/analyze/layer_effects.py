@@ -9,8 +9,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
-from superpoint_rknn.analyze.layer_trace import compute, float_tensor, open_session
-from superpoint_rknn.network.network import LAYERS, OUTPUTS, Weights, float_graph
+from superpoint_rknn.analyze.layer_trace import compute, open_session
+from superpoint_rknn.network.network import LAYERS, OUTPUTS, Weights, float_graph, float_tensor
 
 HEAD_OF = {output: name for name, output in OUTPUTS.items()}
 

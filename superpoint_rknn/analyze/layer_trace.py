@@ -11,7 +11,15 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from superpoint_rknn.features.quantization import Quantization
-from superpoint_rknn.network.network import IMAGE, LAYERS, OUTPUTS, Layer, Weights, float_graph
+from superpoint_rknn.network.network import (
+    IMAGE,
+    LAYERS,
+    OUTPUTS,
+    Layer,
+    Weights,
+    float_graph,
+    float_tensor,
+)
 from superpoint_rknn.runtimes.onnx.int8_overflow import saturates
 from superpoint_rknn.runtimes.onnx.model import has_signed_first_layer, read_onnx
 from superpoint_rknn.runtimes.onnx.runtime import LOAD_ERRORS, physical_cores
@@ -165,11 +173,6 @@ def _image_size(model: onnx.ModelProto) -> tuple[int, int]:
     (image,) = (value for value in model.graph.input if value.name == IMAGE)
     *_, height, width = (side.dim_value for side in image.type.tensor_type.shape.dim)
     return height, width
-
-
-def float_tensor(layer: Layer) -> str:
-    """Name of a layer's output in the float graph, after ReLU and before pooling."""
-    return f'{layer.name}_relu' if layer.relu else OUTPUTS[layer.name]
 
 
 def _source_tensors() -> dict[str, str]:

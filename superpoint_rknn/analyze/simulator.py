@@ -7,10 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from superpoint_rknn.analyze.layer_trace import float_tensor
 from superpoint_rknn.convert.build import build
 from superpoint_rknn.convert.toolkit2 import Toolkit, find_toolkit
-from superpoint_rknn.network.network import DESCRIPTORS, IMAGE, LAYERS, OUTPUTS, Weights
+from superpoint_rknn.network.network import (
+    DESCRIPTORS,
+    IMAGE,
+    LAYERS,
+    OUTPUTS,
+    Weights,
+    float_tensor,
+)
 from superpoint_rknn.quantize.calibration import CalibrationImage
 
 

@@ -18,13 +18,10 @@ from superpoint_rknn.extractor import Extractor
 from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.model_files import default_model, model_id, shipped_models
-from superpoint_rknn.runtimes.runtime import (
-    EngineError,
-    Runtime,
-    TensorSpec,
-    open_runtime,
-)
-from superpoint_rknn.sources.open import Frame, open_source, thinned
+from superpoint_rknn.runtimes.open import open_runtime
+from superpoint_rknn.runtimes.runtime import EngineError, Runtime, TensorSpec
+from superpoint_rknn.sources.frame import Frame
+from superpoint_rknn.sources.open import open_source, thinned
 
 IMAGES = 8  # of one recording, each seen several times in a row
 VIEWS = ((0, 0), (2, 3), (4, 6))  # [px] rows and columns cut off: the camera moves a little

@@ -20,7 +20,8 @@ from superpoint_rknn.network.weights import load_for_8_bits
 from superpoint_rknn.quantize.calibration import calibration_images, ramp_image
 from superpoint_rknn.quantize.command import IMAGES_HELP, STD_HELP, image_size
 from superpoint_rknn.runtimes.model_files import find_weights
-from superpoint_rknn.sources.open import Frame, open_source, thinned
+from superpoint_rknn.sources.frame import Frame
+from superpoint_rknn.sources.open import open_source, thinned
 
 TARGETS = (*toolkit1.TARGETS, *rknn_build.TARGETS)
 WEIGHTS_HELP = (

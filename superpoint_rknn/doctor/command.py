@@ -29,8 +29,8 @@ from superpoint_rknn.doctor.report import machine_text, trial_text
 from superpoint_rknn.doctor.trial import Trial
 from superpoint_rknn.runtimes.board import board_model, detect_soc, npu_driver_version
 from superpoint_rknn.runtimes.model_files import find_model
+from superpoint_rknn.runtimes.open import open_runtime
 from superpoint_rknn.runtimes.rknn.library import probe_libraries
-from superpoint_rknn.runtimes.runtime import open_runtime
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

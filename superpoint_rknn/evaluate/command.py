@@ -60,7 +60,8 @@ from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.files import check_output, write_atomically
 from superpoint_rknn.quantize.calibration import Progress
 from superpoint_rknn.runtimes.model_files import find_model, find_weights
-from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
+from superpoint_rknn.runtimes.open import open_runtime
+from superpoint_rknn.runtimes.runtime import Runtime
 
 SEEDS = 13
 log = logging.getLogger(__name__)

@@ -29,8 +29,10 @@ from superpoint_rknn.extract.parameters import engine_options, settings_of
 from superpoint_rknn.extract.prefetch import ahead
 from superpoint_rknn.extractor import Detection
 from superpoint_rknn.features.rate import SECOND
-from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
-from superpoint_rknn.sources.bag import Images, RecordedImage, grey_image, stamp_ns
+from superpoint_rknn.runtimes.open import open_runtime
+from superpoint_rknn.runtimes.runtime import Runtime
+from superpoint_rknn.sources.bag import Images, RecordedImage
+from superpoint_rknn.sources.messages import grey_image, stamp_ns
 
 REPORT_PERIOD = 0.1  # [s]
 NAMED_FAILURES = 10  # in the summary

@@ -91,6 +91,11 @@ def check_size(size: tuple[int, int]) -> tuple[int, int]:
     return size
 
 
+def float_tensor(layer: Layer) -> str:
+    """Name of a layer's output in the float graph, after ReLU and before pooling."""
+    return f'{layer.name}_relu' if layer.relu else OUTPUTS[layer.name]
+
+
 def float_graph(weights: Weights, size: tuple[int, int]) -> onnx.ModelProto:
     """
     Float network as ONNX: plain convolutions, ReLU and max pooling.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from superpoint_rknn.features.resize import Placement
-from superpoint_rknn.sources.open import Frame
+from superpoint_rknn.sources.frame import Frame
 
 RAMP = 'ramp 0..255'
 Progress = Callable[[Iterable], Iterable]  # passes an iterable on, and shows how far it is

@@ -22,7 +22,8 @@ from superpoint_rknn.quantize.calibration import (
 from superpoint_rknn.quantize.card import model_card
 from superpoint_rknn.quantize.integer_network import METHODS, integer_graph
 from superpoint_rknn.runtimes.model_files import find_weights
-from superpoint_rknn.sources.open import Frame, open_source, thinned
+from superpoint_rknn.sources.frame import Frame
+from superpoint_rknn.sources.open import open_source, thinned
 
 SEMI = ('float', 'uint8')
 STD_HELP = (

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 from rosbags.rosbag1 import Reader as Ros1Reader
 from rosbags.rosbag1 import ReaderError as Ros1ReaderError
 from rosbags.rosbag2 import Reader, ReaderError
@@ -22,8 +21,8 @@ from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 from zstandard import ZstdError
 
-from superpoint_rknn.features.image import decompress, to_grey
-from superpoint_rknn.sources.open import Frame
+from superpoint_rknn.sources.frame import Frame
+from superpoint_rknn.sources.messages import image_as_recorded, stamp_ns
 
 IMAGE_TYPES = {'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'}
 # What the readers raise at damaged files, sizes no memory has among it, and OpenCV at images.
@@ -136,7 +135,7 @@ class Bag:
         for recorded in self._images.recorded([self.topic]):
             try:
                 message = recorded.message()
-                image = _as_recorded(message)
+                image = image_as_recorded(message)
             except (ValueError, cv2.error) as error:
                 raise ValueError(f'{self._images.path}: {recorded.name}: {error}') from error
             yield Frame(image, stamp_ns(message.header), recorded.name)
@@ -160,29 +159,6 @@ def _check_connections(reader: Reader | Ros1Reader) -> None:
         for value, kind in ((c.topic, str), (c.msgtype, str), (c.msgcount, int)):
             if not isinstance(value, kind):
                 raise TypeError(f'{value!r} where a topic has {kind.__name__}')
-
-
-def stamp_ns(header: Any) -> int:
-    """Stamp of a message's header [ns]."""
-    return header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
-
-
-def grey_image(message: Any) -> np.ndarray:
-    """Grey image of a sensor_msgs message, (height, width) uint8; ValueError if it is none."""
-    if hasattr(message, 'format'):
-        return decompress(message.data, message.format)
-    layout = (message.height, message.width, message.step, message.encoding)
-    return to_grey(message.data, *layout, is_bigendian=bool(message.is_bigendian))
-
-
-def _as_recorded(message: Any) -> np.ndarray:
-    """Image of a sensor_msgs message, uint8, in colour where it was compressed in colour."""
-    if not hasattr(message, 'format'):
-        return np.ascontiguousarray(grey_image(message))
-    image = cv2.imdecode(message.data, cv2.IMREAD_ANYCOLOR)
-    if image is None:
-        raise ValueError(f'{message.data.size} bytes of {message.format!r}: not decodable')
-    return image
 
 
 @cache

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
+from superpoint_rknn.sources.files import Pictures, Video
+from superpoint_rknn.sources.frame import Frame
 
 if TYPE_CHECKING:
     from superpoint_rknn.sources.bag import Bag
@@ -18,77 +17,6 @@ if TYPE_CHECKING:
 PICTURES = {'.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp'}
 VIDEOS = {'.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm'}
 BAGS = {'.bag', '.db3', '.mcap'}
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One image of a source."""
-
-    image: np.ndarray  # (h, w) grey or (h, w, 3) BGR, uint8
-    stamp_ns: int | None  # of the header in a bag, since the start in a video
-    name: str  # of the picture; of the video or topic, with the image's number
-
-    def grey(self) -> np.ndarray:
-        """The image in grey, (h, w) uint8; the very same array where it is grey already."""
-        if self.image.ndim == 2:
-            return self.image
-        return cv2.cvtColor(self.image, cv2.COLOR_BGR2GRAY)
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Picture files, in the order given."""
-
-    paths: list[Path]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Raise ValueError at a picture that can't be read."""
-        for path in self.paths:
-            try:
-                image = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR)
-            except cv2.error as error:
-                raise ValueError(f'{path}: not a readable picture: {error}') from error
-            if image is None:
-                raise ValueError(f'{path}: not a readable picture')
-            yield Frame(image, None, path.name)
-
-
-class Video:
-    """A video file, as far as OpenCV can decode it."""
-
-    def __init__(self, path: Path):
-        """Raise ValueError if OpenCV can't decode the first image."""
-        self._path = path
-        capture = cv2.VideoCapture(str(path))
-        try:
-            decodable = capture.grab()
-            self._length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        finally:
-            capture.release()
-        if not decodable:
-            raise ValueError(f'{path}: OpenCV can decode no image of this video')
-
-    def __len__(self) -> int:
-        """Number of images as the file's header states it; TypeError where it doesn't."""
-        if self._length < 1:
-            raise TypeError(f'{self._path}: the number of images is unknown')
-        return self._length
-
-    def __iter__(self) -> Iterator[Frame]:
-        capture = cv2.VideoCapture(str(self._path))
-        try:
-            number = 0
-            while capture.grab():
-                stamp_ns = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-                decoded, image = capture.retrieve()
-                if decoded:
-                    yield Frame(image, stamp_ns, f'{self._path.name}:{number}')
-                number += 1
-        finally:
-            capture.release()
 
 
 def open_source(path: Path, topic: str | None = None) -> Pictures | Video | Bag:

@@ -69,7 +69,7 @@ def make(pictures):
     from superpoint_rknn.network.weights import load_weights
     from superpoint_rknn.quantize.calibration import calibration_image, ramp_image
     from superpoint_rknn.runtimes.model_files import shipped_models
-    from superpoint_rknn.sources.open import Pictures
+    from superpoint_rknn.sources.files import Pictures
 
     weights = shipped_models() / 'superpoint.npz'
     frames = Pictures([Path(picture) for picture in pictures])

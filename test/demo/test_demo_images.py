@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import visp
 
-from superpoint_rknn.sources.open import Frame
+from superpoint_rknn.sources.frame import Frame
 
 
 def frames(count):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from superpoint_rknn.runtimes.model_files import default_model
-from superpoint_rknn.runtimes.runtime import open_runtime
+from superpoint_rknn.runtimes.open import open_runtime
 
 STANDIN = Path(__file__).parent / 'rknn_standin' / 'run_on_standin.py'
 

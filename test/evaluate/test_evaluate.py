@@ -21,7 +21,7 @@ from superpoint_rknn.evaluate.report import chart, table
 from superpoint_rknn.evaluate.scenes import SKIMAGE, own_material, scene_files
 from superpoint_rknn.network.network import float_graph
 from superpoint_rknn.runtimes.model_files import default_model
-from superpoint_rknn.runtimes.runtime import open_runtime
+from superpoint_rknn.runtimes.open import open_runtime
 
 WANTED = ('astronaut.png', 'camera.png')
 PATHS = {file.path: file.locate() for file in scene_files() if file.package == SKIMAGE}

@@ -8,7 +8,7 @@ from recorded import HEIGHT, ROS2, WIDTH, image_of, write_bag
 from superpoint_rknn.cli import main
 from superpoint_rknn.quantize.command import quantize
 from superpoint_rknn.runtimes.model_files import shipped_models
-from superpoint_rknn.sources.open import Frame
+from superpoint_rknn.sources.frame import Frame
 
 
 @pytest.fixture(scope='session')

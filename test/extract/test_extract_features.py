@@ -20,7 +20,7 @@ from recorded import (
 from rosbags.rosbag2 import StoragePlugin
 
 from superpoint_rknn.extractor import Extractor
-from superpoint_rknn.runtimes.runtime import open_runtime
+from superpoint_rknn.runtimes.open import open_runtime
 from superpoint_rknn.tracking.tracker import Tracker
 
 

@@ -13,7 +13,7 @@ from superpoint_rknn import cli
 from superpoint_rknn.network.network import float_graph
 from superpoint_rknn.quantize.calibration import calibration_image, ramp_image
 from superpoint_rknn.quantize.command import image_size, quantize
-from superpoint_rknn.sources.open import Frame
+from superpoint_rknn.sources.frame import Frame
 
 SIZE = (64, 96)
 

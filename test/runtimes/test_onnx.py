@@ -15,7 +15,8 @@ from superpoint_rknn.network.network import float_graph
 from superpoint_rknn.network.weights import load_weights
 from superpoint_rknn.runtimes.onnx import int8_overflow as saturation
 from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime, physical_cores
-from superpoint_rknn.runtimes.runtime import ModelError, open_runtime
+from superpoint_rknn.runtimes.open import open_runtime
+from superpoint_rknn.runtimes.runtime import ModelError
 
 MODELS = Path(__file__).parents[2] / 'models'
 SHIPPED = MODELS / 'superpoint_400x640_u8.onnx'
@@ -262,7 +263,7 @@ def test_card_beside_the_model_gives_mean_and_std(tmp_path):
 def test_the_package_imports_without_onnxruntime():
     code = (
         'import sys; sys.modules["onnxruntime"] = None\n'
-        'import superpoint_rknn.extractor, superpoint_rknn.runtimes.runtime as r\n'
+        'import superpoint_rknn.extractor, superpoint_rknn.runtimes.open as r\n'
         f'try: r.open_runtime({str(SHIPPED)!r})\n'
         'except r.EngineError as error: print(error)\n'
     )

@@ -17,13 +17,9 @@ from superpoint_rknn.runtimes.model_files import (
     read_card,
     resolve_input_table,
 )
+from superpoint_rknn.runtimes.open import open_runtime
 from superpoint_rknn.runtimes.rknn import runtime as librknn
-from superpoint_rknn.runtimes.runtime import (
-    EngineError,
-    ModelError,
-    check_array,
-    open_runtime,
-)
+from superpoint_rknn.runtimes.runtime import EngineError, ModelError, check_array
 
 BYTES = Quantization(1.0, 0, np.dtype(np.uint8))
 

@@ -32,7 +32,8 @@ from superpoint_rknn.features.keypoints import Keypoints
 from superpoint_rknn.files import write_atomically
 from superpoint_rknn.quantize.calibration import Progress
 from superpoint_rknn.runtimes.model_files import find_model
-from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
+from superpoint_rknn.runtimes.open import open_runtime
+from superpoint_rknn.runtimes.runtime import Runtime
 from superpoint_rknn.tracking.camera_model import Lens
 from superpoint_rknn.tracking.tracker import Tracker, TrackSettings
 

@@ -7,11 +7,12 @@ from functools import wraps
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
+from superpoint_rknn.nodes.common import qos
 from superpoint_rknn.nodes.common.diagnostics import Accounting
 from superpoint_rknn.nodes.common.executor import NO_SUBSCRIPTION_EVENTS
 from superpoint_rknn.nodes.common.image_warnings import THROTTLE
@@ -49,12 +50,11 @@ class ImageSubscription:
         self._tells_lost = reliable
         self._last_sequence: int | None = None
         self._had_several = False  # publishers
-        reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         self._subscription = node.create_subscription(
             CompressedImage if transport == 'compressed' else Image,
             self.topic,
             _taking_pairs(self._on_image_and_info) if TELLS_SEQUENCE else on_image,
-            QoSProfile(depth=depth, reliability=reliability),
+            qos.images(depth, reliable),
             event_callbacks=NO_SUBSCRIPTION_EVENTS,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )

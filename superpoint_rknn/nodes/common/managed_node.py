@@ -13,7 +13,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.publisher import LifecyclePublisher
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.timer import Timer
 
@@ -24,9 +24,9 @@ from superpoint_rknn.nodes.common.parameters import (
     Parameters,
     declare_parameter,
 )
+from superpoint_rknn.nodes.common.qos import DIAGNOSTICS
 
 RCLError = rclpy_implementation.RCLError
-DIAGNOSTICS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 DIAGNOSTICS_PERIOD = 1.0  # [s]
 
 

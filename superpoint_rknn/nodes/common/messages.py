@@ -6,12 +6,18 @@ from array import array
 
 import cv2
 import numpy as np
+from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from superpoint_rknn.features.image import EncodingError, decompress, to_grey
 from superpoint_rknn.features.keypoints import Keypoints as Points
 from superpoint_rknn.msg import Descriptors, Keypoints
+
+
+def nanoseconds(stamp: Time) -> int:
+    """Time since the epoch [ns]."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 def grey_image(message: Image | CompressedImage) -> np.ndarray:

@@ -6,15 +6,9 @@ import threading
 import time
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, Image
 
-from superpoint_rknn.nodes.common.messages import grey_image
-
-
-def nanoseconds(stamp: Time) -> int:
-    """Time since the epoch [ns]."""
-    return stamp.sec * 1_000_000_000 + stamp.nanosec
+from superpoint_rknn.nodes.common.messages import grey_image, nanoseconds
 
 
 class ReceivedImage:

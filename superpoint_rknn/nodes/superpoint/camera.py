@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
 from superpoint_rknn.extractor import Detection, Extractor
@@ -25,12 +25,10 @@ from superpoint_rknn.nodes.common.messages import (
 )
 from superpoint_rknn.nodes.common.overlay import draw_points
 from superpoint_rknn.nodes.common.parameters import Parameters
+from superpoint_rknn.nodes.common.qos import FEATURES, OVERLAYS
 from superpoint_rknn.nodes.common.received_image import ReceivedImage
 from superpoint_rknn.nodes.superpoint.descriptor_buffers import DescriptorBuffers, Undescribed
 from superpoint_rknn.runtimes.runtime import Runtime
-
-FEATURES = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
-OVERLAYS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)  # as RViz asks for
 
 
 @dataclass

@@ -24,7 +24,8 @@ from superpoint_rknn.nodes.superpoint.parameters import (
 from superpoint_rknn.nodes.superpoint.worker import Worker
 from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.model_files import find_model
-from superpoint_rknn.runtimes.runtime import Runtime, open_runtime
+from superpoint_rknn.runtimes.open import open_runtime
+from superpoint_rknn.runtimes.runtime import Runtime
 
 PATIENCE = 1.0  # [s] for an inference under way to end when the node is stopped
 WAKE_UP = 0.1  # [s] longest time until an interruption is noticed while a model is loaded

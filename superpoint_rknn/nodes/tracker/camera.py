@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from rclpy.lifecycle.publisher import LifecyclePublisher
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -22,14 +22,13 @@ from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.messages import image_message
 from superpoint_rknn.nodes.common.overlay import Tails
 from superpoint_rknn.nodes.common.parameters import Parameters
+from superpoint_rknn.nodes.common.qos import CAMERA_INFOS, FEATURES, OVERLAYS
 from superpoint_rknn.nodes.common.received_image import ReceivedImage
-from superpoint_rknn.nodes.superpoint.camera import FEATURES, OVERLAYS
-from superpoint_rknn.nodes.tracker.feature_output import Calibration
+from superpoint_rknn.nodes.tracker.calibration import Calibration
 from superpoint_rknn.nodes.tracker.messages import tracks_message
 from superpoint_rknn.tracking.tracker import Tracks
 
 IMAGES_DEPTH = 5  # every image counts here: two that come at once are both tracked
-CAMERA_INFOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 class TrackerCamera:

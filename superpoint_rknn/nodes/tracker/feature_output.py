@@ -3,68 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
-from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Bool, Header
 
 from superpoint_rknn.nodes.common.diagnostics import Accounting
 from superpoint_rknn.nodes.common.image_warnings import THROTTLE
+from superpoint_rknn.nodes.common.messages import nanoseconds
 from superpoint_rknn.nodes.common.parameters import Parameters
-from superpoint_rknn.nodes.common.received_image import nanoseconds
-from superpoint_rknn.nodes.tracker.vins import VinsAdapter, feature_message, lens_of
-from superpoint_rknn.tracking.camera_model import Lens
-from superpoint_rknn.tracking.tracker import Tracks
-
-
-class Calibration:
-    """
-    The lens that the newest camera_info states, made anew only when that changes.
-
-    topic: where that is published.
-    """
-
-    def __init__(self, topic: str):
-        self.info: CameraInfo | None = None
-        self._topic = topic
-        self._why = 'nothing received'
-        self._made_of: tuple | None = None
-        self._lens: Lens | None = None
-
-    @property
-    def trouble(self) -> str:
-        """Why there is no lens, while there is none."""
-        return f'{self._topic}: {self._why}'
-
-    def lens(self, size: tuple[int, int]) -> Lens | None:
-        """Lens for images of a size (height, width); None if it isn't known."""
-        info = self.info
-        if info is None:
-            return None
-        made_of = (
-            *(size, info.height, info.width, info.distortion_model),
-            *(np.asarray(info.k).tobytes(), np.asarray(info.d).tobytes()),
-            *(info.binning_x, info.binning_y, info.roi.x_offset, info.roi.y_offset),
-        )
-        if made_of != self._made_of:
-            try:
-                self._lens = lens_of(info, size)
-            except ValueError as error:
-                self._lens, self._why = None, str(error)
-            self._made_of = made_of
-        return self._lens
-
-
-@dataclass(frozen=True)
-class View:
-    """What a camera sees of the tracks, and its lens, unless that isn't known."""
-
-    tracks: Tracks
-    lens: Lens | None
-    calibration: Calibration
+from superpoint_rknn.nodes.tracker.calibration import View
+from superpoint_rknn.nodes.tracker.vins import VinsAdapter, feature_message
 
 
 class FeatureOutput:

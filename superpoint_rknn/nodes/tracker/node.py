@@ -14,7 +14,7 @@ from superpoint_rknn.nodes.common.diagnostics import images_status
 from superpoint_rknn.nodes.common.in_process import Feeds
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.process import Interruption, run_node
-from superpoint_rknn.nodes.superpoint.camera import FEATURES
+from superpoint_rknn.nodes.common.qos import FEATURES
 from superpoint_rknn.nodes.tracker.camera import TrackerCamera
 from superpoint_rknn.nodes.tracker.feature_output import FeatureOutput
 from superpoint_rknn.nodes.tracker.parameters import PARAMETERS, track_settings_of

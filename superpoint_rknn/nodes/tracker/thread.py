@@ -14,10 +14,12 @@ from superpoint_rknn.features.rate import jumps
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.image_warnings import THROTTLE
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
+from superpoint_rknn.nodes.common.messages import nanoseconds
 from superpoint_rknn.nodes.common.parameters import Parameters
-from superpoint_rknn.nodes.common.received_image import ReceivedImage, nanoseconds
+from superpoint_rknn.nodes.common.received_image import ReceivedImage
+from superpoint_rknn.nodes.tracker.calibration import View
 from superpoint_rknn.nodes.tracker.camera import TrackerCamera
-from superpoint_rknn.nodes.tracker.feature_output import FeatureOutput, View
+from superpoint_rknn.nodes.tracker.feature_output import FeatureOutput
 from superpoint_rknn.nodes.tracker.messages import descriptor_rows, points_of
 from superpoint_rknn.nodes.tracker.queue import IMAGES, ImageJob, TrackerQueue
 from superpoint_rknn.tracking.stereo import in_right_image

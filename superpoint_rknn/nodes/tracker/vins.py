@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 from geometry_msgs.msg import Point32
-from sensor_msgs.msg import CameraInfo, ChannelFloat32, PointCloud
+from sensor_msgs.msg import ChannelFloat32, PointCloud
 from std_msgs.msg import Header
 
 from superpoint_rknn.features.rate import SECOND, Cadence
@@ -24,25 +24,6 @@ from superpoint_rknn.tracking.tracker import Tracks
 EXACT = 2**24  # below it float32 holds every integer
 FUSION_CHANNELS = ('id', 'camera', 'u', 'v', 'vx', 'vy', 'gx', 'gy', 'gz')
 MONO_CHANNELS = ('id', 'u', 'v', 'vx', 'vy')
-
-
-def lens_of(info: CameraInfo, image_size: tuple[int, int]) -> Lens:
-    """
-    Lens of a camera whose images have `image_size` (height, width).
-
-    Raises ValueError naming the field and the value if it isn't calibrated for such images.
-    """
-    if info.width and (info.height, info.width) != image_size:
-        raise ValueError(
-            f'height, width: {info.height}, {info.width}: the images have {image_size}; '
-            'calibrate at their size'
-        )
-    if max(info.binning_x, info.binning_y) > 1 or info.roi.x_offset or info.roi.y_offset:
-        raise ValueError(
-            f'binning: {info.binning_x}, {info.binning_y}, roi at {info.roi.x_offset}, '
-            f'{info.roi.y_offset}: expected the whole image, every pixel'
-        )
-    return Lens(info.k, info.distortion_model, info.d)
 
 
 @dataclass(frozen=True)

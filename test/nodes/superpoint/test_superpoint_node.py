@@ -7,7 +7,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from superpoint_rknn.extractor import Extractor
 from superpoint_rknn.runtimes.model_files import default_model
-from superpoint_rknn.runtimes.runtime import open_runtime
+from superpoint_rknn.runtimes.open import open_runtime
 
 
 @pytest.fixture(scope='module')

@@ -1,0 +1,77 @@
+"""The calibration of a camera, as `camera_info` states it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo
+
+from superpoint_rknn.tracking.camera_model import Lens
+from superpoint_rknn.tracking.tracker import Tracks
+
+
+class Calibration:
+    """
+    The lens that the newest camera_info states, made anew only when that changes.
+
+    topic: where that is published.
+    """
+
+    def __init__(self, topic: str):
+        self.info: CameraInfo | None = None
+        self._topic = topic
+        self._why = 'nothing received'
+        self._made_of: tuple | None = None
+        self._lens: Lens | None = None
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no lens, while there is none."""
+        return f'{self._topic}: {self._why}'
+
+    def lens(self, size: tuple[int, int]) -> Lens | None:
+        """Lens for images of a size (height, width); None if it isn't known."""
+        info = self.info
+        if info is None:
+            return None
+        made_of = (
+            *(size, info.height, info.width, info.distortion_model),
+            *(np.asarray(info.k).tobytes(), np.asarray(info.d).tobytes()),
+            *(info.binning_x, info.binning_y, info.roi.x_offset, info.roi.y_offset),
+        )
+        if made_of != self._made_of:
+            try:
+                self._lens = lens_of(info, size)
+            except ValueError as error:
+                self._lens, self._why = None, str(error)
+            self._made_of = made_of
+        return self._lens
+
+
+@dataclass(frozen=True)
+class View:
+    """What a camera sees of the tracks, and its lens, unless that isn't known."""
+
+    tracks: Tracks
+    lens: Lens | None
+    calibration: Calibration
+
+
+def lens_of(info: CameraInfo, image_size: tuple[int, int]) -> Lens:
+    """
+    Lens of a camera whose images have `image_size` (height, width).
+
+    Raises ValueError naming the field and the value if it isn't calibrated for such images.
+    """
+    if info.width and (info.height, info.width) != image_size:
+        raise ValueError(
+            f'height, width: {info.height}, {info.width}: the images have {image_size}; '
+            'calibrate at their size'
+        )
+    if max(info.binning_x, info.binning_y) > 1 or info.roi.x_offset or info.roi.y_offset:
+        raise ValueError(
+            f'binning: {info.binning_x}, {info.binning_y}, roi at {info.roi.x_offset}, '
+            f'{info.roi.y_offset}: expected the whole image, every pixel'
+        )
+    return Lens(info.k, info.distortion_model, info.d)

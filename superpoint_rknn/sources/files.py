@@ -1,0 +1,67 @@
+"""Images from picture files and videos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from superpoint_rknn.sources.frame import Frame
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Picture files, in the order given."""
+
+    paths: list[Path]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Raise ValueError at a picture that can't be read."""
+        for path in self.paths:
+            try:
+                image = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR)
+            except cv2.error as error:
+                raise ValueError(f'{path}: not a readable picture: {error}') from error
+            if image is None:
+                raise ValueError(f'{path}: not a readable picture')
+            yield Frame(image, None, path.name)
+
+
+class Video:
+    """A video file, as far as OpenCV can decode it."""
+
+    def __init__(self, path: Path):
+        """Raise ValueError if OpenCV can't decode the first image."""
+        self._path = path
+        capture = cv2.VideoCapture(str(path))
+        try:
+            decodable = capture.grab()
+            self._length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        finally:
+            capture.release()
+        if not decodable:
+            raise ValueError(f'{path}: OpenCV can decode no image of this video')
+
+    def __len__(self) -> int:
+        """Number of images as the file's header states it; TypeError where it doesn't."""
+        if self._length < 1:
+            raise TypeError(f'{self._path}: the number of images is unknown')
+        return self._length
+
+    def __iter__(self) -> Iterator[Frame]:
+        capture = cv2.VideoCapture(str(self._path))
+        try:
+            number = 0
+            while capture.grab():
+                stamp_ns = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+                decoded, image = capture.retrieve()
+                if decoded:
+                    yield Frame(image, stamp_ns, f'{self._path.name}:{number}')
+                number += 1
+        finally:
+            capture.release()

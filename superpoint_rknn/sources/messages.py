@@ -1,0 +1,33 @@
+"""Images of recorded ROS messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from superpoint_rknn.features.image import decompress, to_grey
+
+
+def stamp_ns(header: Any) -> int:
+    """Stamp of a message's header [ns]."""
+    return header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
+
+
+def grey_image(message: Any) -> np.ndarray:
+    """Grey image of a sensor_msgs message, (height, width) uint8; ValueError if it is none."""
+    if hasattr(message, 'format'):
+        return decompress(message.data, message.format)
+    layout = (message.height, message.width, message.step, message.encoding)
+    return to_grey(message.data, *layout, is_bigendian=bool(message.is_bigendian))
+
+
+def image_as_recorded(message: Any) -> np.ndarray:
+    """Image of a sensor_msgs message, uint8, in colour where it was compressed in colour."""
+    if not hasattr(message, 'format'):
+        return np.ascontiguousarray(grey_image(message))
+    image = cv2.imdecode(message.data, cv2.IMREAD_ANYCOLOR)
+    if image is None:
+        raise ValueError(f'{message.data.size} bytes of {message.format!r}: not decodable')
+    return image
