@@ -67,7 +67,7 @@ def stamps_match(recording: Recording) -> bool:
 
 def problems(summary: dict, recording: Recording, report: dict[str, str]) -> list[str]:
     """What is wrong with a run, a phrase each; empty if all is well."""
-    fates = summary['keypoints_messages'] + summary['images_dropped'] + summary['images_failed']
+    outcomes = summary['keypoints_messages'] + summary['images_dropped'] + summary['images_failed']
     checks = [
         (summary['keypoints_messages'] > 0, 'no keypoints arrived'),
         (
@@ -81,9 +81,9 @@ def problems(summary: dict, recording: Recording, report: dict[str, str]) -> lis
             f'{summary["images_published"]} published',
         ),
         (
-            summary['images_received'] == fates,
+            summary['images_received'] == outcomes,
             f'the node received {summary["images_received"]} images, but keypoints, dropped and '
-            f'failed are {fates}',
+            f'failed are {outcomes}',
         ),
         (
             summary['descriptors_messages'] == int(report['descriptors']),

@@ -14,7 +14,7 @@ from superpoint_rknn.features.keypoints import (
     Keypoints,
 )
 from superpoint_rknn.features.mask import allowed_map
-from superpoint_rknn.features.resize import Placement
+from superpoint_rknn.features.resize import ImageTransform
 from superpoint_rknn.runtimes.runtime import Runtime
 
 
@@ -74,7 +74,7 @@ class Extractor:
         logits = self.runtime.infer(network_image, raw)
         inferred = time.perf_counter()
         found = self._detector.detect(logits, settings.detector, self._allowed)
-        x, y = self._placement.to_image(found.x, found.y)
+        x, y = self._transform.to_image(found.x, found.y)
         self.stages_ms = {
             'resize': 1e3 * (resized - start),
             **self.runtime.stages_ms,
@@ -104,7 +104,7 @@ class Extractor:
 
     def _fit(self, settings: Settings, image: np.ndarray) -> np.ndarray:
         self._plan(settings, image.shape)
-        return self._placement.resize(image, out=self._network_image)
+        return self._transform.resize(image, out=self._network_image)
 
     def _plan(self, settings: Settings, image_size: tuple[int, int]) -> None:
         """Prepare what depends on the settings and the camera image's size alone."""
@@ -113,6 +113,6 @@ class Extractor:
             if known is settings and size == image_size:
                 return
         self._plan_for = None
-        self._placement = Placement.fit(settings.resize, image_size, self.network_size)
-        self._allowed = allowed_map(self._placement, settings.mask, settings.detector.border)
+        self._transform = ImageTransform.fit(settings.resize, image_size, self.network_size)
+        self._allowed = allowed_map(self._transform, settings.mask, settings.detector.border)
         self._plan_for = (settings, image_size)

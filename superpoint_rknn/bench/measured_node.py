@@ -16,13 +16,13 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import Image
 
 from superpoint_rknn.bench.recordings import RecordedRuntime, Recording, read_recording
-from superpoint_rknn.nodes.common.diagnostics import Accounting
+from superpoint_rknn.nodes.common.diagnostics import ImageCounters
 from superpoint_rknn.nodes.common.process import Interruption, run_node
 from superpoint_rknn.nodes.superpoint.node import SuperPointNode
 from superpoint_rknn.runtimes.runtime import Runtime
 
 
-class StopWatch(Accounting):
+class StopWatch(ImageCounters):
     """Accounting that remembers each image's times instead of smoothing them."""
 
     def __init__(self):
@@ -85,7 +85,7 @@ class MeasuredNode(SuperPointNode):
         result = super().on_configure(state)
         if result == TransitionCallbackReturn.SUCCESS:
             camera, timed = self._cameras[0], self.watch.timed
-            camera.accounting = self.watch
+            camera.counters = self.watch
             camera.receive = timed('image', camera.receive)
             camera.publish_descriptors = timed('descriptors', camera.publish_descriptors)
             self._publish_diagnostics = timed('diagnostics', self._publish_diagnostics)

@@ -79,8 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
     trial = Trial(path, partial(open_runtime, path, arguments.runtime, **options), image)
     trial.start()
     trial.join(arguments.timeout)
-    hangs = trial.is_alive()
-    if hangs:
+    is_blocked = trial.is_alive()
+    if is_blocked:
         advice.append(
             f'the engine has not answered for {arguments.timeout:g} s ({trial.stage}): see dmesg, '
             'then reboot or reload the NPU driver; a first start may take longer: --timeout'
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         np.savez_compressed(arguments.record / 'outputs.npz', **trial.recorded)
         _write(arguments.record / 'report.json', report)
         print(f'outputs recorded in {arguments.record}')
-    if hangs:  # a normal exit would wait for the library
+    if is_blocked:  # a normal exit would wait for the library
         sys.stdout.flush()
         os._exit(1)
     return 0 if trial.inference else 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from superpoint_rknn.features.resize import Placement
+from superpoint_rknn.features.resize import ImageTransform
 
 # Heights and widths [px]
 VIEW_SIZE = (400, 640)
@@ -110,7 +110,7 @@ def stretched_pair(first: np.ndarray, second: np.ndarray, homography: np.ndarray
     """Pair of real images and the homography between them, both stretched to VIEW_SIZE."""
     to_views = []
     for image in (first, second):
-        s_x, s_y = Placement.fit('stretch', image.shape, VIEW_SIZE).scale
+        s_x, s_y = ImageTransform.fit('stretch', image.shape, VIEW_SIZE).scale
         to_views.append(
             np.array([[1 / s_x, 0, 0.5 / s_x - 0.5], [0, 1 / s_y, 0.5 / s_y - 0.5], [0, 0, 1]])
         )

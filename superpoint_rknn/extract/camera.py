@@ -8,7 +8,7 @@ import numpy as np
 
 from superpoint_rknn.extractor import Detection, Extractor, Settings
 from superpoint_rknn.features.keypoints import Keypoints
-from superpoint_rknn.features.rate import Cadence, jumps
+from superpoint_rknn.features.rate import RateLimiter, jumps
 from superpoint_rknn.runtimes.runtime import Runtime
 from superpoint_rknn.tracking.tracker import Tracker, Tracks, TrackSettings
 
@@ -38,7 +38,7 @@ class RecordedCamera:
         self._extractor = Extractor(runtime, settings)
         self._tracker = Tracker(tracking)
         self._rate = rate
-        self._described = Cadence()
+        self._described = RateLimiter()
         self._last_detected: int | None = None
         self._last_finished: int | None = None
 

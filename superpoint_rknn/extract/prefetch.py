@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar('T')
 
 
-def ahead(items: Generator[T, None, None], depth: int = 2) -> Iterator[T]:
+def prefetch(items: Generator[T, None, None], depth: int = 2) -> Iterator[T]:
     """
     Items of a generator that a thread goes through, up to `depth` of them ahead, in their order.
 

@@ -26,7 +26,7 @@ from superpoint_rknn.extract.feature_bag import FeatureBag
 from superpoint_rknn.extract.job import Job
 from superpoint_rknn.extract.output import RECORD
 from superpoint_rknn.extract.parameters import engine_options, settings_of
-from superpoint_rknn.extract.prefetch import ahead
+from superpoint_rknn.extract.prefetch import prefetch
 from superpoint_rknn.extractor import Detection
 from superpoint_rknn.features.rate import SECOND
 from superpoint_rknn.runtimes.open import open_runtime
@@ -77,7 +77,7 @@ class Extraction:
         Raises ValueError if the recording is damaged or no image is good, RuntimeError if the
         engine failed.
         """
-        with closing(ahead(self._detected())) as detected:
+        with closing(prefetch(self._detected())) as detected:
             for recorded, found in detected:
                 try:
                     self._write_one(bag, recorded, found)

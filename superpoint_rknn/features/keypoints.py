@@ -9,7 +9,7 @@ import numpy as np
 
 from superpoint_rknn.features.score_bounds import highest_score, least_contrast
 from superpoint_rknn.features.subpixel import peak_shift
-from superpoint_rknn.features.top_k import nth_largest, spread, weakest_first
+from superpoint_rknn.features.top_k import kth_largest, spread, weakest_first
 
 CELL = 8  # [px] side of the square that one column of logits describes
 PIXELS = CELL * CELL
@@ -154,7 +154,7 @@ class KeypointDetector:
             or (expected > threshold and likely < CELLS_TO_SEARCH * wanted)
             or likely > CELLS_TO_SCORE * wanted
         ):
-            best = nth_largest(contrast, CELLS_TO_SCORE * wanted)
+            best = kth_largest(contrast, CELLS_TO_SCORE * wanted)
             cut = _raised(threshold, highest_score(best))
             promising = contrast > least_contrast(cut)
         promising[:2] = True  # NumPy adds up a single column in another order than several
@@ -173,7 +173,7 @@ class KeypointDetector:
         total = share.sum(0)
         if cut != expected:
             strongest = np.exp(peak - highest) / total
-            cut = max(cut, _raised(threshold, nth_largest(strongest, CELLS_TO_SEARCH * wanted)))
+            cut = max(cut, _raised(threshold, kth_largest(strongest, CELLS_TO_SEARCH * wanted)))
         share /= total
         found = np.flatnonzero(share[:PIXELS] > np.float32(cut))
         channel = found // cells.size

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from superpoint_rknn.features.resize import Placement
+from superpoint_rknn.features.resize import ImageTransform
 
 
 def allowed_map(
-    placement: Placement, mask: np.ndarray | None = None, border: int = 0
+    transform: ImageTransform, mask: np.ndarray | None = None, border: int = 0
 ) -> np.ndarray | None:
     """
     Where keypoints may lie in the network image.
@@ -18,21 +18,21 @@ def allowed_map(
     Returns (H, W) uint8, 0 where none may lie; None if they may lie everywhere.
     Raises ValueError if the mask isn't of the camera image's size.
     """
-    y0, x0, y1, x1 = placement.valid
-    padded = (y1 - y0, x1 - x0) != placement.network_size
+    y0, x0, y1, x1 = transform.valid
+    padded = (y1 - y0, x1 - x0) != transform.network_size
     if mask is None and not padded:
         return None
-    allowed = np.ones(placement.network_size, np.uint8)
+    allowed = np.ones(transform.network_size, np.uint8)
     if padded:
         allowed[:] = 0
         allowed[y0 + border : max(y1 - border, 0), x0 + border : max(x1 - border, 0)] = 1
     if mask is not None:
-        if mask.shape != placement.image_size:
+        if mask.shape != transform.image_size:
             raise ValueError(
-                f'mask: (height, width) {mask.shape}, the camera image has {placement.image_size}'
+                f'mask: (height, width) {mask.shape}, the camera image has {transform.image_size}'
             )
-        height, width = placement.network_size
-        x, y = placement.to_image(np.arange(width, dtype=float), np.arange(height, dtype=float))
+        height, width = transform.network_size
+        x, y = transform.to_image(np.arange(width, dtype=float), np.arange(height, dtype=float))
         rows = np.clip(np.rint(y).astype(np.intp), 0, mask.shape[0] - 1)
         cols = np.clip(np.rint(x).astype(np.intp), 0, mask.shape[1] - 1)
         allowed[mask[np.ix_(rows, cols)] == 0] = 0

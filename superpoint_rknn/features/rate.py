@@ -11,7 +11,7 @@ def jumps(last: int | None, stamp: int) -> bool:
     return last is not None and not last <= stamp <= last + LONGEST_STEP
 
 
-class Cadence:
+class RateLimiter:
     """Choice of moments [ns], at a rate on average; it begins anew where they run back."""
 
     def __init__(self):

@@ -12,7 +12,7 @@ PADDING = 128  # grey around the camera image in a letterbox
 
 
 @dataclass(frozen=True)
-class Placement:
+class ImageTransform:
     """
     How a camera image lies in the network image: x_net = (x_img + 0.5) / s_x - 0.5 + o_x.
 
@@ -27,7 +27,7 @@ class Placement:
     @classmethod
     def fit(
         cls, mode: str, image_size: tuple[int, int], network_size: tuple[int, int]
-    ) -> Placement:
+    ) -> ImageTransform:
         """
         Placement of a camera image of a size in a network image of another.
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 
-def nth_largest(values: np.ndarray, n: float) -> float:
+def kth_largest(values: np.ndarray, n: float) -> float:
     """The n-th largest of some numbers; -inf if there are fewer."""
     n = int(n)
     return float(np.partition(values, -n)[-n]) if n <= values.size else -math.inf

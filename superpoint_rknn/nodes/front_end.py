@@ -16,7 +16,7 @@ from rclpy.utilities import get_default_context
 from superpoint_rknn.msg import Keypoints
 from superpoint_rknn.nodes.common.executor import create_executor
 from superpoint_rknn.nodes.common.image_warnings import THROTTLE
-from superpoint_rknn.nodes.common.in_process import Feeds
+from superpoint_rknn.nodes.common.in_process import InProcessCameras
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.process import (
     WAKE_UP,
@@ -53,10 +53,10 @@ class FrontEnd:
         """Raise TypeError or rclpy's ParameterException for a value that no parameter can have."""
         self._context = get_default_context() if context is None else context
         self._parameters = dict(parameters or {})
-        self._feeds = Feeds()
+        self._in_process = InProcessCameras()
         rules = [text for pair in (remappings or {}).items() for text in ('-r', ':='.join(pair))]
         options = {
-            'feeds': self._feeds,
+            'in_process': self._in_process,
             'context': self._context,
             'namespace': namespace,
             'parameter_overrides': [Parameter(n, value=v) for n, v in self._parameters.items()],
@@ -91,7 +91,7 @@ class FrontEnd:
                     f'on_tracks:\n{traceback.format_exc()}', throttle_duration_sec=THROTTLE
                 )
 
-        self._feeds[camera].tracks.subscribe(guarded)
+        self._in_process[camera].tracks.subscribe(guarded)
         if self.superpoint.configured:
             self._check_names()
 
@@ -140,7 +140,7 @@ class FrontEnd:
             if not any(node.has_parameter(name) for node in self.nodes):
                 raise ValueError(f'{name}: neither superpoint nor tracker has such a parameter')
         cameras = list(self.superpoint.values['cameras'])
-        for name in self._feeds:
+        for name in self._in_process:
             if name not in cameras:
                 raise ValueError(f'camera {name!r}: the parameter `cameras` is {cameras}')
 
@@ -157,8 +157,8 @@ class FrontEnd:
 
 
 def _create(interruption: Interruption) -> list[ManagedNode]:
-    feeds = Feeds()
-    return [SuperPointNode(interruption, feeds), TrackerNode(interruption, feeds)]
+    in_process = InProcessCameras()
+    return [SuperPointNode(interruption, in_process), TrackerNode(interruption, in_process)]
 
 
 def main(args: list[str] | None = None) -> int:

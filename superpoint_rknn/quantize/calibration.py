@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superpoint_rknn.features.resize import Placement
+from superpoint_rknn.features.resize import ImageTransform
 from superpoint_rknn.sources.frame import Frame
 
 RAMP = 'ramp 0..255'
@@ -31,7 +31,7 @@ class CalibrationImage:
 def calibration_image(frame: Frame, size: tuple[int, int]) -> CalibrationImage:
     """Picture as the network sees it: grey, cropped in the middle to the aspect of `size`."""
     grey = frame.grey()
-    network_image = Placement.fit('crop', grey.shape, size).resize(grey)
+    network_image = ImageTransform.fit('crop', grey.shape, size).resize(grey)
     return CalibrationImage(frame.name, np.array(network_image, copy=True))
 
 

@@ -14,7 +14,7 @@ PRECISION = 0.1  # [px] a direction that the lens shows farther than this from i
 ITERATIONS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-9)
 
 
-class Lens:
+class CameraModel:
     """
     Intrinsic calibration of a camera, as sensor_msgs/CameraInfo states it.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from superpoint_rknn.tracking.camera_model import Lens
+from superpoint_rknn.tracking.camera_model import CameraModel
 
 WINDOW = (17, 17)  # [px] that must look alike
 LEVELS = 3  # of halved images above the full one
@@ -67,7 +67,7 @@ def texture(image: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def move_together(
-    before: np.ndarray, now: np.ndarray, tolerance: float, lens: Lens | None = None
+    before: np.ndarray, now: np.ndarray, tolerance: float, camera_model: CameraModel | None = None
 ) -> np.ndarray:
     """
     Which points agree with one motion of the camera past a rigid scene, (N,) bool.
@@ -81,13 +81,13 @@ def move_together(
     if tolerance <= 0 or len(before) < ENOUGH:
         return everyone
     matters, matrix = everyone, None
-    if lens is not None:
-        before, now = lens.undistort(*before.T), lens.undistort(*now.T)
+    if camera_model is not None:
+        before, now = camera_model.undistort(*before.T), camera_model.undistort(*now.T)
         matters = np.isfinite(before).all(axis=1) & np.isfinite(now).all(axis=1)
         if matters.sum() < ENOUGH:
             return everyone
         matrix = np.eye(3)
-        tolerance /= lens.focal
+        tolerance /= camera_model.focal
     agrees = _inliers(before[matters], now[matters], tolerance, matrix)
     if agrees is None or agrees.sum() < ENOUGH:
         return everyone

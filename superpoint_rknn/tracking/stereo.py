@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from superpoint_rknn.tracking.camera_model import Lens
+from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.optical_flow import follow, move_together
 from superpoint_rknn.tracking.tracker import Tracks, TrackSettings
 
@@ -16,7 +16,7 @@ def in_right_image(
     right: np.ndarray,
     tracks: Tracks,
     settings: TrackSettings,
-    lenses: tuple[Lens | None, Lens | None] = (None, None),
+    lenses: tuple[CameraModel | None, CameraModel | None] = (None, None),
 ) -> Tracks:
     """
     Those tracks of the left image that are found in the right one, with their places there.
@@ -41,14 +41,14 @@ def _on_epipolar_lines(
     left: np.ndarray,
     right: np.ndarray,
     tolerance: float,
-    lenses: tuple[Lens | None, Lens | None],
+    lenses: tuple[CameraModel | None, CameraModel | None],
 ) -> np.ndarray:
     """Which points, (N, 2) [px] each, agree with one fundamental matrix, (N,) bool."""
     if None in lenses:
         return move_together(left, right, tolerance)
     left, right = (
-        lens.focal * lens.undistort(*points.T)
-        for lens, points in zip(lenses, (left, right), strict=True)
+        camera_model.focal * camera_model.undistort(*points.T)
+        for camera_model, points in zip(lenses, (left, right), strict=True)
     )
     judged = np.isfinite(left).all(axis=1) & np.isfinite(right).all(axis=1)
     agrees = ~judged  # what a lens can't tell of is not judged

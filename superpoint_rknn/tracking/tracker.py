@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from superpoint_rknn.features.keypoints import Keypoints
-from superpoint_rknn.tracking.camera_model import Lens
+from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.live_tracks import NOBODY, LiveTracks
 from superpoint_rknn.tracking.optical_flow import follow, move_together, texture
 from superpoint_rknn.tracking.point_distances import apart, away, nearest, newcomers
@@ -105,7 +105,7 @@ class Tracker:
         image: np.ndarray,
         stamp: int,
         keypoints: Keypoints | None = None,
-        lens: Lens | None = None,
+        camera_model: CameraModel | None = None,
     ) -> Tracks:
         """
         Follow all tracks into the next image; returns where they are there.
@@ -120,7 +120,7 @@ class Tracker:
         self._images += 1
         live = self._live
         if self._image is not None and len(live):
-            live = self._followed(image, live, lens)
+            live = self._followed(image, live, camera_model)
         found = None if keypoints is None else np.stack([keypoints.x, keypoints.y], axis=1)
         if keypoints is not None:
             live = self._snapped(live, found, keypoints.score)
@@ -163,12 +163,14 @@ class Tracker:
         self.counts['recognised'] += len(known)
         return len(known)
 
-    def _followed(self, image: np.ndarray, live: LiveTracks, lens: Lens | None) -> LiveTracks:
+    def _followed(
+        self, image: np.ndarray, live: LiveTracks, camera_model: CameraModel | None
+    ) -> LiveTracks:
         points, sound = self._follow(
             self._image, image, live.points, self.settings.forward_backward
         )
         sound[sound] = move_together(
-            live.points[sound], points[sound], self.settings.epipolar, lens
+            live.points[sound], points[sound], self.settings.epipolar, camera_model
         )
         return replace(live, points=points)[sound]
 

@@ -62,7 +62,7 @@ class Page(HTMLParser):
     def __init__(self, content):
         super().__init__()
         self.tags, self.attributes, self.text, self._open = [], [], [], []
-        self.feed(content)
+        self.in_process(content)
         assert self._open == []
 
     def handle_starttag(self, tag, attrs):

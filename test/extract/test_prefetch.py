@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from superpoint_rknn.extract.prefetch import ahead
+from superpoint_rknn.extract.prefetch import prefetch
 
 
 def test_items_are_made_in_order_while_the_one_before_is_in_use():
@@ -15,7 +15,7 @@ def test_items_are_made_in_order_while_the_one_before_is_in_use():
             made[number].set()
             yield number
 
-    for number in ahead(numbers(), depth=2):
+    for number in prefetch(numbers(), depth=2):
         assert made[min(number + 2, 5)].wait(30)  # two more are made before this one is given back
         assert not any(event.is_set() for event in made[number + 3 :])
     assert number == 5
@@ -29,7 +29,7 @@ def test_an_error_comes_after_the_items_before_it():
         yield 2
         raise ValueError('no third')
 
-    items = ahead(numbers())
+    items = prefetch(numbers())
     assert [next(items), next(items)] == [1, 2]
     with pytest.raises(ValueError, match='no third'):
         next(items)
@@ -46,7 +46,7 @@ def test_the_generator_is_closed_by_the_thread_that_ran_it():
         finally:
             closed.append(threading.current_thread())
 
-    items = ahead(numbers())
+    items = prefetch(numbers())
     next(items)
     items.close()
     assert closed == ran

@@ -1,4 +1,4 @@
-from superpoint_rknn.features.rate import Cadence, jumps
+from superpoint_rknn.features.rate import RateLimiter, jumps
 
 MS = 1_000_000
 
@@ -12,7 +12,7 @@ def test_stamps_jump_backwards_or_by_more_than_a_second():
 
 
 def chosen(rate, *stamps):
-    cadence = Cadence()
+    cadence = RateLimiter()
     return [stamp for stamp in stamps if cadence.take(stamp * MS, rate)]
 
 
@@ -35,7 +35,7 @@ def test_what_comes_late_is_no_debt():
 
 
 def test_the_nearest_is_chosen_where_the_step_is_known():
-    cadence = Cadence()
+    cadence = RateLimiter()
     cadence.choose(0, 10.0)
     assert not cadence.is_due(80 * MS, 10.0, 20 * MS)
     assert cadence.is_due(90 * MS, 10.0, 20 * MS)

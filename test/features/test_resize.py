@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from superpoint_rknn.features.mask import allowed_map
-from superpoint_rknn.features.resize import PADDING, Placement
+from superpoint_rknn.features.resize import PADDING, ImageTransform
 
 MODES = ['stretch', 'crop', 'letterbox']
 NETWORK = (400, 640)
@@ -39,39 +39,39 @@ def centroid(image):
     ],
 )
 def test_where_the_camera_image_lies(mode, camera, scale, offset, valid):
-    placement = Placement.fit(mode, camera, NETWORK)
-    assert placement.scale == scale
-    assert placement.offset == offset
-    assert placement.valid == valid
+    transform = ImageTransform.fit(mode, camera, NETWORK)
+    assert transform.scale == scale
+    assert transform.offset == offset
+    assert transform.valid == valid
 
 
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize('camera', CAMERAS)
 def test_points_there_and_back(mode, camera):
-    placement = Placement.fit(mode, camera, NETWORK)
+    transform = ImageTransform.fit(mode, camera, NETWORK)
     rng = np.random.default_rng(5)
     x, y = rng.uniform(0, camera[1], 50), rng.uniform(0, camera[0], 50)
-    x_network, y_network = placement.to_network(x, y)
-    assert x_network == pytest.approx((x + 0.5) / placement.scale[0] - 0.5 + placement.offset[0])
-    assert y_network == pytest.approx((y + 0.5) / placement.scale[1] - 0.5 + placement.offset[1])
-    back = placement.to_image(x_network, y_network)
+    x_network, y_network = transform.to_network(x, y)
+    assert x_network == pytest.approx((x + 0.5) / transform.scale[0] - 0.5 + transform.offset[0])
+    assert y_network == pytest.approx((y + 0.5) / transform.scale[1] - 0.5 + transform.offset[1])
+    back = transform.to_image(x_network, y_network)
     assert back[0] == pytest.approx(x, abs=1e-9)
     assert back[1] == pytest.approx(y, abs=1e-9)
     if mode != 'stretch':
-        assert placement.scale[0] == placement.scale[1]
+        assert transform.scale[0] == transform.scale[1]
 
 
 def test_corners_of_pixels_meet_when_stretched():
     """The outer edges of the images coincide, not the centres of their corner pixels."""
-    placement = Placement.fit('stretch', (800, 1280), NETWORK)
-    x, y = placement.to_image(np.array([-0.5, 0, 639.5]), np.array([-0.5, 0, 399.5]))
+    transform = ImageTransform.fit('stretch', (800, 1280), NETWORK)
+    x, y = transform.to_image(np.array([-0.5, 0, 639.5]), np.array([-0.5, 0, 399.5]))
     assert x.tolist() == [-0.5, 0.5, 1279.5]
     assert y.tolist() == [-0.5, 0.5, 799.5]
 
 
 def test_float32_points_stay_float32_and_unscaled_ones_exact():
     x, y = np.array([0, 639], np.float32), np.array([0, 399], np.float32)
-    same = Placement.fit('crop', (480, 640), NETWORK).to_image(x, y)
+    same = ImageTransform.fit('crop', (480, 640), NETWORK).to_image(x, y)
     assert same[0].dtype == same[1].dtype == np.float32
     assert same[0].tolist() == [0, 639]
     assert same[1].tolist() == [40, 439]
@@ -80,27 +80,27 @@ def test_float32_points_stay_float32_and_unscaled_ones_exact():
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize('camera', CAMERAS)
 def test_a_spot_maps_back_to_its_place(mode, camera):
-    placement = Placement.fit(mode, camera, NETWORK)
-    sigma = 4 * max(1, *placement.scale)
+    transform = ImageTransform.fit(mode, camera, NETWORK)
+    sigma = 4 * max(1, *transform.scale)
     for at in ((0.5, 0.5), (0.46, 0.62), (0.52, 0.27)):
         y, x = at[0] * camera[0] + 0.3, at[1] * camera[1] - 0.2
-        network_image = placement.resize(blob(camera, y, x, sigma))
-        y0, x0, y1, x1 = placement.valid
+        network_image = transform.resize(blob(camera, y, x, sigma))
+        y0, x0, y1, x1 = transform.valid
         row, col = centroid(network_image[y0:y1, x0:x1])
-        x_image, y_image = placement.to_image(np.array([col + x0]), np.array([row + y0]))
+        x_image, y_image = transform.to_image(np.array([col + x0]), np.array([row + y0]))
         assert (y_image[0], x_image[0]) == pytest.approx(
-            (y, x), abs=0.02 * max(1, *placement.scale)
+            (y, x), abs=0.02 * max(1, *transform.scale)
         )
 
 
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize('camera', CAMERAS)
 def test_the_network_image_is_the_networks(mode, camera):
-    placement = Placement.fit(mode, camera, NETWORK)
+    transform = ImageTransform.fit(mode, camera, NETWORK)
     image = noise(*camera)
-    fresh = placement.resize(image)
+    fresh = transform.resize(image)
     out = np.empty(NETWORK, np.uint8)
-    given = placement.resize(image, out)
+    given = transform.resize(image, out)
     for network_image in (fresh, given):
         assert network_image.shape == NETWORK
         assert network_image.dtype == np.uint8
@@ -112,32 +112,32 @@ def test_the_network_image_is_the_networks(mode, camera):
 def test_an_image_of_the_networks_size_is_passed_through():
     image = noise(*NETWORK)
     for mode in MODES:
-        assert np.shares_memory(Placement.fit(mode, NETWORK, NETWORK).resize(image), image)
+        assert np.shares_memory(ImageTransform.fit(mode, NETWORK, NETWORK).resize(image), image)
 
 
 def test_a_crop_of_whole_rows_is_a_view():
     image = noise(480, 640)
-    network_image = Placement.fit('crop', (480, 640), NETWORK).resize(image)
+    network_image = ImageTransform.fit('crop', (480, 640), NETWORK).resize(image)
     assert np.shares_memory(network_image, image)
     assert np.array_equal(network_image, image[40:440])
 
 
 def test_padded_rows_are_made_contiguous():
     image = noise(400, 700)[:, :640]
-    network_image = Placement.fit('stretch', NETWORK, NETWORK).resize(image)
+    network_image = ImageTransform.fit('stretch', NETWORK, NETWORK).resize(image)
     assert network_image.flags.c_contiguous
     assert np.array_equal(network_image, image)
 
 
 def test_a_crop_keeps_the_middle():
     image = noise(400, 700)
-    network_image = Placement.fit('crop', (400, 700), NETWORK).resize(image)
+    network_image = ImageTransform.fit('crop', (400, 700), NETWORK).resize(image)
     assert np.array_equal(network_image, image[:, 30:670])
 
 
 def test_a_letterbox_pads_with_grey():
     image = noise(400, 600)
-    network_image = Placement.fit('letterbox', (400, 600), NETWORK).resize(image)
+    network_image = ImageTransform.fit('letterbox', (400, 600), NETWORK).resize(image)
     assert np.array_equal(network_image[:, 20:620], image)
     assert (network_image[:, :20] == PADDING).all()
     assert (network_image[:, 620:] == PADDING).all()
@@ -148,19 +148,19 @@ def test_shrinking_to_less_than_half_averages(mode):
     """Stripes finer than a network pixel become their mean, not a moire."""
     stripes = np.zeros((1600, 2560), np.uint8)
     stripes[:, ::2] = 200
-    assert (Placement.fit(mode, stripes.shape, NETWORK).resize(stripes) == 100).all()
+    assert (ImageTransform.fit(mode, stripes.shape, NETWORK).resize(stripes) == 100).all()
 
 
 def test_shrinking_to_a_quarter_is_the_mean_of_each_pixels_area():
     image = noise(1600, 2560)
     means = image.reshape(400, 4, 640, 4).mean(axis=(1, 3))
-    network_image = Placement.fit('stretch', (1600, 2560), NETWORK).resize(image)
+    network_image = ImageTransform.fit('stretch', (1600, 2560), NETWORK).resize(image)
     assert np.abs(network_image - means).max() <= 1  # rounded twice
 
 
 def test_a_photograph_equals_opencvs_own_resize(photograph):
     grey = cv2.cvtColor(photograph, cv2.COLOR_BGR2GRAY)
-    network_image = Placement.fit('stretch', grey.shape, NETWORK).resize(grey)
+    network_image = ImageTransform.fit('stretch', grey.shape, NETWORK).resize(grey)
     expected = cv2.resize(grey, NETWORK[::-1], interpolation=cv2.INTER_LINEAR)
     assert np.abs(network_image.astype(int) - expected).max() <= 1
 
@@ -171,14 +171,14 @@ def test_any_size_fits(mode):
     for camera, network in zip(
         rng.integers(20, 300, (40, 2)), 8 * rng.integers(2, 20, (40, 2)), strict=True
     ):
-        placement = Placement.fit(mode, camera, network)
-        network_image = placement.resize(np.full(placement.image_size, 200, np.uint8))
-        y0, x0, y1, x1 = placement.valid
+        transform = ImageTransform.fit(mode, camera, network)
+        network_image = transform.resize(np.full(transform.image_size, 200, np.uint8))
+        y0, x0, y1, x1 = transform.valid
         shown = np.zeros(network_image.shape, bool)
         shown[y0:y1, x0:x1] = True
         assert (network_image[shown] == 200).all()
         assert (network_image[~shown] == PADDING).all()
-        x, y = placement.to_image(np.array([x0, x1 - 1.0]), np.array([y0, y1 - 1.0]))
+        x, y = transform.to_image(np.array([x0, x1 - 1.0]), np.array([y0, y1 - 1.0]))
         assert x.min() >= -0.5
         assert y.min() >= -0.5
         assert x.max() <= camera[1] - 0.5
@@ -190,38 +190,38 @@ def test_any_size_fits(mode):
     [((720, 2560), (480, 752)), ((315, 2304), NETWORK), ((315, 1792), NETWORK)],
 )
 def test_a_letterbox_of_half_a_pixel_is_filled(camera, network):
-    placement = Placement.fit('letterbox', camera, network)
-    network_image = placement.resize(np.full(camera, 200, np.uint8))
-    y0, x0, y1, x1 = placement.valid
+    transform = ImageTransform.fit('letterbox', camera, network)
+    network_image = transform.resize(np.full(camera, 200, np.uint8))
+    y0, x0, y1, x1 = transform.valid
     assert (network_image[y0:y1, x0:x1] == 200).all()
     assert (np.delete(network_image, np.s_[y0:y1], axis=0) == PADDING).all()
 
 
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="resize: 'squeeze'"):
-        Placement.fit('squeeze', (480, 640), NETWORK)
+        ImageTransform.fit('squeeze', (480, 640), NETWORK)
     with pytest.raises(ValueError, match=r'sizes \(0, 640\)'):
-        Placement.fit('crop', (0, 640), NETWORK)
+        ImageTransform.fit('crop', (0, 640), NETWORK)
     with pytest.raises(ValueError, match=r'image size \(1, 4000\): too thin'):
-        Placement.fit('letterbox', (1, 4000), NETWORK)
-    placement = Placement.fit('crop', (480, 640), NETWORK)
+        ImageTransform.fit('letterbox', (1, 4000), NETWORK)
+    transform = ImageTransform.fit('crop', (480, 640), NETWORK)
     with pytest.raises(
         ValueError, match=r'image: uint8 \(400, 640\), expected uint8 \(480, 640\)'
     ):
-        placement.resize(np.zeros((400, 640), np.uint8))
+        transform.resize(np.zeros((400, 640), np.uint8))
     with pytest.raises(ValueError, match=r'image: float32'):
-        placement.resize(np.zeros((480, 640), np.float32))
+        transform.resize(np.zeros((480, 640), np.float32))
 
 
 def test_everything_is_allowed_without_mask_and_padding():
     for mode in ('stretch', 'crop'):
-        assert allowed_map(Placement.fit(mode, (480, 640), NETWORK), border=4) is None
+        assert allowed_map(ImageTransform.fit(mode, (480, 640), NETWORK), border=4) is None
     everywhere = np.ones((480, 640), np.uint8)
-    assert allowed_map(Placement.fit('crop', (480, 640), NETWORK), everywhere) is None
+    assert allowed_map(ImageTransform.fit('crop', (480, 640), NETWORK), everywhere) is None
 
 
 def test_padding_grown_by_the_border_is_not_allowed():
-    allowed = allowed_map(Placement.fit('letterbox', (400, 600), NETWORK), border=4)
+    allowed = allowed_map(ImageTransform.fit('letterbox', (400, 600), NETWORK), border=4)
     expected = np.zeros(NETWORK, np.uint8)
     expected[4:-4, 24:616] = 1
     assert allowed.dtype == np.uint8
@@ -231,12 +231,12 @@ def test_padding_grown_by_the_border_is_not_allowed():
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize('camera', [(400, 640), (480, 640), (1080, 1920), (240, 320)])
 def test_a_mask_is_looked_up_where_each_network_pixel_lies(mode, camera):
-    placement = Placement.fit(mode, camera, NETWORK)
+    transform = ImageTransform.fit(mode, camera, NETWORK)
     mask = np.random.default_rng(7).integers(0, 2, camera, dtype=np.uint8) * 255
-    allowed = allowed_map(placement, mask)
-    y0, x0, y1, x1 = placement.valid
+    allowed = allowed_map(transform, mask)
+    y0, x0, y1, x1 = transform.valid
     for y, x in np.random.default_rng(8).integers((y0, x0), (y1, x1), (200, 2)):
-        x_image, y_image = placement.to_image(float(x), float(y))
+        x_image, y_image = transform.to_image(float(x), float(y))
         row = min(max(round(y_image), 0), camera[0] - 1)
         col = min(max(round(x_image), 0), camera[1] - 1)
         assert allowed[y, x] == (mask[row, col] != 0)
@@ -244,4 +244,4 @@ def test_a_mask_is_looked_up_where_each_network_pixel_lies(mode, camera):
 
 def test_a_mask_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r'mask: .*\(400, 640\).*\(480, 640\)'):
-        allowed_map(Placement.fit('crop', (480, 640), NETWORK), np.ones(NETWORK, np.uint8))
+        allowed_map(ImageTransform.fit('crop', (480, 640), NETWORK), np.ones(NETWORK, np.uint8))

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from superpoint_rknn.tracking.camera_model import Lens
+from superpoint_rknn.tracking.camera_model import CameraModel
 
 K = [400, 0, 320, 0, 410, 200, 0, 0, 1]
 X, Y = np.array([-0.6, 0, 0.2, 0.6]), np.array([0.3, 0, -0.4, 0.4])
@@ -10,14 +10,16 @@ X, Y = np.array([-0.6, 0, 0.2, 0.6]), np.array([0.3, 0, -0.4, 0.4])
 
 def test_without_distortion_a_pixel_is_its_offset_over_the_focal_length():
     for model in ('plumb_bob', 'equidistant', ''):
-        directions = Lens(K, model, []).undistort(np.array([320, 720]), np.array([200, 405]))
+        directions = CameraModel(K, model, []).undistort(
+            np.array([320, 720]), np.array([200, 405])
+        )
         np.testing.assert_allclose(directions, [[0, 0], [1, 0.5]], atol=1e-12)
-    assert Lens(K, 'plumb_bob', []).focal == 405
+    assert CameraModel(K, 'plumb_bob', []).focal == 405
 
 
 def test_skew_is_undone():
     skewed = [400, 40, 320, 0, 400, 200, 0, 0, 1]
-    directions = Lens(skewed, '', []).undistort(np.array([780]), np.array([400]))
+    directions = CameraModel(skewed, '', []).undistort(np.array([780]), np.array([400]))
     np.testing.assert_allclose(directions, [[1.1, 0.5]])  # 400 * 1.1 + 40 * 0.5 = 460
 
 
@@ -47,7 +49,7 @@ def equidistant(k1):
 )
 def test_distortion_is_undone(model, coefficients, stretch):
     pixels = 400 * X * stretch + 320, 410 * Y * stretch + 200
-    directions = Lens(K, model, coefficients).undistort(*pixels)
+    directions = CameraModel(K, model, coefficients).undistort(*pixels)
     np.testing.assert_allclose(directions, np.stack([X, Y], axis=1), atol=1e-5)
 
 
@@ -56,17 +58,19 @@ def test_tangential_distortion_is_undone():
     r2 = X**2 + Y**2
     x = X + 2 * p1 * X * Y + p2 * (r2 + 2 * X**2)
     y = Y + p1 * (r2 + 2 * Y**2) + 2 * p2 * X * Y
-    directions = Lens(K, 'plumb_bob', [0, 0, p1, p2, 0]).undistort(400 * x + 320, 410 * y + 200)
+    directions = CameraModel(K, 'plumb_bob', [0, 0, p1, p2, 0]).undistort(
+        400 * x + 320, 410 * y + 200
+    )
     np.testing.assert_allclose(directions, np.stack([X, Y], axis=1), atol=1e-5)
 
 
 def test_a_pixel_that_the_lens_shows_nothing_at_is_not_a_number():
     # x (1 - 0.5 x^2) is at most 0.544 for any x: nothing is shown 400 px from the middle
-    directions = Lens(K, 'plumb_bob', [-0.5, 0, 0, 0]).undistort(
+    directions = CameraModel(K, 'plumb_bob', [-0.5, 0, 0, 0]).undistort(
         np.array([320.0, 720.0]), np.array([200.0, 200.0])
     )
     assert np.isfinite(directions).tolist() == [[True, True], [False, False]]
-    behind = Lens([100, 0, 320, 0, 100, 200, 0, 0, 1], 'equidistant', [0, 0, 0, 0])
+    behind = CameraModel([100, 0, 320, 0, 100, 200, 0, 0, 1], 'equidistant', [0, 0, 0, 0])
     assert np.isnan(behind.undistort(np.array([500.0]), np.array([200.0]))).all()  # 103 degrees
 
 
@@ -82,7 +86,7 @@ def test_a_pixel_that_the_lens_shows_nothing_at_is_not_a_number():
 )
 def test_what_is_not_calibrated_is_refused(matrix, model, coefficients, reason):
     with pytest.raises(ValueError, match=reason):
-        Lens(matrix, model, coefficients)
+        CameraModel(matrix, model, coefficients)
 
 
 def test_real_numbers_of_a_camera_agree_with_opencv():
@@ -90,4 +94,6 @@ def test_real_numbers_of_a_camera_agree_with_opencv():
     x, y, d = x.ravel(), y.ravel(), [-0.2834, 0.0739, 0.00019, 1.76e-05, 0]
     points = np.stack([x, y], axis=1)[:, None]
     expected = cv2.undistortPoints(points, np.reshape(K, (3, 3)).astype(float), np.array(d))
-    np.testing.assert_allclose(Lens(K, 'plumb_bob', d).undistort(x, y), expected[:, 0], atol=2e-3)
+    np.testing.assert_allclose(
+        CameraModel(K, 'plumb_bob', d).undistort(x, y), expected[:, 0], atol=2e-3
+    )

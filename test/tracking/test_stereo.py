@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from superpoint_rknn.tracking.camera_model import Lens
+from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.stereo import in_right_image
 from superpoint_rknn.tracking.tracker import Tracks, TrackSettings
 
@@ -99,7 +99,7 @@ def test_distortion_of_the_lenses_is_no_disagreement(pair):
         )
         source = source.reshape(height, width, 2).astype(np.float32)
         views.append(cv2.remap(image, source, None, cv2.INTER_LINEAR))
-    lenses = tuple(Lens(matrix, 'plumb_bob', d) for d in coefficients)
+    lenses = tuple(CameraModel(matrix, 'plumb_bob', d) for d in coefficients)
     tracks = tracks_at(corners(views[0]))
     everything = in_right_image(*views, tracks, TrackSettings(epipolar=0))
     known = in_right_image(*views, tracks, SETTINGS, lenses)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from superpoint_rknn.features.keypoints import Keypoints
-from superpoint_rknn.tracking.camera_model import Lens
+from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.optical_flow import follow, move_together, texture
 from superpoint_rknn.tracking.tracker import Tracker, TrackSettings
 
@@ -121,22 +121,22 @@ def scene(seed=0):
     return (p.astype(np.float32) for p in project)
 
 
-@pytest.mark.parametrize('lens', [None, Lens([500, 0, 320, 0, 500, 200, 0, 0, 1], '', [])])
-def test_what_moves_by_itself_is_an_outlier(lens):
+@pytest.mark.parametrize('camera_model', [None, CameraModel([500, 0, 320, 0, 500, 200, 0, 0, 1], '', [])])
+def test_what_moves_by_itself_is_an_outlier(camera_model):
     before, now = scene()
-    assert move_together(before, now, 1.0, lens).mean() > 0.97
+    assert move_together(before, now, 1.0, camera_model).mean() > 0.97
     now[:20, 1] += 12  # across the epipolar lines, which are nearly level
-    agrees = move_together(before, now, 1.0, lens)
+    agrees = move_together(before, now, 1.0, camera_model)
     assert agrees[:20].mean() < 0.2
     assert agrees[20:].mean() > 0.97
-    assert move_together(before, now, 0, lens).all()
-    assert move_together(before[:15], now[:15], 1.0, lens).all()
+    assert move_together(before, now, 0, camera_model).all()
+    assert move_together(before[:15], now[:15], 1.0, camera_model).all()
 
 
-@pytest.mark.parametrize('lens', [None, Lens([500, 0, 320, 0, 500, 200, 0, 0, 1], '', [])])
-def test_a_camera_at_rest_loses_nothing(lens):
+@pytest.mark.parametrize('camera_model', [None, CameraModel([500, 0, 320, 0, 500, 200, 0, 0, 1], '', [])])
+def test_a_camera_at_rest_loses_nothing(camera_model):
     before, _ = scene()
-    assert move_together(before, before.copy(), 1.0, lens).all()
+    assert move_together(before, before.copy(), 1.0, camera_model).all()
 
 
 def test_a_camera_almost_at_rest_past_what_moves_is_no_error():

@@ -34,7 +34,7 @@ from superpoint_rknn.quantize.calibration import Progress
 from superpoint_rknn.runtimes.model_files import find_model
 from superpoint_rknn.runtimes.open import open_runtime
 from superpoint_rknn.runtimes.runtime import Runtime
-from superpoint_rknn.tracking.camera_model import Lens
+from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.tracker import Tracker, TrackSettings
 
 SETTINGS = TrackSettings()
@@ -70,10 +70,10 @@ def tracked(
 
     describe: called after each image, for descriptors.
     """
-    lens = None if sequence.matrix is None else Lens(sequence.matrix, '', [])
+    camera_model = None if sequence.matrix is None else CameraModel(sequence.matrix, '', [])
     history = []
     for number, image in enumerate(sequence.images):
-        tracks = tracker.track(image, number, detect(number), lens)
+        tracks = tracker.track(image, number, detect(number), camera_model)
         history.append(Seen(tracks.id.copy(), np.stack([tracks.x, tracks.y], axis=1)))
         describe(tracker, number)
     return history

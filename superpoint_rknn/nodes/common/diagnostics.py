@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-FATES = ('published', 'dropped', 'failed')
+OUTCOMES = ('published', 'dropped', 'failed')
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Report:
     stages_ms: dict[str, float]  # smoothed duration of each stage [ms]
 
 
-class Accounting:
+class ImageCounters:
     """
     Counts of what happened to the images of one camera; any thread may count.
 
@@ -46,10 +46,10 @@ class Accounting:
             self._counts['arrived'] += 1
             self._open += 1
 
-    def settle(self, fate: str) -> None:
+    def finish(self, outcome: str) -> None:
         """An open image met one of FATES."""
         with self._lock:
-            self._counts[fate] += 1
+            self._counts[outcome] += 1
             self._open -= 1
 
     def count(self, what: str, number: int = 1) -> int:
@@ -84,10 +84,10 @@ class Accounting:
 
 def images_status(
     name: str,
-    accounting: Accounting,
+    counters: ImageCounters,
     outputs: dict[str, str],
     details: dict[str, object],
-    trouble: str | None = None,
+    error_message: str | None = None,
 ) -> DiagnosticStatus:
     """
     Status of whatever processes images, for /diagnostics.
@@ -96,11 +96,11 @@ def images_status(
     details: more to tell; `runtime`, if there, is the hardware's name.
     trouble: what keeps it from working now, if anything.
     """
-    report = accounting.report()
+    report = counters.report()
     counts, recent = report.counts, report.recent
     level, message = DiagnosticStatus.OK, 'ok'
-    if trouble:
-        level, message = DiagnosticStatus.ERROR, trouble
+    if error_message:
+        level, message = DiagnosticStatus.ERROR, error_message
     elif recent['failed'] > 0:
         level, message = DiagnosticStatus.WARN, f'{recent["failed"]} images failed lately'
     elif recent['unpaired'] > 0 and recent['published'] <= 0:
@@ -108,7 +108,7 @@ def images_status(
         message = f'no pair: {recent["unpaired"]} images lately had no partner'
     elif recent['received'] <= 0:
         level, message = DiagnosticStatus.WARN, 'no images'
-    first = ('received', *FATES, 'pending', 'lost')
+    first = ('received', *OUTCOMES, 'pending', 'lost')
     values = {
         **{key: counts[key] for key in first},
         **{
@@ -116,7 +116,7 @@ def images_status(
             for key in sorted(set(counts) | set(outputs.values()))
             if key not in first
         },
-        'lost': counts['lost'] if accounting.lost_is_known else 'unknown',
+        'lost': counts['lost'] if counters.lost_is_known else 'unknown',
         **{f'{t}_hz': f'{recent[key] / report.period:.2f}' for t, key in outputs.items()},
         **{f'{stage}_ms': f'{duration:.3f}' for stage, duration in report.stages_ms.items()},
         **details,

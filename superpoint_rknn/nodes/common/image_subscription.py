@@ -13,7 +13,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from superpoint_rknn.nodes.common import qos
-from superpoint_rknn.nodes.common.diagnostics import Accounting
+from superpoint_rknn.nodes.common.diagnostics import ImageCounters
 from superpoint_rknn.nodes.common.executor import NO_SUBSCRIPTION_EVENTS
 from superpoint_rknn.nodes.common.image_warnings import THROTTLE
 
@@ -39,14 +39,14 @@ class ImageSubscription:
         topic: str,
         transport: str,
         on_image: Callable[[Image | CompressedImage], None],
-        accounting: Accounting,
+        counters: ImageCounters,
         depth: int = 1,
         reliable: bool = False,
     ):
         self.topic = image_topic(node, topic, transport)
         self._node = node
         self._on_image = on_image
-        self._accounting = accounting
+        self._counters = counters
         self._tells_lost = reliable
         self._last_sequence: int | None = None
         self._had_several = False  # publishers
@@ -60,7 +60,7 @@ class ImageSubscription:
         )
 
     @property
-    def trouble(self) -> str | None:
+    def error_message(self) -> str | None:
         """Why images don't come: one that asks for lost ones hears nobody who can't send again."""
         if self._reliability() != ReliabilityPolicy.RELIABLE:
             return None
@@ -90,10 +90,10 @@ class ImageSubscription:
         # Numbers are each publisher's own: with several, a gap says nothing.
         several = self._node.count_publishers(self.topic) > 1
         had_several, self._had_several = self._had_several, several
-        self._accounting.lost_is_known = not several
+        self._counters.lost_is_known = not several
         if several or had_several or last is None or sequence <= last:
             return
-        lost = self._accounting.count('lost', sequence - last - 1)
+        lost = self._counters.count('lost', sequence - last - 1)
         if self._tells_lost:
             self._node.get_logger().error(
                 f'{self.topic}: {lost} images were lost on the way: results are no longer '

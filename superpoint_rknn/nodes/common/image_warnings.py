@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from superpoint_rknn.nodes.common.diagnostics import Accounting
+from superpoint_rknn.nodes.common.diagnostics import ImageCounters
 
 THROTTLE = 5.0  # [s] between two warnings of a kind
 
@@ -16,17 +16,17 @@ class ImageWarnings:
     log: of the node. topic: of the images.
     """
 
-    def __init__(self, log: Any, topic: str, accounting: Accounting):
+    def __init__(self, log: Any, topic: str, counters: ImageCounters):
         self._log = log
         self._topic = topic
-        self._accounting = accounting
+        self._counters = counters
         self._last_stamp = 0
         self._last_size: tuple[int, int] | None = None
 
     def look_at_stamp(self, stamp: int) -> None:
         """Tell of one that runs back; stamp: [ns]."""
         if stamp < self._last_stamp:
-            times = self._accounting.count('stamps_back')
+            times = self._counters.count('stamps_back')
             before, now = divmod(self._last_stamp, 10**9), divmod(stamp, 10**9)
             self._log.warning(
                 f'{self._topic}: header.stamp runs back from {before} to {now} [s, ns] '
@@ -38,7 +38,7 @@ class ImageWarnings:
     def look_at_size(self, size: tuple[int, int]) -> None:
         """Tell of one, (height, width), that differs from the last."""
         if self._last_size not in (None, size):
-            times = self._accounting.count('size_changes')
+            times = self._counters.count('size_changes')
             self._log.warning(
                 f'{self._topic}: height, width changed from {self._last_size} to {size} '
                 f'(seen {times} times)',
@@ -50,6 +50,6 @@ class ImageWarnings:
         """Tell why an image was refused, which is counted as failed after this."""
         self._log.warning(
             f'{self._topic}: image refused: {error} '
-            f'({self._accounting["failed"] + 1} images failed so far)',
+            f'({self._counters["failed"] + 1} images failed so far)',
             throttle_duration_sec=THROTTLE,
         )

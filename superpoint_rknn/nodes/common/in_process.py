@@ -41,7 +41,7 @@ class Channel(Generic[T]):
             listener(item)
 
 
-class Feed:
+class InProcessTopics:
     """
     One camera: its images as they arrive, dropped ones too, and what is published of them.
 
@@ -55,7 +55,7 @@ class Feed:
         self.tracks: Channel[Keypoints] = Channel()  # by the tracker's thread
 
 
-class Feeds(dict[str, Feed]):
+class InProcessCameras(dict[str, InProcessTopics]):
     """
     Feeds by the name of the camera, made when first asked for.
 
@@ -74,5 +74,5 @@ class Feeds(dict[str, Feed]):
             )
         self._groups = groups
 
-    def __missing__(self, camera: str) -> Feed:
-        return self.setdefault(camera, Feed())
+    def __missing__(self, camera: str) -> InProcessTopics:
+        return self.setdefault(camera, InProcessTopics())

@@ -39,7 +39,7 @@ class ManagedNode(LifecycleNode):
     table, interpret, more: the node's parameters, see Parameters.
     """
 
-    hangs = False  # whether a call that can't be interrupted has not returned
+    is_blocked = False  # whether a call that can't be interrupted has not returned
 
     def __init__(
         self,

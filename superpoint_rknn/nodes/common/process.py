@@ -55,12 +55,12 @@ def run_nodes(
     bring_up([node for node in nodes if node.autostart], interruption)
     while not interruption.requested:
         executor.spin_once(timeout_sec=WAKE_UP)
-    hangs = take_down(nodes)
+    is_blocked = take_down(nodes)
     executor.shutdown()
     for node in nodes:
         node.destroy_node()
     rclpy.try_shutdown()
-    if hangs:  # a normal exit would wait for that call, or destroy what it uses
+    if is_blocked:  # a normal exit would wait for that call, or destroy what it uses
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
@@ -86,7 +86,7 @@ def take_down(nodes: Sequence[ManagedNode]) -> bool:
     """Shut nodes down, the first one first; returns whether a call into an engine hangs."""
     for node in nodes:
         node.shut_down()
-    return any(node.hangs for node in nodes)
+    return any(node.is_blocked for node in nodes)
 
 
 def run_node(create: Callable[[Interruption], ManagedNode], args: list[str] | None = None) -> int:

@@ -10,13 +10,13 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
 from superpoint_rknn.extractor import Detection, Extractor
-from superpoint_rknn.features.rate import Cadence
+from superpoint_rknn.features.rate import RateLimiter
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.camera_names import topic_of
-from superpoint_rknn.nodes.common.diagnostics import Accounting
+from superpoint_rknn.nodes.common.diagnostics import ImageCounters
 from superpoint_rknn.nodes.common.image_subscription import ImageSubscription, image_topic
 from superpoint_rknn.nodes.common.image_warnings import ImageWarnings
-from superpoint_rknn.nodes.common.in_process import Feed
+from superpoint_rknn.nodes.common.in_process import InProcessTopics
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.messages import (
     descriptors_message,
@@ -27,7 +27,10 @@ from superpoint_rknn.nodes.common.overlay import draw_points
 from superpoint_rknn.nodes.common.parameters import Parameters
 from superpoint_rknn.nodes.common.qos import FEATURES, OVERLAYS
 from superpoint_rknn.nodes.common.received_image import ReceivedImage
-from superpoint_rknn.nodes.superpoint.descriptor_buffers import DescriptorBuffers, Undescribed
+from superpoint_rknn.nodes.superpoint.descriptor_buffers import (
+    DescriptorBuffers,
+    PendingDescriptors,
+)
 from superpoint_rknn.runtimes.runtime import Runtime
 
 
@@ -53,23 +56,25 @@ class Camera:
     feed: receives what arrives and what is published.
     """
 
-    def __init__(self, node: ManagedNode, parameters: Parameters, name: str, feed: Feed):
+    def __init__(
+        self, node: ManagedNode, parameters: Parameters, name: str, in_process: InProcessTopics
+    ):
         self.name = name
-        self.accounting = Accounting()
+        self.counters = ImageCounters()
         self.active = False
         topic = image_topic(node, topic_of(name, 'image'), parameters['image_transport'])
-        self.warnings = ImageWarnings(node.get_logger(), topic, self.accounting)
+        self.warnings = ImageWarnings(node.get_logger(), topic, self.counters)
         self._node = node
         self._parameters = parameters
-        self._feed = feed
-        self._hand_on: Callable[[Camera, ReceivedImage], None] | None = None
+        self._in_process = in_process
+        self._on_image: Callable[[Camera, ReceivedImage], None] | None = None
         self._subscription: ImageSubscription | None = None
         self._extractor: Extractor | None = None
         self._buffers: DescriptorBuffers | None = None
         self._buffers_of: Extractor | None = None
-        self._taken: Undescribed | None = None
-        self._described = Cadence()
-        self._drawn = Cadence()
+        self._taken: PendingDescriptors | None = None
+        self._described = RateLimiter()
+        self._drawn = RateLimiter()
         self._publishers = []
         self._keypoints = self._publisher(Keypoints, 'keypoints', FEATURES)
         self._descriptors = self._publisher(Descriptors, 'descriptors', FEATURES)
@@ -81,29 +86,29 @@ class Camera:
         return publisher
 
     def activate(
-        self, hand_on: Callable[[Camera, ReceivedImage], None], depth: int, reliable: bool
+        self, on_image: Callable[[Camera, ReceivedImage], None], depth: int, reliable: bool
     ) -> None:
         """
         Begin to take images; `hand_on` gets each of them.
 
         depth, reliable: see ImageSubscription.
         """
-        self._hand_on = hand_on
+        self._on_image = on_image
         self._subscription = ImageSubscription(
             self._node,
             topic_of(self.name, 'image'),
             self._parameters['image_transport'],
             self.receive,
-            self.accounting,
+            self.counters,
             depth,
             reliable,
         )
         self.active = True
 
     @property
-    def trouble(self) -> str | None:
+    def error_message(self) -> str | None:
         """Why images don't come, where that is known."""
-        return None if self._subscription is None else self._subscription.trouble
+        return None if self._subscription is None else self._subscription.error_message
 
     def deactivate(self) -> None:
         """Take no more images; what is being processed will be dropped."""
@@ -121,12 +126,12 @@ class Camera:
 
     def receive(self, message: Image | CompressedImage) -> None:
         """Take an image on its way to the worker."""
-        self.accounting.arrive()
+        self.counters.arrive()
         image = ReceivedImage(message)
         self.warnings.look_at_stamp(image.stamp)
         if not self._parameters['deterministic']:
-            self._feed.images.send(image)
-        self._hand_on(self, image)
+            self._in_process.images.send(image)
+        self._on_image(self, image)
 
     def detect(self, image: ReceivedImage, runtime: Runtime, moment: int) -> Features:
         """
@@ -158,8 +163,8 @@ class Camera:
         )
         self._keypoints.publish(features.keypoints)
         if self._parameters['deterministic']:  # whoever joins both need not wait
-            self._feed.images.send(features.image)
-        self._feed.keypoints.send(features.keypoints)
+            self._in_process.images.send(features.image)
+        self._in_process.keypoints.send(features.keypoints)
         features.stages_ms['publish'] = 1e3 * (time.perf_counter() - start)
 
     def complete(self, features: Features) -> None:
@@ -167,13 +172,13 @@ class Camera:
         buffers = self._buffers
         if features.detection.raw is not None and buffers is not None:
             buffers.complete(
-                Undescribed(features.detection, features.keypoints, features.extractor)
+                PendingDescriptors(features.detection, features.keypoints, features.extractor)
             )
 
     def finish(self, features: Features) -> None:
         """Do what is less urgent than the keypoints, which are published."""
         total = 1e3 * (time.perf_counter() - features.image.arrived)
-        self.accounting.stages({**features.stages_ms, 'total': total})
+        self.counters.stages({**features.stages_ms, 'total': total})
         if self._parameters['deterministic']:
             self._note_described(features.moment)
             self.take_newest()
@@ -195,9 +200,9 @@ class Camera:
         described = time.perf_counter()
         message = descriptors_message(newest.keypoints, data, newest.extractor.runtime.model)
         self._descriptors.publish(message)
-        self._feed.descriptors.send(message)
-        self.accounting.count('descriptors')
-        self.accounting.stages(
+        self._in_process.descriptors.send(message)
+        self.counters.count('descriptors')
+        self.counters.stages(
             {
                 'describe': 1e3 * (described - start),
                 'publish_descriptors': 1e3 * (time.perf_counter() - described),
@@ -207,7 +212,9 @@ class Camera:
     def _wanted_buffers(self, extractor: Extractor, moment: int) -> DescriptorBuffers | None:
         """Where the descriptor map goes; None if this image won't be described."""
         rate = self._parameters['descriptors.rate']
-        if rate <= 0 or not (self._descriptors.get_subscription_count() or self._feed.descriptors):
+        if rate <= 0 or not (
+            self._descriptors.get_subscription_count() or self._in_process.descriptors
+        ):
             return None
         if self._parameters['deterministic'] and not self._described.is_due(moment, rate):
             return None

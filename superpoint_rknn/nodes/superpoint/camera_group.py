@@ -31,7 +31,7 @@ class ImageJob:
     def drop(self) -> None:
         """Give the images up."""
         for camera, _ in self._images:
-            camera.accounting.settle('dropped')
+            camera.counters.finish('dropped')
 
     def __call__(self, runtime: Runtime) -> bool:
         """
@@ -40,27 +40,27 @@ class ImageJob:
         Returns whether the engine worked: it isn't needed for a bad image, which is warned of and
         counted. Raises RuntimeError if it failed.
         """
-        fates = ['dropped'] * len(self._images)
+        outcomes = ['dropped'] * len(self._images)
         moment = self._images[0][1].stamp
         found = []
         try:
             for i, (camera, image) in enumerate(self._images):
                 if not camera.active:  # by now; there may be a second inference to spare
                     return bool(found)
-                fates[i] = 'failed'
+                outcomes[i] = 'failed'
                 found.append(camera.detect(image, runtime, moment))
-                fates[i] = 'dropped'
+                outcomes[i] = 'dropped'
             if not all(camera.active for camera, _ in self._images):
                 return True
             for i, (camera, _) in enumerate(self._images):
                 camera.publish_keypoints(found[i])
-                fates[i] = 'published'
+                outcomes[i] = 'published'
         except (ValueError, cv2.error) as error:
             camera.warnings.refused(error)
             return bool(found)
         finally:
-            for (camera, _), fate in zip(self._images, fates, strict=True):
-                camera.accounting.settle(fate)
+            for (camera, _), outcome in zip(self._images, outcomes, strict=True):
+                camera.counters.finish(outcome)
         done = [(camera, found[i]) for i, (camera, _) in enumerate(self._images)]
         with self._completing:
             for camera, features in done:
@@ -124,8 +124,8 @@ class CameraGroup:
     def _give_up(self, images: Sequence[list[ReceivedImage]]) -> None:
         for camera, unpaired in zip(self.cameras, images, strict=True):
             for _ in unpaired:
-                camera.accounting.settle('dropped')
-                camera.accounting.count('unpaired')
+                camera.counters.finish('dropped')
+                camera.counters.count('unpaired')
 
     def _hand_over(self, images: list[tuple[Camera, ReceivedImage]]) -> None:
         job = ImageJob(images, self._completing)

@@ -12,7 +12,7 @@ from superpoint_rknn.msg import Keypoints
 
 
 @dataclass(frozen=True)
-class Undescribed:
+class PendingDescriptors:
     """What the descriptor step needs, all of one image."""
 
     detection: Detection
@@ -33,23 +33,23 @@ class DescriptorBuffers:
             raise ValueError(f'three buffers are needed, not {len(buffers)}')
         self._lock = threading.Lock()
         self._free = list(buffers)
-        self._newest: Undescribed | None = None
-        self._reading: Undescribed | None = None
+        self._newest: PendingDescriptors | None = None
+        self._reading: PendingDescriptors | None = None
 
     def writable(self) -> np.ndarray:
         """Buffer that the next inference may overwrite; not taken until `complete`."""
         with self._lock:
             return self._free[-1]
 
-    def complete(self, undescribed: Undescribed) -> None:
+    def complete(self, pending: PendingDescriptors) -> None:
         """Make a filled buffer of `writable` the newest set."""
         with self._lock:
-            self._free = [b for b in self._free if b is not undescribed.detection.raw]
+            self._free = [b for b in self._free if b is not pending.detection.raw]
             if self._newest is not None:
                 self._free.append(self._newest.detection.raw)
-            self._newest = undescribed
+            self._newest = pending
 
-    def take_newest(self) -> Undescribed | None:
+    def take_newest(self) -> PendingDescriptors | None:
         """
         Take the newest set, once; None if there is no new one.
 

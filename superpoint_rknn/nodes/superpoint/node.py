@@ -10,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from superpoint_rknn.nodes.common.camera_names import groups_of, title_of
 from superpoint_rknn.nodes.common.diagnostics import images_status
-from superpoint_rknn.nodes.common.in_process import Feeds
+from superpoint_rknn.nodes.common.in_process import InProcessCameras
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.process import Interruption, run_node
 from superpoint_rknn.nodes.superpoint.camera import Camera
@@ -50,12 +50,12 @@ class SuperPointNode(ManagedNode):
     def __init__(
         self,
         interruption: Interruption | None = None,
-        feeds: Feeds | None = None,
+        in_process: InProcessCameras | None = None,
         **kwargs,
     ):
         self._interruption = interruption
-        self._is_fed_on = feeds is not None
-        self._feeds = Feeds() if feeds is None else feeds
+        self._has_listeners = in_process is not None
+        self._in_process = InProcessCameras() if in_process is None else in_process
         self._worker: Worker | None = None
         self._cameras: list[Camera] = []
         self._groups: list[CameraGroup] = []
@@ -63,13 +63,13 @@ class SuperPointNode(ManagedNode):
         super().__init__('superpoint', PARAMETERS, settings_of, parameters_of_cameras, **kwargs)
 
     @property
-    def hangs(self) -> bool:
+    def is_blocked(self) -> bool:
         """Whether a call into an engine that was given up has not returned."""
         return self._worker is not None and self._worker.is_alive()
 
     def configure(self) -> None:
         """Advertise topics, load the model. Raises RuntimeError or ValueError with the reason."""
-        if self.hangs:
+        if self.is_blocked:
             raise RuntimeError(
                 'the last call into the engine has not returned; try again, or restart'
             )
@@ -78,11 +78,11 @@ class SuperPointNode(ManagedNode):
             AllInOrder(QUEUE_DEPTH) if deterministic else NewestInTurn()
         )
         groups = groups_of(self.values['cameras'], self.values['stereo'])
-        self._feeds.agree_on(groups)
+        self._in_process.agree_on(groups)
         for names in groups:
             cameras = []
             for name in names:
-                cameras.append(Camera(self, self.values, name, self._feeds[name]))
+                cameras.append(Camera(self, self.values, name, self._in_process[name]))
                 self._cameras.append(cameras[-1])
             group = CameraGroup(
                 cameras,
@@ -99,13 +99,13 @@ class SuperPointNode(ManagedNode):
                 raise RuntimeError('interrupted while the model was being loaded')
         runtime = self._worker.runtime
         if runtime is None:
-            raise RuntimeError(self._worker.trouble)
+            raise RuntimeError(self._worker.error_message)
         self.get_logger().info(f'{runtime.model} on {runtime.name}')
 
     def activate(self) -> None:
         """Subscribe to images, start the descriptor timer."""
         deterministic = self.values['deterministic']
-        depth = QUEUE_DEPTH if deterministic else FED_DEPTH if self._is_fed_on else 1
+        depth = QUEUE_DEPTH if deterministic else FED_DEPTH if self._has_listeners else 1
         for group in self._groups:
             for camera in group.cameras:
                 camera.activate(group.receive, depth, reliable=deterministic)
@@ -141,14 +141,14 @@ class SuperPointNode(ManagedNode):
         return [
             images_status(
                 f'{self.get_fully_qualified_name()}: {title_of(camera.name)}',
-                camera.accounting,
+                camera.counters,
                 {'keypoints': 'published', 'descriptors': 'descriptors'},
                 {
                     'reopened': self._worker.reopened,
                     'runtime': runtime.name,
                     'model': runtime.model,
                 },
-                self._worker.trouble or camera.trouble,
+                self._worker.error_message or camera.error_message,
             )
             for camera in self._cameras
         ]

@@ -39,7 +39,7 @@ class Worker(threading.Thread):
         self.runtime: Runtime | None = None  # opened last, maybe closed since
         self.opened = threading.Event()  # set once opened, or failed to
         self.reopened = 0
-        self._trouble: str | None = None
+        self._error_message: str | None = None
         self._open_runtime = open_runtime
         self._log = log
         self._stopping = threading.Event()
@@ -47,12 +47,12 @@ class Worker(threading.Thread):
         self._pause = FIRST_PAUSE
 
     @property
-    def trouble(self) -> str | None:
+    def error_message(self) -> str | None:
         """What keeps the engine from working now, if anything."""
         seconds = self.mailbox.busy_for()
-        if self._trouble is None and seconds > SLOW:
+        if self._error_message is None and seconds > SLOW:
             return f'the engine has not answered for {seconds:.0f} s'
-        return self._trouble
+        return self._error_message
 
     def stop(self, timeout: float) -> bool:
         """End the thread and close the engine; False if it still hangs after `timeout` [s]."""
@@ -66,7 +66,7 @@ class Worker(threading.Thread):
             self._open()
         except Exception as error:  # whatever it is, configure reports it
             self._log.debug(traceback.format_exc())
-            self._trouble = str(error)
+            self._error_message = str(error)
             return
         finally:
             self.opened.set()
@@ -94,13 +94,13 @@ class Worker(threading.Thread):
                 worked = job(self.runtime)
             except RuntimeError as error:
                 failures += 1
-                self._trouble = f'{failures} inferences in a row failed: {error}'
+                self._error_message = f'{failures} inferences in a row failed: {error}'
                 self._log.error(f'inference failed: {error}', throttle_duration_sec=5.0)
             except Exception:
                 self._log.error(f'image given up:\n{traceback.format_exc()}')
             else:
                 if worked:
-                    failures, self._trouble, self._pause = 0, None, FIRST_PAUSE
+                    failures, self._error_message, self._pause = 0, None, FIRST_PAUSE
             if failures >= FAILURES_BEFORE_REOPENING:
                 self._reopen()
                 failures = 0
@@ -113,8 +113,8 @@ class Worker(threading.Thread):
             try:
                 self._open()
             except Exception as error:  # whatever it is, it may pass
-                self._trouble = f'the engine does not open again: {error}'
-                self._log.error(f'{self._trouble}; next attempt in {self._pause:g} s')
+                self._error_message = f'the engine does not open again: {error}'
+                self._log.error(f'{self._error_message}; next attempt in {self._pause:g} s')
             else:
                 self.reopened += 1
                 self._log.warning('the engine was closed and opened again after failures')

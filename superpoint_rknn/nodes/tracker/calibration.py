@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from sensor_msgs.msg import CameraInfo
 
-from superpoint_rknn.tracking.camera_model import Lens
+from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.tracker import Tracks
 
 
@@ -23,14 +23,14 @@ class Calibration:
         self._topic = topic
         self._why = 'nothing received'
         self._made_of: tuple | None = None
-        self._lens: Lens | None = None
+        self._camera_model: CameraModel | None = None
 
     @property
-    def trouble(self) -> str:
+    def error_message(self) -> str:
         """Why there is no lens, while there is none."""
         return f'{self._topic}: {self._why}'
 
-    def lens(self, size: tuple[int, int]) -> Lens | None:
+    def camera_model(self, size: tuple[int, int]) -> CameraModel | None:
         """Lens for images of a size (height, width); None if it isn't known."""
         info = self.info
         if info is None:
@@ -42,11 +42,11 @@ class Calibration:
         )
         if made_of != self._made_of:
             try:
-                self._lens = lens_of(info, size)
+                self._camera_model = camera_model_from_info(info, size)
             except ValueError as error:
-                self._lens, self._why = None, str(error)
+                self._camera_model, self._why = None, str(error)
             self._made_of = made_of
-        return self._lens
+        return self._camera_model
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class View:
     """What a camera sees of the tracks, and its lens, unless that isn't known."""
 
     tracks: Tracks
-    lens: Lens | None
+    camera_model: CameraModel | None
     calibration: Calibration
 
 
-def lens_of(info: CameraInfo, image_size: tuple[int, int]) -> Lens:
+def camera_model_from_info(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
     """
     Lens of a camera whose images have `image_size` (height, width).
 
@@ -74,4 +74,4 @@ def lens_of(info: CameraInfo, image_size: tuple[int, int]) -> Lens:
             f'binning: {info.binning_x}, {info.binning_y}, roi at {info.roi.x_offset}, '
             f'{info.roi.y_offset}: expected the whole image, every pixel'
         )
-    return Lens(info.k, info.distortion_model, info.d)
+    return CameraModel(info.k, info.distortion_model, info.d)

@@ -10,14 +10,14 @@ from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from superpoint_rknn.features.rate import Cadence
+from superpoint_rknn.features.rate import RateLimiter
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.camera_names import topic_of
-from superpoint_rknn.nodes.common.diagnostics import Accounting
+from superpoint_rknn.nodes.common.diagnostics import ImageCounters
 from superpoint_rknn.nodes.common.executor import NO_SUBSCRIPTION_EVENTS
 from superpoint_rknn.nodes.common.image_subscription import ImageSubscription, image_topic
 from superpoint_rknn.nodes.common.image_warnings import ImageWarnings
-from superpoint_rknn.nodes.common.in_process import Channel, Feed
+from superpoint_rknn.nodes.common.in_process import Channel, InProcessTopics
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.messages import image_message
 from superpoint_rknn.nodes.common.overlay import Tails
@@ -39,22 +39,28 @@ class TrackerCamera:
     feed: gives images, keypoints and descriptors in place of their topics; None: the topics do.
     """
 
-    def __init__(self, node: ManagedNode, parameters: Parameters, name: str, feed: Feed | None):
+    def __init__(
+        self,
+        node: ManagedNode,
+        parameters: Parameters,
+        name: str,
+        in_process: InProcessTopics | None,
+    ):
         self.name = name
-        self.accounting = Accounting()
+        self.counters = ImageCounters()
         self.calibration = Calibration(node.resolve_topic_name(topic_of(name, 'camera_info')))
         topic = image_topic(node, topic_of(name, 'image'), parameters['image_transport'])
-        self.warnings = ImageWarnings(node.get_logger(), topic, self.accounting)
+        self.warnings = ImageWarnings(node.get_logger(), topic, self.counters)
         self.alive = 0  # tracks in the newest image
         self._node = node
         self._parameters = parameters
-        self._feed = feed
+        self._in_process = in_process
         self._take_image: Callable[[ReceivedImage], None] | None = None
         self._images: ImageSubscription | None = None
         self._subscriptions = []
         self._listening: list[tuple[Channel, Callable]] = []
         self._tails = Tails()
-        self._drawn = Cadence()
+        self._drawn = RateLimiter()
         self._tracks = self._publisher(Keypoints, 'tracks', FEATURES)
         self._overlay = self._publisher(Image, 'tracks_overlay', OVERLAYS)
 
@@ -63,7 +69,7 @@ class TrackerCamera:
         """Whether anybody gives keypoints."""
         # count_publishers knows nothing of remapping
         topic = self._node.resolve_topic_name(topic_of(self.name, 'keypoints'))
-        return self._feed is not None or self._node.count_publishers(topic) > 0
+        return self._in_process is not None or self._node.count_publishers(topic) > 0
 
     def activate(
         self,
@@ -74,11 +80,11 @@ class TrackerCamera:
         """Begin to take images, and keypoints and descriptors where they are wanted."""
         self._take_image = take_image
         self._subscribe(CameraInfo, 'camera_info', self._on_camera_info, CAMERA_INFOS)
-        if self._feed is not None:
+        if self._in_process is not None:
             for channel, callback in (
-                (self._feed.images, self._take),
-                (self._feed.keypoints, take_keypoints),
-                (self._feed.descriptors, take_descriptors),
+                (self._in_process.images, self._take),
+                (self._in_process.keypoints, take_keypoints),
+                (self._in_process.descriptors, take_descriptors),
             ):
                 if callback is not None:
                     channel.subscribe(callback)
@@ -93,7 +99,7 @@ class TrackerCamera:
             topic_of(self.name, 'image'),
             self._parameters['image_transport'],
             self._on_image,
-            self.accounting,
+            self.counters,
             IMAGES_DEPTH,
         )
 
@@ -118,8 +124,8 @@ class TrackerCamera:
         header, size = image.message.header, image.grey().shape
         message = tracks_message(header, size, tracks)
         self._tracks.publish(message)
-        if self._feed is not None:
-            self._feed.tracks.send(message)
+        if self._in_process is not None:
+            self._in_process.tracks.send(message)
         self.alive = len(tracks)
         self._draw_overlay(image, tracks)
 
@@ -152,7 +158,7 @@ class TrackerCamera:
         self._take(ReceivedImage(message))
 
     def _take(self, image: ReceivedImage) -> None:
-        self.accounting.arrive()
+        self.counters.arrive()
         self._take_image(image)
 
     def _on_camera_info(self, message: CameraInfo) -> None:

@@ -8,7 +8,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from std_msgs.msg import Bool, Header
 
-from superpoint_rknn.nodes.common.diagnostics import Accounting
+from superpoint_rknn.nodes.common.diagnostics import ImageCounters
 from superpoint_rknn.nodes.common.image_warnings import THROTTLE
 from superpoint_rknn.nodes.common.messages import nanoseconds
 from superpoint_rknn.nodes.common.parameters import Parameters
@@ -29,14 +29,14 @@ class FeatureOutput:
         self,
         node: LifecycleNode,
         parameters: Parameters,
-        accounting: Accounting,
+        counters: ImageCounters,
         feature: LifecyclePublisher,
         restart: LifecyclePublisher,
         numbers: Sequence[int],
     ):
         self._log = node.get_logger()
         self._parameters = parameters
-        self._accounting = accounting
+        self._counters = counters
         self._feature = feature
         self._restart = restart
         self._numbers = numbers
@@ -63,12 +63,12 @@ class FeatureOutput:
             self._adapter = None
             return
         for view in (left, right):
-            if view is not None and view.lens is None:
+            if view is not None and view.camera_model is None:
                 self._log.warning(
-                    f'`feature` needs a calibrated camera: {view.calibration.trouble}',
+                    f'`feature` needs a calibrated camera: {view.calibration.error_message}',
                     throttle_duration_sec=THROTTLE,
                 )
-        if left.lens is None:
+        if left.camera_model is None:
             return
         cameras = len(self._parameters['cameras'])
         if self._adapter is None or self._adapter.style != style:
@@ -76,10 +76,12 @@ class FeatureOutput:
         features = self._adapter.update(
             nanoseconds(header.stamp),
             left.tracks,
-            left.lens,
+            left.camera_model,
             self._parameters['feature.rate'],
-            None if right is None or right.lens is None else (right.tracks, right.lens),
+            None
+            if right is None or right.camera_model is None
+            else (right.tracks, right.camera_model),
         )
         if features is not None:
             self._feature.publish(feature_message(header, features, style, cameras))
-            self._accounting.count('features')
+            self._counters.count('features')

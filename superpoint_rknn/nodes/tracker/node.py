@@ -11,7 +11,7 @@ from std_msgs.msg import Bool
 
 from superpoint_rknn.nodes.common.camera_names import groups_of, title_of
 from superpoint_rknn.nodes.common.diagnostics import images_status
-from superpoint_rknn.nodes.common.in_process import Feeds
+from superpoint_rknn.nodes.common.in_process import InProcessCameras
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.process import Interruption, run_node
 from superpoint_rknn.nodes.common.qos import FEATURES
@@ -33,10 +33,10 @@ class TrackerNode(ManagedNode):
     def __init__(
         self,
         interruption: Interruption | None = None,
-        feeds: Feeds | None = None,
+        in_process: InProcessCameras | None = None,
         **kwargs,
     ):
-        self._feeds = feeds
+        self._in_process = in_process
         self._cameras: list[TrackerCamera] = []
         self._threads: list[TrackerThread] = []
         self._publishers_of_all: list[LifecyclePublisher] = []
@@ -45,19 +45,19 @@ class TrackerNode(ManagedNode):
     def configure(self) -> None:
         """Advertise topics."""
         groups = groups_of(self.values['cameras'], self.values['stereo'])
-        if self._feeds is not None:
-            self._feeds.agree_on(groups)
+        if self._in_process is not None:
+            self._in_process.agree_on(groups)
         feature = self._publisher(PointCloud, 'feature')
         restart = self._publisher(Bool, 'restart')
         for names in groups:
             first = len(self._cameras)
             for name in names:
-                feed = None if self._feeds is None else self._feeds[name]
-                self._cameras.append(TrackerCamera(self, self.values, name, feed))
+                in_process = None if self._in_process is None else self._in_process[name]
+                self._cameras.append(TrackerCamera(self, self.values, name, in_process))
             cameras = self._cameras[first:]
             numbers = range(first, len(self._cameras))
             output = FeatureOutput(
-                self, self.values, cameras[0].accounting, feature, restart, numbers
+                self, self.values, cameras[0].counters, feature, restart, numbers
             )
             self._threads.append(TrackerThread(self, self.values, cameras, output))
 
@@ -84,7 +84,7 @@ class TrackerNode(ManagedNode):
         return [
             images_status(
                 f'{self.get_fully_qualified_name()}: {title_of(camera.name)}',
-                camera.accounting,
+                camera.counters,
                 {'tracks': 'published', 'feature': 'features', 'descriptors': 'descriptors'},
                 {
                     'tracks_alive': camera.alive,

@@ -88,7 +88,7 @@ class TrackerThread:
         late = self._queue.put_keypoints(message)
         if late is None:
             return
-        times = self._left.accounting.count('late_keypoints')
+        times = self._left.counters.count('late_keypoints')
         self._log.warning(
             f'keypoints came {late:.2f} s after their image, which was tracked without them: no '
             f'track begins at them; keypoints_wait is {self._parameters["keypoints_wait"]:g} s, '
@@ -102,9 +102,9 @@ class TrackerThread:
     def _drop(self, lefts: list[ReceivedImage], rights: list[ReceivedImage]) -> None:
         """Count images that gave way."""
         for _ in lefts:
-            self._left.accounting.settle('dropped')
+            self._left.counters.finish('dropped')
         for _ in rights:
-            self._right.accounting.settle('dropped')
+            self._right.counters.finish('dropped')
 
     def _work(self) -> None:
         while (item := self._queue.take()) is not None:
@@ -122,32 +122,32 @@ class TrackerThread:
 
     def _track(self, job: ImageJob) -> None:
         """Track one image and publish; a bad one is warned of and counted."""
-        fate, right_fate = 'failed', 'dropped'
-        accounting = self._left.accounting
+        outcome, right_outcome = 'failed', 'dropped'
+        counters = self._left.counters
         start = time.perf_counter()
         try:
             image = job.image.grey()
             self._check_stamp(job.image.stamp)
-            lens = self._left.calibration.lens(image.shape)
+            camera_model = self._left.calibration.camera_model(image.shape)
             self.tracker.settings = self._parameters.settings
             keypoints = self._keypoints_of(job, image.shape)
-            tracks = self.tracker.track(image, job.image.stamp, keypoints, lens)
+            tracks = self.tracker.track(image, job.image.stamp, keypoints, camera_model)
             tracked = time.perf_counter()
             self._left.publish(job.image, tracks)
-            fate = 'published'
-            left = View(tracks, lens, self._left.calibration)
-            right, right_fate = self._find_right(job, left)
+            outcome = 'published'
+            left = View(tracks, camera_model, self._left.calibration)
+            right, right_outcome = self._find_right(job, left)
             found = time.perf_counter()
             self._output.publish(job.image.message.header, left, right)
         except (ValueError, cv2.error) as error:
             self._left.warnings.refused(error)
             return
         finally:
-            accounting.settle(fate)
+            counters.finish(outcome)
             if job.right is not None:
-                self._right.accounting.settle(right_fate)
+                self._right.counters.finish(right_outcome)
         end = time.perf_counter()
-        accounting.stages(
+        counters.stages(
             {
                 'wait': 1e3 * (start - job.image.arrived),
                 'track': 1e3 * (tracked - start),
@@ -161,35 +161,39 @@ class TrackerThread:
         """Find the tracks in the right image and publish them; also returns that image's fate."""
         if job.right is None:
             if self._right is not None:
-                self._left.accounting.count('without_right')
+                self._left.counters.count('without_right')
             return None, 'dropped'
         try:
             image = job.right.grey()
-            lens = self._right.calibration.lens(image.shape)
+            camera_model = self._right.calibration.camera_model(image.shape)
             tracks = in_right_image(
-                job.image.grey(), image, left.tracks, self.tracker.settings, (left.lens, lens)
+                job.image.grey(),
+                image,
+                left.tracks,
+                self.tracker.settings,
+                (left.camera_model, camera_model),
             )
             self._right.publish(job.right, tracks)
         except (ValueError, cv2.error) as error:
             self._right.warnings.refused(error)
             return None, 'failed'
-        return View(tracks, lens, self._right.calibration), 'published'
+        return View(tracks, camera_model, self._right.calibration), 'published'
 
     def _describe(self, message: Descriptors) -> None:
         """Take descriptors of an image; ValueError if the message contradicts itself."""
         points = points_of(message.keypoints)
         rows = descriptor_rows(message)
-        self._left.accounting.count('descriptors')
+        self._left.counters.count('descriptors')
         start = time.perf_counter()
         stamp = nanoseconds(message.header.stamp)
         self.tracker.describe(stamp, points.x, points.y, rows, message.model)
-        self._left.accounting.stages({'describe': 1e3 * (time.perf_counter() - start)})
+        self._left.counters.stages({'describe': 1e3 * (time.perf_counter() - start)})
 
     def _keypoints_of(self, job: ImageJob, size: tuple[int, int]) -> Points | None:
         """Keypoints of an image; none, with a warning, if the message can't be of it."""
         message = job.keypoints
         if message is None:
-            self._left.accounting.count('without_keypoints')
+            self._left.counters.count('without_keypoints')
             return None
         try:
             if (message.height, message.width) != size:
@@ -198,7 +202,7 @@ class TrackerThread:
                 )
             return points_of(message)
         except ValueError as error:
-            self._left.accounting.count('without_keypoints')
+            self._left.counters.count('without_keypoints')
             self._log.warning(f'keypoints refused: {error}', throttle_duration_sec=THROTTLE)
             return None
 
@@ -208,7 +212,7 @@ class TrackerThread:
         if stamp == last:
             raise ValueError(f'header.stamp: {stamp} ns, the same as of the image before')
         if jumps(last, stamp):
-            times = self._left.accounting.count('restarts')
+            times = self._left.counters.count('restarts')
             self._log.warning(
                 f'header.stamp jumps from {last} to {stamp} ns: all tracks end '
                 f'(seen {times} times)',

@@ -16,9 +16,9 @@ from geometry_msgs.msg import Point32
 from sensor_msgs.msg import ChannelFloat32, PointCloud
 from std_msgs.msg import Header
 
-from superpoint_rknn.features.rate import SECOND, Cadence
+from superpoint_rknn.features.rate import SECOND, RateLimiter
 from superpoint_rknn.nodes.common.messages import float_array
-from superpoint_rknn.tracking.camera_model import Lens
+from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.tracker import Tracks
 
 EXACT = 2**24  # below it float32 holds every integer
@@ -104,9 +104,9 @@ class Motion:
         self._keys = np.zeros(0, np.int64)  # of the image before
         self._directions = np.zeros((0, 2))
 
-    def look(self, stamp: int, tracks: Tracks, lens: Lens) -> Seen:
+    def look(self, stamp: int, tracks: Tracks, camera_model: CameraModel) -> Seen:
         """The tracks of the next image; stamp: [ns]."""
-        directions = lens.undistort(tracks.x, tracks.y)
+        directions = camera_model.undistort(tracks.x, tracks.y)
         velocities = np.zeros_like(directions)
         if self._stamp is not None:
             seconds = (stamp - self._stamp) / SECOND
@@ -137,15 +137,15 @@ class VinsAdapter:
         self._ids = FeatureIds(self._limit)
         self._stamp: int | None = None
         self._motion, self._right_motion = Motion(), Motion()
-        self._sent = Cadence()
+        self._sent = RateLimiter()
 
     def update(
         self,
         stamp: int,
         tracks: Tracks,
-        lens: Lens,
+        camera_model: CameraModel,
         rate: float = 0.0,
-        right: tuple[Tracks, Lens] | None = None,
+        right: tuple[Tracks, CameraModel] | None = None,
     ) -> Features | None:
         """
         Take the tracks of the next image; returns what to send of it, if anything.
@@ -157,7 +157,7 @@ class VinsAdapter:
         """
         first, step = self._stamp is None, stamp - (self._stamp or 0)
         self._stamp = stamp
-        left = self._motion.look(stamp, tracks, lens)
+        left = self._motion.look(stamp, tracks, camera_model)
         if right is None:
             self._right_motion = Motion()  # a gap has no velocity
         else:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from superpoint_rknn.nodes.common.diagnostics import Accounting
+from superpoint_rknn.nodes.common.diagnostics import ImageCounters
 from superpoint_rknn.nodes.common.image_subscription import TELLS_SEQUENCE, ImageSubscription
 
 pytestmark = pytest.mark.skipif(not TELLS_SEQUENCE, reason='this rclpy does not number messages')
@@ -30,10 +30,10 @@ def node():
 
 
 @pytest.fixture
-def accounting(node):
-    accounting = Accounting()
-    ImageSubscription(node, 'image', 'raw', lambda message: None, accounting)
-    return accounting
+def counters(node):
+    counters = ImageCounters()
+    ImageSubscription(node, 'image', 'raw', lambda message: None, counters)
+    return counters
 
 
 def receive(node, *numbers):
@@ -41,27 +41,25 @@ def receive(node, *numbers):
         node.callback('image', {'publication_sequence_number': number})
 
 
-def test_gaps_are_lost_images(node, accounting):
+def test_gaps_are_lost_images(node, counters):
     receive(node, 5, 6, 9, 10, 12)
-    assert accounting.lost_is_known
-    assert accounting['lost'] == 3
+    assert counters.lost_is_known
+    assert counters['lost'] == 3
 
 
-def test_a_publisher_that_begins_anew_lost_nothing(node, accounting):
+def test_a_publisher_that_begins_anew_lost_nothing(node, counters):
     receive(node, 100, 1, 2)
-    assert accounting['lost'] == 0
+    assert counters['lost'] == 0
 
 
-def test_numbers_of_two_publishers_say_nothing_nor_does_the_first_when_one_is_gone(
-    node, accounting
-):
+def test_numbers_of_two_publishers_say_nothing_nor_does_the_first_when_one_is_gone(node, counters):
     receive(node, 998, 999)
     node.publishers = 2
     receive(node, 10, 1000, 11)
-    assert not accounting.lost_is_known
+    assert not counters.lost_is_known
     node.publishers = 1
     receive(node, 1002)
-    assert accounting['lost'] == 0
+    assert counters['lost'] == 0
     receive(node, 1004)
-    assert accounting.lost_is_known
-    assert accounting['lost'] == 1
+    assert counters.lost_is_known
+    assert counters['lost'] == 1

@@ -1,6 +1,6 @@
 import pytest
 
-from superpoint_rknn.nodes.common.in_process import Channel, Feeds
+from superpoint_rknn.nodes.common.in_process import Channel, InProcessCameras
 
 
 def test_a_channel_hands_the_object_itself_to_whoever_listens():
@@ -25,10 +25,10 @@ def test_a_channel_hands_the_object_itself_to_whoever_listens():
 
 
 def test_feeds_are_made_when_first_asked_for():
-    feeds = Feeds()
+    in_process = InProcessCameras()
     heard = []
-    feeds['cam0'].keypoints.subscribe(heard.append)
-    feeds['cam0'].keypoints.send(1)
-    feeds['cam1'].keypoints.send(2)
+    in_process['cam0'].keypoints.subscribe(heard.append)
+    in_process['cam0'].keypoints.send(1)
+    in_process['cam1'].keypoints.send(2)
     assert heard == [1]
-    assert list(feeds) == ['cam0', 'cam1']
+    assert list(in_process) == ['cam0', 'cam1']

@@ -5,23 +5,26 @@ import pytest
 
 from superpoint_rknn.extractor import Detection
 from superpoint_rknn.features.keypoints import Keypoints
-from superpoint_rknn.nodes.superpoint.descriptor_buffers import DescriptorBuffers, Undescribed
+from superpoint_rknn.nodes.superpoint.descriptor_buffers import (
+    DescriptorBuffers,
+    PendingDescriptors,
+)
 
 
 def make_buffers():
     return [np.zeros((1, 1, 1), np.uint8) for _ in range(3)]
 
 
-def undescribed(raw):
+def pending(raw):
     nothing = np.empty(0, np.float32)
     points = Keypoints(nothing, nothing, nothing)
-    return Undescribed(Detection(points, points, (8, 8), raw), None, None)
+    return PendingDescriptors(Detection(points, points, (8, 8), raw), None, None)
 
 
 def fill(buffers, value):
     raw = buffers.writable()
     raw[:] = value
-    buffers.complete(undescribed(raw))
+    buffers.complete(pending(raw))
 
 
 def value_of(item):

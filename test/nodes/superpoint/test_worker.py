@@ -91,7 +91,7 @@ class Bench:
     def put(self, item):
         self.worker.mailbox.put('cam', self.job(item))
 
-    def feed(self, item):
+    def in_process(self, item):
         self.put(item)
         wait_until(lambda: item in self.handled)
         assert self.worker.mailbox.wait_done(5)
@@ -109,7 +109,7 @@ def test_one_thread_uses_and_closes_the_engine():
     bench = Bench(engine)
     bench.start()
     for i in range(3):
-        bench.feed(i)
+        bench.in_process(i)
     assert bench.worker.stop(5)
     assert engine.closed
     assert engine.threads == {bench.worker}
@@ -120,7 +120,7 @@ def test_an_engine_that_does_not_open_is_told():
     bench = Bench(EngineError('no librknnrt.so found'))
     bench.start()
     assert bench.worker.runtime is None
-    assert bench.worker.trouble == 'no librknnrt.so found'
+    assert bench.worker.error_message == 'no librknnrt.so found'
     assert bench.worker.stop(5)
 
 
@@ -129,11 +129,11 @@ def test_an_error_drops_the_image_and_the_next_one_is_served():
     bench = Bench(engine)
     bench.start()
     engine.broken = True
-    bench.feed('bad')
-    assert bench.worker.trouble == '1 inferences in a row failed: RKNN_ERR_TIMEOUT'
+    bench.in_process('bad')
+    assert bench.worker.error_message == '1 inferences in a row failed: RKNN_ERR_TIMEOUT'
     engine.broken = False
-    bench.feed('good')
-    assert bench.worker.trouble is None
+    bench.in_process('good')
+    assert bench.worker.error_message is None
     assert not engine.closed
     bench.worker.stop(5)
 
@@ -154,8 +154,8 @@ def test_errors_in_a_row_reopen_the_engine_with_growing_pauses(monkeypatch):
     assert first.closed
     assert bench.opened[1][1] - begin >= 0.05 + 0.1 + 0.2
     assert any('busy; next attempt in 0.1 s' in line for line in bench.log.lines)
-    bench.feed('after')
-    assert bench.worker.trouble is None
+    bench.in_process('after')
+    assert bench.worker.error_message is None
     assert bench.worker.stop(5)
     assert second.closed
 
@@ -182,9 +182,9 @@ def test_a_hanging_engine_is_left_behind_and_never_closed_while_in_use(monkeypat
     bench.put('hangs')
     assert engine.entered.wait(5)
     assert not bench.worker.mailbox.wait_done(0.05)
-    assert bench.worker.trouble is None
+    assert bench.worker.error_message is None
     monkeypatch.setattr(worker_module, 'SLOW', 0.01)
-    assert bench.worker.trouble.startswith('the engine has not answered for ')
+    assert bench.worker.error_message.startswith('the engine has not answered for ')
     assert not bench.worker.stop(0.05)
     assert not engine.closed
     engine.hang.set()
@@ -201,7 +201,7 @@ def test_an_unexpected_error_is_logged_and_the_worker_lives():
 
     bench.worker.mailbox.put('cam', odd)
     wait_until(lambda: bench.log.lines)
-    bench.feed('even')
+    bench.in_process('even')
     assert any('a bug' in line for line in bench.log.lines)
     assert bench.worker.stop(5)
 
@@ -216,7 +216,7 @@ def test_an_engine_that_opens_but_always_fails_is_opened_ever_more_rarely(monkey
     i = 0
     while len(bench.opened) < 4:
         if bench.worker.mailbox.wait_done(0):
-            bench.feed(i)
+            bench.in_process(i)
             i += 1
     times = [when for _, when in bench.opened]
     assert times[1] - times[0] >= 0.05
@@ -237,13 +237,13 @@ def test_an_image_without_an_inference_says_nothing_of_the_engine():
     broken = Engine()
     bench = begun_with(broken)
     for number in range(FAILURES_BEFORE_REOPENING):
-        bench.feed(number)
+        bench.in_process(number)
         bench.worker.mailbox.put('cam', lambda runtime: False)
         assert bench.worker.mailbox.wait_done(5)
-        assert 'in a row failed' in (bench.worker.trouble or '') or broken.closed
+        assert 'in a row failed' in (bench.worker.error_message or '') or broken.closed
     wait_until(lambda: bench.worker.reopened)
-    bench.feed('good')
-    assert bench.worker.trouble is None
+    bench.in_process('good')
+    assert bench.worker.error_message is None
     assert bench.worker.stop(5)
 
 
@@ -254,8 +254,8 @@ def test_an_engine_that_does_not_close_is_opened_again_all_the_same():
 
     bench = begun_with(Stuck())
     for number in range(FAILURES_BEFORE_REOPENING):
-        bench.feed(number)
+        bench.in_process(number)
     wait_until(lambda: bench.worker.reopened)
     assert any('could not be closed: the driver is gone' in line for line in bench.log.lines)
-    bench.feed('good')
+    bench.in_process('good')
     assert bench.worker.stop(5)

@@ -10,13 +10,13 @@ from superpoint_rknn.nodes.tracker.vins import (
     EXACT,
     FeatureIds,
     VinsAdapter,
+    camera_model_from_info,
     feature_message,
-    lens_of,
 )
-from superpoint_rknn.tracking.camera_model import Lens
+from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.tracker import Tracks
 
-LENS = Lens([400, 0, 320, 0, 400, 200, 0, 0, 1], 'plumb_bob', [])
+LENS = CameraModel([400, 0, 320, 0, 400, 200, 0, 0, 1], 'plumb_bob', [])
 MS = 1_000_000
 
 
@@ -83,7 +83,7 @@ def test_mono_by_hand():
 def test_a_stereo_pair_by_hand():
     left = tracks(k4=(320, 200), k7=(520, 100), k2=(120, 300))
     right = tracks(k7=(500, 100), k4=(310, 200))
-    wide = Lens([200, 0, 320, 0, 200, 200, 0, 0, 1], 'plumb_bob', [])
+    wide = CameraModel([200, 0, 320, 0, 200, 200, 0, 0, 1], 'plumb_bob', [])
     fusion = VinsAdapter('vins_fusion', cameras=2, numbers=(0, 1))
     fusion.update(0, left, LENS, right=(right, wide))
     moved = tracks(k7=(520, 120), k4=(310, 200))
@@ -179,7 +179,7 @@ def test_a_track_that_was_left_out_of_a_message_does_not_come_back():
 
 
 def test_a_point_without_a_direction_is_not_sent():
-    barrel = Lens([400, 0, 320, 0, 400, 200, 0, 0, 1], 'plumb_bob', [-0.5, 0, 0, 0])
+    barrel = CameraModel([400, 0, 320, 0, 400, 200, 0, 0, 1], 'plumb_bob', [-0.5, 0, 0, 0])
     adapter = VinsAdapter('vins_fusion')
     features = adapter.update(0, tracks(k1=(720, 200), k2=(330, 210)), barrel)
     assert features.id.tolist() == [2]
@@ -200,7 +200,7 @@ def camera_info(**fields):
 
 
 def test_the_lens_of_a_camera_info():
-    assert lens_of(camera_info(), (400, 640)).focal == 400
+    assert camera_model_from_info(camera_info(), (400, 640)).focal == 400
     for fields, reason in (
         ({'k': [0.0] * 9}, 'not calibrated'),
         ({'height': 800, 'width': 1280}, r'height, width: 800, 1280: the images have \(400, 640'),
@@ -208,7 +208,7 @@ def test_the_lens_of_a_camera_info():
         ({'distortion_model': 'omni', 'd': [0.1]}, "'omni'"),
     ):
         with pytest.raises(ValueError, match=reason):
-            lens_of(camera_info(**fields), (400, 640))
+            camera_model_from_info(camera_info(**fields), (400, 640))
 
 
 def read_fusion(message):
@@ -233,7 +233,7 @@ def test_an_estimator_recovers_the_rotation(model, coefficients):
     """Through the camera's distortion, from the message alone, with noise of 0.3 px."""
     rng = np.random.default_rng(0)
     matrix = np.array([[400.0, 0, 320], [0, 400, 200], [0, 0, 1]])
-    lens = Lens(matrix, model, coefficients)
+    camera_model = CameraModel(matrix, model, coefficients)
     world = rng.uniform((-2.5, -1.5, 4), (2.5, 1.5, 8), (150, 3))
     turn = np.array([0.02, -0.06, 0.04])
     adapter, messages = VinsAdapter('vins_fusion'), []
@@ -248,7 +248,7 @@ def test_an_estimator_recovers_the_rotation(model, coefficients):
         pixels = (pixels.reshape(-1, 2) + rng.normal(0, 0.3, (150, 2))).astype(np.float32)
         ones = np.ones(150)
         seen = Tracks(np.arange(150), ones + image, *pixels.T, ones, np.arange(150))
-        features = adapter.update(image * 50 * MS, seen, lens)
+        features = adapter.update(image * 50 * MS, seen, camera_model)
         messages.append(feature_message(Header(), features, 'vins_fusion'))
     first, second = map(read_fusion, messages)
     assert len(second) == 150
