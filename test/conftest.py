@@ -63,6 +63,12 @@ def photographs():
 
 
 @pytest.fixture(scope='session')
+def photograph(photographs):
+    """Colour photograph, (512, 512, 3) uint8 bgr, from scikit-image's wheel."""
+    return cv2.imread(str(photographs / 'astronaut.png'))
+
+
+@pytest.fixture(scope='session')
 def standin_libraries(tmp_path_factory):
     """Stand-ins of Rockchip's library, by generation."""
     folder = tmp_path_factory.mktemp('standin')

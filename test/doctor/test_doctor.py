@@ -11,7 +11,7 @@ import pytest
 from superpoint_rknn.runtimes.model_files import default_model
 from superpoint_rknn.runtimes.open import open_runtime
 
-STANDIN = Path(__file__).parent / 'rknn_standin' / 'run_on_standin.py'
+STANDIN = Path(__file__).parents[1] / 'rknn_standin' / 'run_on_standin.py'
 
 
 def doctor(*arguments, program=('-m', 'superpoint_rknn.cli', 'doctor'), library=None):

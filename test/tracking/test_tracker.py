@@ -121,7 +121,9 @@ def scene(seed=0):
     return (p.astype(np.float32) for p in project)
 
 
-@pytest.mark.parametrize('camera_model', [None, CameraModel([500, 0, 320, 0, 500, 200, 0, 0, 1], '', [])])
+@pytest.mark.parametrize(
+    'camera_model', [None, CameraModel([500, 0, 320, 0, 500, 200, 0, 0, 1], '', [])]
+)
 def test_what_moves_by_itself_is_an_outlier(camera_model):
     before, now = scene()
     assert move_together(before, now, 1.0, camera_model).mean() > 0.97
@@ -133,7 +135,9 @@ def test_what_moves_by_itself_is_an_outlier(camera_model):
     assert move_together(before[:15], now[:15], 1.0, camera_model).all()
 
 
-@pytest.mark.parametrize('camera_model', [None, CameraModel([500, 0, 320, 0, 500, 200, 0, 0, 1], '', [])])
+@pytest.mark.parametrize(
+    'camera_model', [None, CameraModel([500, 0, 320, 0, 500, 200, 0, 0, 1], '', [])]
+)
 def test_a_camera_at_rest_loses_nothing(camera_model):
     before, _ = scene()
     assert move_together(before, before.copy(), 1.0, camera_model).all()
