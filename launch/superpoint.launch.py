@@ -1,4 +1,4 @@
-"""One camera's superpoint node: ros2 launch superpoint_rknn superpoint.launch.py --show-args."""
+"""Start the superpoint node of one camera; `ros2 launch ... --show-args` lists the arguments."""
 
 import os
 
@@ -10,26 +10,32 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-# arguments that win over the parameter file where they are given
+from superpoint_rknn.nodes.common.launch_arguments import boolean
+
+# Arguments that override the parameter file if they are given.
 PARAMETERS = {
-    'model': (str, 'path of the network, or superpoint_small; empty: superpoint'),
-    'runtime': (str, 'auto, librknn, rknnlite or onnx'),
-    'autostart': (bool, 'true: configure and activate by itself; false: wait for a manager'),
+    'model': 'path of the network, or superpoint_small; empty: superpoint',
+    'runtime': 'auto, librknn, rknnlite or onnx',
+    'autostart': 'true: configure and activate by itself; false: wait for a manager',
 }
 
 
 def superpoint_node(context):
+    def value(name):
+        return LaunchConfiguration(name).perform(context)
+
+    autostart = value('autostart')
+    texts = {name: value(name) for name in ('model', 'runtime') if value(name)}
     given = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-        for name, (kind, _) in PARAMETERS.items()
-        if LaunchConfiguration(name).perform(context)
+        **{name: ParameterValue(text, value_type=str) for name, text in texts.items()},
+        **({'autostart': boolean('autostart', autostart)} if autostart else {}),
     }
-    composed = LaunchConfiguration('composed').perform(context) == 'true'
+    composed = boolean('composed', value('composed'))
     return [
         Node(
             package='superpoint_rknn',
             executable='front_end' if composed else 'superpoint_node',
-            name=None if composed else 'superpoint',  # it would be the name of both
+            name=None if composed else 'superpoint',  # it would rename both nodes
             namespace=LaunchConfiguration('camera'),
             output='screen',
             remappings=[('image', LaunchConfiguration('image'))],
@@ -46,7 +52,7 @@ def generate_launch_description():
         'params_file': (PathJoinSubstitution([config, 'superpoint.yaml']), 'YAML of parameters'),
         **{
             name: ('', f'{description} (empty: as in params_file)')
-            for name, (_, description) in PARAMETERS.items()
+            for name, description in PARAMETERS.items()
         },
         'composed': ('false', 'true: the tracker too, in the same process (see vio.launch.py)'),
         'fastdds_profile': (
@@ -65,7 +71,7 @@ def generate_launch_description():
                 for name, (default, description) in arguments.items()
             ),
             SetEnvironmentVariable('FASTDDS_DEFAULT_PROFILES_FILE', profile),
-            # the name that Fast DDS 2 knows; version 3 warns of it
+            # The name of the variable in Fast DDS 2; version 3 warns about it.
             SetEnvironmentVariable(
                 'FASTRTPS_DEFAULT_PROFILES_FILE',
                 profile,

@@ -1,4 +1,4 @@
-"""From camera to estimator: ros2 launch superpoint_rknn vio.launch.py --show-args."""
+"""Start a camera driver, superpoint, the tracker and an estimator; see --show-args."""
 
 from launch import LaunchDescription
 from launch.actions import (
@@ -13,12 +13,14 @@ from launch_ros.actions import Node, SetParameter, SetParametersFromFile, SetRem
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-# where an estimator listens that doesn't do so at /feature_tracker/restart
+from superpoint_rknn.nodes.common.launch_arguments import boolean
+
+# Restart topic by feature_format, where it is not /feature_tracker/restart.
 RESTART = {'vins_fusion': '/vins_restart'}
 
 
 def included(path):
-    """Another launch file, with its own arguments only; nothing without a path."""
+    """Include another launch file with its own arguments only; nothing if `path` is empty."""
     if not path:
         return []
     return [
@@ -34,10 +36,12 @@ def nodes(context):
     def value(name):
         return LaunchConfiguration(name).perform(context)
 
-    style, rate = value('feature_format'), value('feature_rate')
+    style, rate, autostart = value('feature_format'), value('feature_rate'), value('autostart')
+    composed = boolean('composed', value('composed'))
     given = {
         **({'feature.format': ParameterValue(style, value_type=str)} if style else {}),
         **({'feature.rate': float(rate)} if rate else {}),
+        **({'autostart': boolean('autostart', autostart)} if autostart else {}),
     }
     package = FindPackageShare('superpoint_rknn')
     superpoint = IncludeLaunchDescription(
@@ -50,10 +54,11 @@ def nodes(context):
             'params_file': value('superpoint_params'),
             'model': value('model'),
             'runtime': value('runtime'),
+            'autostart': autostart,
             'composed': value('composed'),
         }.items(),
     )
-    if value('composed') == 'true':
+    if composed:
         front_end = [
             SetParametersFromFile(value('tracker_params')),
             *(SetParameter(*parameter) for parameter in given.items()),
@@ -73,7 +78,7 @@ def nodes(context):
     topics = [
         *((name, value(name)) for name in ('camera_info', 'feature')),
         ('restart', value('restart') or RESTART.get(style, '/feature_tracker/restart')),
-        # of the two overlays the tracks are what one wants to see
+        # Viewers show `overlay`: of the two overlays that is the one with the tracks.
         ('overlay', 'keypoints_overlay'),
         ('tracks_overlay', 'overlay'),
     ]
@@ -89,23 +94,34 @@ def generate_launch_description():
         'camera': ('', 'namespace of the camera: its topics are CAMERA/image, CAMERA/camera_info'),
         'image': ('image', 'topic of the images, if not `image` in that namespace'),
         'camera_info': ('camera_info', 'topic of the calibration, if not beside the images'),
-        'feature': ('/feature_tracker/feature', 'topic of the features, as estimators have it'),
+        'feature': (
+            '/feature_tracker/feature',
+            'topic of the features; estimators expect this one',
+        ),
         'restart': (
             '',
-            'topic that tells estimators to begin anew (empty: /vins_restart where feature_format '
+            'topic of restart requests to the estimator (empty: /vins_restart if feature_format '
             'is vins_fusion, else /feature_tracker/restart)',
         ),
         'feature_format': ('', 'off, vins_fusion or vins_mono (empty: as in config)'),
-        'feature_rate': ('', 'most features a second; 0: each image (empty: as in config)'),
+        'feature_rate': (
+            '',
+            'upper limit [Hz] of `feature`; 0: every image (empty: as in config)',
+        ),
         'composed': ('false', 'true: superpoint and tracker in one process'),
         'config': (
             PathJoinSubstitution([config, 'mono_30hz.yaml']),
             'YAML of parameters of both nodes; beside it there is stereo_20hz.yaml',
         ),
-        'superpoint_params': (LaunchConfiguration('config'), 'another one for superpoint'),
-        'tracker_params': (LaunchConfiguration('config'), 'another one for tracker'),
+        'superpoint_params': (LaunchConfiguration('config'), 'YAML of superpoint, if not config'),
+        'tracker_params': (LaunchConfiguration('config'), 'YAML of tracker, if not config'),
         'model': ('', 'path of the network, or superpoint_small; empty: superpoint'),
         'runtime': ('', 'auto, librknn, rknnlite or onnx (empty: as in config)'),
+        'autostart': (
+            '',
+            'true: configure and activate both nodes by themselves; false: wait for a manager '
+            '(empty: as in config)',
+        ),
     }
     return LaunchDescription(
         [
