@@ -27,6 +27,7 @@ import numpy as np
 from superpoint_rknn import __version__
 from superpoint_rknn.doctor.report import machine_text, trial_text
 from superpoint_rknn.doctor.trial import Trial
+from superpoint_rknn.features.image import GREY_AS_STORED
 from superpoint_rknn.runtimes.board import board_model, detect_soc, npu_driver_version
 from superpoint_rknn.runtimes.model_files import find_model
 from superpoint_rknn.runtimes.open import open_runtime
@@ -140,7 +141,7 @@ def _board(soc: str | None, advice: list[str]) -> dict[str, Any]:
 
 def _read(path: Path) -> np.ndarray:
     content = np.fromfile(path, np.uint8)
-    grey = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
+    grey = cv2.imdecode(content, GREY_AS_STORED) if content.size else None
     if grey is None:
         raise ValueError(f'{path} is not an image that OpenCV reads')
     return grey

@@ -25,7 +25,9 @@ MOSAICS = {
 PACKED_LUMA = {'yuv422': 1, 'uyvy': 1, 'yuv422_yuy2': 0, 'yuyv': 0}  # byte of a pixel's two
 PLANAR_ROWS = {'nv12': 1.5, 'nv21': 1.5, 'nv24': 3}  # rows of `step` bytes per image row
 
-GREY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION  # as the camera has it
+# Keypoints refer to pixels as they are stored, whatever EXIF says of how to show them.
+GREY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+COLOUR_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 class EncodingError(ValueError):
@@ -87,7 +89,7 @@ def decompress(data, kind: str) -> np.ndarray:
     Raises ValueError if OpenCV can't decode it.
     """
     data = np.frombuffer(data, np.uint8)
-    image = _decoded(data, GREY_AS_STORED)
+    image = _decoded(data)
     if image is None:
         raise ValueError(f'data: {data.size} bytes of format {kind!r} are not an image')
     return image
@@ -99,16 +101,16 @@ def read_mask(path: str) -> np.ndarray:
         content = np.fromfile(path, np.uint8)
     except OSError as error:
         raise ValueError(f'mask: {path}: {error.strerror}') from error
-    mask = _decoded(content, cv2.IMREAD_GRAYSCALE)
+    mask = _decoded(content)
     if mask is None:
         raise ValueError(f'mask: {path} is not an image that OpenCV reads')
     return mask
 
 
-def _decoded(content: np.ndarray, flags: int) -> np.ndarray | None:
-    """Image of a file's bytes; None if OpenCV can't decode it."""
+def _decoded(content: np.ndarray) -> np.ndarray | None:
+    """Grey image of a file's bytes; None if OpenCV can't decode it."""
     try:
-        return cv2.imdecode(content, flags) if content.size else None
+        return cv2.imdecode(content, GREY_AS_STORED) if content.size else None
     except cv2.error:  # one that claims to be huge
         return None
 

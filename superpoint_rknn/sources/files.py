@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 
+from superpoint_rknn.features.image import COLOUR_AS_STORED
 from superpoint_rknn.sources.frame import Frame
 
 
@@ -24,7 +25,7 @@ class Pictures:
         """Raise ValueError at a picture that can't be read."""
         for path in self.paths:
             try:
-                image = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR)
+                image = cv2.imread(str(path), COLOUR_AS_STORED)
             except cv2.error as error:
                 raise ValueError(f'{path}: not a readable picture: {error}') from error
             if image is None:

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from superpoint_rknn.features.image import decompress, to_grey
+from superpoint_rknn.features.image import COLOUR_AS_STORED, decompress, to_grey
 
 
 def stamp_ns(header: Any) -> int:
@@ -27,7 +27,7 @@ def image_as_recorded(message: Any) -> np.ndarray:
     """Image of a sensor_msgs message, uint8, in colour where it was compressed in colour."""
     if not hasattr(message, 'format'):
         return np.ascontiguousarray(grey_image(message))
-    image = cv2.imdecode(message.data, cv2.IMREAD_ANYCOLOR)
+    image = cv2.imdecode(message.data, COLOUR_AS_STORED)
     if image is None:
         raise ValueError(f'{message.data.size} bytes of {message.format!r}: not decodable')
     return image

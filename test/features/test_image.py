@@ -3,6 +3,7 @@ import array
 import cv2
 import numpy as np
 import pytest
+from exif import turned_jpeg
 
 from superpoint_rknn.features.image import EncodingError, read_mask, to_grey
 
@@ -39,6 +40,12 @@ def test_any_buffer_serves(kind):
     data = image.tobytes()
     data = np.frombuffer(data, np.uint8) if kind is np.frombuffer else kind(data)
     assert np.array_equal(to_grey(data, 3, 4, 4, 'mono8'), image)
+
+
+def test_a_mask_keeps_its_pixels_as_they_are_stored(tmp_path):
+    jpeg, stored = turned_jpeg()
+    (tmp_path / 'mask.jpg').write_bytes(jpeg)
+    assert np.array_equal(read_mask(str(tmp_path / 'mask.jpg')), stored)
 
 
 def test_the_last_row_needs_no_padding():

@@ -3,10 +3,12 @@ import sqlite3
 import cv2
 import numpy as np
 import pytest
+from exif import turned_jpeg
 from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from superpoint_rknn.sources.messages import grey_image
 from superpoint_rknn.sources.open import open_source, thinned
 
 ROS = get_typestore(Stores.ROS2_JAZZY)
@@ -99,6 +101,13 @@ def test_other_files(tmp_path):
         open_source(tmp_path / 'data.csv')
 
 
+def test_a_picture_keeps_its_pixels_as_the_camera_stored_them(tmp_path):
+    jpeg, stored = turned_jpeg()
+    (tmp_path / 'turned.jpg').write_bytes(jpeg)
+    (frame,) = open_source(tmp_path / 'turned.jpg')
+    np.testing.assert_array_equal(frame.image, stored)
+
+
 # Video
 
 
@@ -179,6 +188,23 @@ def test_bag_of_compressed_images(tmp_path):
     source = open_source(write_bag(tmp_path / 'broken', {'/image/compressed': [broken]}))
     with pytest.raises(ValueError, match=r"compressed:0: \d+ bytes of 'jpeg': not decodable"):
         list(source)
+
+
+def test_a_compressed_image_keeps_its_pixels_as_the_camera_stored_them(tmp_path):
+    jpeg, stored = turned_jpeg()
+    message = CompressedImage(header(1), 'jpeg', np.frombuffer(jpeg, np.uint8))
+    np.testing.assert_array_equal(grey_image(message), stored)
+    (frame,) = open_source(write_bag(tmp_path / 'bag', {'/image/compressed': [message]}))
+    np.testing.assert_array_equal(frame.image, stored)
+
+
+@pytest.mark.parametrize('is_bigendian', [0, 1])
+def test_16_bits_in_either_byte_order(tmp_path, is_bigendian):
+    data = np.uint8([1, 0, 0, 1] if is_bigendian else [0, 1, 1, 0])  # 256, 1
+    message = Image(header(1), 1, 2, 'mono16', is_bigendian, 4, data)
+    assert grey_image(message).tolist() == [[1, 0]]
+    (frame,) = open_source(write_bag(tmp_path / 'bag', {'/image': [message]}))
+    assert frame.image.tolist() == [[1, 0]]
 
 
 def test_colours_become_grey(tmp_path):

@@ -3,6 +3,7 @@ from array import array
 import cv2
 import numpy as np
 import pytest
+from exif import turned_jpeg
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -58,6 +59,20 @@ def test_a_mono8_message_is_seen_without_a_copy():
     assert grey.tolist() == [[0, 1, 2], [4, 5, 6]]
     message.data[0] = 99
     assert grey[0, 0] == 99
+
+
+@pytest.mark.parametrize('is_bigendian', [0, 1])
+def test_16_bits_in_either_byte_order(is_bigendian):
+    data = array('B', [1, 0, 0, 1] if is_bigendian else [0, 1, 1, 0])  # 256, 1
+    message = Image(
+        height=1, width=2, step=4, encoding='mono16', is_bigendian=is_bigendian, data=data
+    )
+    assert grey_image(message).tolist() == [[1, 0]]
+
+
+def test_a_compressed_image_keeps_its_pixels_as_the_camera_stored_them():
+    jpeg, stored = turned_jpeg()
+    assert np.array_equal(grey_image(CompressedImage(format='jpeg', data=jpeg)), stored)
 
 
 def test_compressed_images_are_decoded_to_grey():
