@@ -160,6 +160,21 @@ def test_errors_in_a_row_reopen_the_engine_with_growing_pauses(monkeypatch):
     assert second.closed
 
 
+def test_errors_that_are_rare_do_not_reopen_the_engine():
+    engine = Engine()
+    bench = Bench(engine)
+    bench.start()
+    for number in range(2 * FAILURES_BEFORE_REOPENING):
+        engine.broken = True
+        bench.in_process(f'bad {number}')
+        engine.broken = False
+        for repetition in range(3):
+            bench.in_process(f'good {number}, {repetition}')
+    assert bench.worker.reopened == 0
+    assert not engine.closed
+    assert bench.worker.stop(5)
+
+
 def test_stopping_ends_the_wait_for_an_engine_that_never_opens_again():
     engine = Engine()
     bench = Bench(engine, *[EngineError('gone')] * 1000)
