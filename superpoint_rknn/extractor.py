@@ -100,7 +100,7 @@ class Extractor:
         if detection.raw is None:
             raise ValueError('this detection has no descriptor map: give detect() a raw buffer')
         points = detection.network_keypoints
-        return self._sampler.sample(detection.raw, points.x, points.y)
+        return self._sampler.sample_descriptors(detection.raw, points.x, points.y)
 
     def _fit(self, settings: Settings, image: np.ndarray) -> np.ndarray:
         self._plan(settings, image.shape)

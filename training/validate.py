@@ -75,7 +75,7 @@ def _features(network: SuperPoint, image: np.ndarray, settings: DetectorSettings
         )
     found = KeypointDetector(*image.shape).detect(np.ascontiguousarray(logits), settings)
     raw = np.ascontiguousarray(raw)
-    descriptors = DescriptorSampler(*raw.shape, None).sample(raw, found.x, found.y)
+    descriptors = DescriptorSampler(*raw.shape, None).sample_descriptors(raw, found.x, found.y)
     return Features(np.stack([found.x, found.y], axis=1), descriptors)
 
 

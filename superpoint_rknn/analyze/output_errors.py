@@ -58,7 +58,9 @@ class OutputErrors:
         channels, *cells = true.descriptors.shape
         sampler = DescriptorSampler(channels, *cells)
         first, second = (
-            sampler.sample(np.ascontiguousarray(outputs.descriptors), points.x, points.y)
+            sampler.sample_descriptors(
+                np.ascontiguousarray(outputs.descriptors), points.x, points.y
+            )
             for outputs in (true, other)
         )
         cosines = np.einsum('nc,nc->n', first, second)

@@ -72,7 +72,9 @@ def message_steps(node: Node, recording: Recording) -> Iterator[Step]:
     size, header = recording.size, Header(frame_id='camera')
     points = strongest_points(recording)
     sampler = DescriptorSampler(*recording.raw.shape[1:], recording.quantization)
-    data = [sampler.sample(r, p.x, p.y) for r, p in zip(recording.raw, points, strict=True)]
+    data = [
+        sampler.sample_descriptors(r, p.x, p.y) for r, p in zip(recording.raw, points, strict=True)
+    ]
     count = len(points)
     keypoints = [keypoints_message(header, size, p) for p in points]
 

@@ -113,7 +113,7 @@ def describe_step(recording: Recording) -> Step:
 
     def ours(i: int) -> np.ndarray:
         at = points[i % len(points)]
-        return sampler.sample(raw, at.x, at.y)
+        return sampler.sample_descriptors(raw, at.x, at.y)
 
     def baseline(i: int) -> np.ndarray:
         at = points[i % len(points)]

@@ -64,7 +64,7 @@ class NetworkFeatures:
         features = {}
         for name, settings in self._rows.items():
             found = self._detector.detect(logits, settings)
-            descriptors = self._sampler.sample(self._raw, found.x, found.y)
+            descriptors = self._sampler.sample_descriptors(self._raw, found.x, found.y)
             features[name] = Features(np.stack([found.x, found.y], axis=1), descriptors)
         return features
 

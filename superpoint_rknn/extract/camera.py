@@ -58,7 +58,7 @@ class RecordedCamera:
         detection = self._extractor.detect(image, self._extractor.new_raw() if described else None)
         self._last_detected = stamp
         if due:
-            self._described.choose(stamp, rate)
+            self._described.select(stamp, rate)
         return detection
 
     def finish(self, image: np.ndarray, stamp: int, detection: Detection) -> Features:

@@ -1,8 +1,10 @@
-"""Images of a camera, of any encoding or compression, in grey."""
+"""Convert camera images, of any encoding or compression, to grey."""
 
 from __future__ import annotations
 
 import math
+from array import array
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,20 +24,23 @@ MOSAICS = {
     'bayer_gbrg8': cv2.COLOR_BayerGR2GRAY,
     'bayer_grbg8': cv2.COLOR_BayerGB2GRAY,
 }
-PACKED_LUMA = {'yuv422': 1, 'uyvy': 1, 'yuv422_yuy2': 0, 'yuyv': 0}  # byte of a pixel's two
+# Index of the luma among the two bytes of a pixel.
+PACKED_LUMA = {'yuv422': 1, 'uyvy': 1, 'yuv422_yuy2': 0, 'yuyv': 0}
 PLANAR_ROWS = {'nv12': 1.5, 'nv21': 1.5, 'nv24': 3}  # rows of `step` bytes per image row
 
-# Keypoints refer to pixels as they are stored, whatever EXIF says of how to show them.
+# Keypoints refer to pixels as they are stored, whatever orientation EXIF states.
 GREY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
 COLOUR_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
+Buffer = bytes | bytearray | memoryview | array | np.ndarray
+
 
 class EncodingError(ValueError):
-    """An image encoding that isn't handled here."""
+    """An image encoding that `to_grey` does not support."""
 
 
 def to_grey(
-    data,
+    data: Buffer,
     height: int,
     width: int,
     step: int,
@@ -44,18 +49,18 @@ def to_grey(
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """
-    Grey image of the fields of a sensor_msgs/Image.
+    Convert the fields of a sensor_msgs/Image to a grey image.
 
-    data: buffer of bytes (array.array, bytes, memoryview, ndarray).
+    data: contiguous buffer of bytes.
     height, width: [px]. step: bytes from one row to the next, padding included.
-    out: (height, width) uint8 that receives the image where it must be converted and `out` fits.
+    out: (height, width) uint8 that receives a converted image; ignored if it is of another size.
     Returns (height, width) uint8: of mono8, 8UC1, NV12, NV21, NV24 a view of `data`, no copy; of
     YUV the luma; of 16 bits round(x / 257), which takes 65535 to 255.
-    Raises EncodingError for an encoding that isn't handled here, ValueError if the fields
-    contradict each other; both name the field and its value.
+    Raises EncodingError for an unsupported encoding, ValueError if the fields contradict each
+    other; both name the field and its value.
     """
     if height < 1 or width < 1:
-        raise ValueError(f'height {height}, width {width}: an image has at least one pixel')
+        raise ValueError(f'height {height}, width {width}: expected at least one pixel')
     if encoding in ('mono8', '8UC1'):
         return _view(data, height, step, (width,))
     if encoding in COLOURS:
@@ -63,11 +68,13 @@ def to_grey(
         return cv2.cvtColor(_view(data, height, step, (width, channels)), conversion, out)
     if encoding in ('mono16', '16UC1'):
         words = _view(data, height, step, (width,), '>u2' if is_bigendian else '<u2')
-        # aligned and native, which `data` needn't be, for OpenCV
+        # OpenCV needs aligned words in native byte order.
         return cv2.convertScaleAbs(np.require(words, np.uint16, ['C', 'A']), out, 1 / 257)
     if encoding in MOSAICS:
         if height < 3 or width < 3:
-            raise ValueError(f'height {height}, width {width}: too small for {encoding}')
+            raise ValueError(
+                f'height {height}, width {width}: expected at least 3x3 pixels for {encoding}'
+            )
         return cv2.cvtColor(_view(data, height, step, (width,)), MOSAICS[encoding], out)
     if encoding in PACKED_LUMA:
         _check_even(encoding, width=width)
@@ -78,40 +85,43 @@ def to_grey(
         if encoding != 'nv24':
             _check_even(encoding, width=width, height=height)
         return _view(data, int(height * PLANAR_ROWS[encoding]), step, (width,))[:height]
-    raise EncodingError(f'encoding: {encoding!r} is not handled here')
+    raise EncodingError(f'encoding: {encoding!r} is not supported')
 
 
-def decompress(data, kind: str) -> np.ndarray:
+def decompress(data: Buffer, image_format: str) -> np.ndarray:
     """
-    Grey image of the bytes of a JPEG, PNG or the like, (height, width) uint8.
+    Decode the bytes of a JPEG, PNG or the like to a grey image, (height, width) uint8.
 
-    kind: `format` of the sensor_msgs/CompressedImage, for the error.
+    image_format: `format` of the sensor_msgs/CompressedImage, for the error.
     Raises ValueError if OpenCV can't decode it.
     """
-    data = np.frombuffer(data, np.uint8)
-    image = _decoded(data)
+    content = np.frombuffer(data, np.uint8)
+    image = _decode(content)
     if image is None:
-        raise ValueError(f'data: {data.size} bytes of format {kind!r} are not an image')
+        raise ValueError(
+            f'data: {content.size} bytes of format {image_format!r}, expected an image that '
+            'OpenCV decodes'
+        )
     return image
 
 
-def read_mask(path: str) -> np.ndarray:
-    """Mask image, (height, width) uint8. Raises ValueError if the file is no image."""
+def read_mask(path: str | Path) -> np.ndarray:
+    """Read a mask image, (height, width) uint8. Raises ValueError if the file is no image."""
     try:
         content = np.fromfile(path, np.uint8)
     except OSError as error:
         raise ValueError(f'mask: {path}: {error.strerror}') from error
-    mask = _decoded(content)
+    mask = _decode(content)
     if mask is None:
-        raise ValueError(f'mask: {path} is not an image that OpenCV reads')
+        raise ValueError(f'mask: {path} is not an image that OpenCV decodes')
     return mask
 
 
-def _decoded(content: np.ndarray) -> np.ndarray | None:
-    """Grey image of a file's bytes; None if OpenCV can't decode it."""
+def _decode(content: np.ndarray) -> np.ndarray | None:
+    """Decode a file's bytes to a grey image; return None if OpenCV can't."""
     try:
         return cv2.imdecode(content, GREY_AS_STORED) if content.size else None
-    except cv2.error:  # one that claims to be huge
+    except cv2.error:  # the header states a size above OpenCV's limit
         return None
 
 
@@ -121,19 +131,21 @@ def _check_even(encoding: str, **fields: int) -> None:
             raise ValueError(f'{field}: {value}, expected an even number for {encoding}')
 
 
-def _view(data, rows: int, step: int, row_shape: tuple[int, ...], dtype='u1') -> np.ndarray:
-    """An image's rows without their padding, (rows, *row_shape), not copied."""
-    items, size_of_one = math.prod(row_shape), np.dtype(dtype).itemsize
-    row = items * size_of_one
+def _view(
+    data: Buffer, rows: int, step: int, row_shape: tuple[int, ...], dtype: str = 'u1'
+) -> np.ndarray:
+    """View of an image's rows without their padding, (rows, *row_shape); no copy."""
+    items, item_size = math.prod(row_shape), np.dtype(dtype).itemsize
+    row = items * item_size
     if step < row:
         raise ValueError(f'step: {step}, expected at least the {row} bytes of a row')
-    buffer = memoryview(data)
+    buffer = memoryview(data)  # type: ignore[arg-type]  # ndarray, by its stubs before 3.12
     if not buffer.c_contiguous:
-        raise ValueError(f'data: strides {buffer.strides}, expected bytes without gaps')
+        raise ValueError(f'data: strides {buffer.strides}, expected contiguous bytes')
     size = buffer.nbytes
     if size < step * (rows - 1) + row:
         raise ValueError(
             f'data: {size} bytes, expected {step * rows} ({rows} rows of step {step})'
         )
-    view = np.ndarray((rows, items), dtype, data, strides=(step, size_of_one))
+    view: np.ndarray = np.ndarray((rows, items), dtype, data, strides=(step, item_size))
     return view.reshape(rows, *row_shape)

@@ -1,4 +1,4 @@
-"""Detector logits -> keypoints."""
+"""Decode the detector's logits to keypoints: softmax, threshold, NMS, border, top-k, sub-pixel."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from superpoint_rknn.features.score_bounds import highest_score, least_contrast
+from superpoint_rknn.features import CELL
 from superpoint_rknn.features.subpixel import peak_shift
-from superpoint_rknn.features.top_k import kth_largest, spread, weakest_first
+from superpoint_rknn.features.top_k import (
+    kth_largest,
+    max_score,
+    min_contrast,
+    select_top_k_keypoints,
+    sort_by_score,
+)
 
-CELL = 8  # [px] side of the square that one column of logits describes
 PIXELS = CELL * CELL
-# Cells to look into per keypoint wanted: the strongest 500 keypoints of real images lie in 1.6 to
-# 2.4 times as many cells of highest contrast, and in 1.0 to 1.4 times as many of highest score.
-CELLS_TO_SCORE = 2.5
-CELLS_TO_SEARCH = 1.6
-# The weakest keypoint's score rarely falls further than this from one image to the next.
-STEADY = 0.9
-MOST_RANKS = 2**16 - 1  # that 16 bits hold beside 0
+# Candidate cells per keypoint: the strongest 500 keypoints of real images lie in 1.6 to 2.4 times
+# as many cells of highest contrast, and in 1.0 to 1.4 times as many of highest score.
+CELLS_BY_CONTRAST = 2.5
+CELLS_BY_SCORE = 1.6
+# The weakest keypoint's score rarely falls below this share of that of the previous image.
+CUT_DECAY = 0.9
+MAX_RANK = 2**16 - 1  # of uint16
 MOST_PARTS = 64  # of the grid, along each axis
 
 
@@ -66,25 +71,25 @@ class DetectorSettings:
 
 class KeypointDetector:
     """
-    Finds keypoints in the detector's logits.
+    Decode logits to keypoints.
 
-    Holds buffers that `detect` reuses: not for two threads at a time.
-    height, width: of the network image [px]. Raises ValueError if they aren't divisible by 8.
+    Not thread-safe: `detect` reuses buffers.
+    height, width: of the model input [px]. Raises ValueError if they aren't divisible by 8.
     """
 
     def __init__(self, height: int, width: int):
         if height < CELL or width < CELL or height % CELL or width % CELL:
-            raise ValueError(f'network image: {height}x{width} is not divisible by {CELL}')
+            raise ValueError(f'model input: {height}x{width} is not divisible by {CELL}')
         self._size = (height, width)
         self._cells = (height // CELL, width // CELL)
         row, col = np.divmod(np.arange(self._cells[0] * self._cells[1]), self._cells[1])
         self._corner = (row * width + col) * CELL  # flat index of each cell's first pixel
         dy, dx = np.divmod(np.arange(PIXELS), CELL)
         self._step = dy * width + dx  # from a cell's first pixel to that of each channel
-        self._columns, self._powers = np.empty((2, (PIXELS + 1) * row.size), np.float32)
-        self._ranks, self._highest_rank = np.zeros((height, width), np.uint16), 0
+        self._columns, self._scores = np.empty((2, (PIXELS + 1) * row.size), np.float32)
+        self._ranks, self._max_rank = np.zeros((height, width), np.uint16), 0
         self._border, self._interior = 0, np.ones((height, width), bool)
-        self._expected = 0.0  # what the weakest of enough keypoints most likely exceeds
+        self._expected_cut = 0.0  # most likely below the weakest keypoint's score
 
     def detect(
         self,
@@ -93,7 +98,7 @@ class KeypointDetector:
         allowed: np.ndarray | None = None,
     ) -> Keypoints:
         """
-        Keypoints of one image, in network pixels, strongest first, ties in row-major order.
+        Decode the logits of one image.
 
         A pixel's score is the softmax over the 65 channels; channel 8 * dy + dx is pixel (dy, dx)
         of its 8x8 cell, channel 64 is "no point". A keypoint is a pixel with a score above the
@@ -101,6 +106,7 @@ class KeypointDetector:
 
         logits: (65, height / 8, width / 8) float32.
         allowed: (height, width) bool or uint8, no keypoints where it is 0; None allows all.
+        Returns points in pixels of the model input, strongest first, ties in row-major order.
         Raises ValueError if an array is of another shape.
         """
         if logits.shape != (PIXELS + 1, *self._cells):
@@ -109,26 +115,31 @@ class KeypointDetector:
             raise ValueError(f'allowed: {allowed.shape}, expected {self._size}')
         flat = np.asarray(logits, np.float32).reshape(PIXELS + 1, -1)
         peak = cv2.reduce(flat[:PIXELS], 0, cv2.REDUCE_MAX)[0]
-        # What is weaker than the weakest point to keep has no part in the outcome. A guess at
-        # that one's score saves most of the work; with too few points above it, guess lower.
-        wanted, expected = settings.max_keypoints, self._expected
+        # Pixels weaker than the weakest of the top k do not change the result. A guess at its
+        # score (the cut) saves most of the work; if it leaves too few points, lower the cut.
+        wanted: float = settings.max_keypoints
+        expected_cut = self._expected_cut
         if settings.grid != (1, 1):
-            wanted, expected = flat.size, settings.threshold
+            wanted, expected_cut = flat.size, settings.threshold
         if allowed is not None:
             wanted *= allowed.size / max(np.count_nonzero(allowed), 1)
         while True:
             pixels, scores, cut = self._candidates(
-                flat, peak, settings.threshold, wanted, expected
+                flat, peak, settings.threshold, wanted, expected_cut
             )
-            pixels, scores = self._local_maxima(pixels, scores, settings.nms_radius)
-            pixels, scores = self._inside(pixels, scores, settings.border, allowed)
+            pixels, scores = self._nms(pixels, scores, settings.nms_radius)
+            pixels, scores = self._remove_border(pixels, scores, settings.border, allowed)
             if len(pixels) >= settings.max_keypoints or cut == settings.threshold:
                 break
-            wanted, expected = 4 * wanted, settings.threshold
-        chosen = spread(pixels, settings.max_keypoints, settings.grid, self._size)
-        pixels, scores = pixels[chosen], scores[chosen]
+            wanted, expected_cut = 4 * wanted, settings.threshold
+        selected = select_top_k_keypoints(
+            pixels, settings.max_keypoints, settings.grid, self._size
+        )
+        pixels, scores = pixels[selected], scores[selected]
         enough = len(pixels) == settings.max_keypoints
-        self._expected = max(settings.threshold, STEADY * float(scores[-1]) if enough else 0.0)
+        self._expected_cut = max(
+            settings.threshold, CUT_DECAY * float(scores[-1]) if enough else 0.0
+        )
         row = pixels // self._size[1]
         x, y = (pixels - row * self._size[1]).astype(np.float32), row.astype(np.float32)
         if settings.subpixel:
@@ -137,84 +148,92 @@ class KeypointDetector:
         return Keypoints(x, y, scores)
 
     def _candidates(
-        self, flat: np.ndarray, peak: np.ndarray, threshold: float, wanted: float, expected: float
+        self,
+        flat: np.ndarray,
+        peak: np.ndarray,
+        threshold: float,
+        wanted: float,
+        expected_cut: float,
     ) -> tuple[np.ndarray, np.ndarray, float]:
         """
-        All pixels (flat indices) with a score above a cut, their scores, and the cut.
+        Softmax and threshold: all pixels with a score above a cut, at least the threshold.
 
-        peak: (cells,) strongest logit of each cell's pixels.
-        wanted: keypoints that the cut, at or above the threshold, shall leave.
-        expected: a guess at the cut; the threshold, if those above it are most likely few.
+        flat: (65, cells) logits. peak: (cells,) strongest logit of each cell's pixels.
+        wanted: keypoints that the cut should leave.
+        expected_cut: a guess at the cut; the threshold, if few pixels are likely to exceed it.
+        Returns flat indices, scores, and the cut.
         """
         contrast = peak - flat[PIXELS]
-        cut, promising = expected, contrast > least_contrast(expected)
-        likely = np.count_nonzero(promising)
+        cut, is_candidate = expected_cut, contrast > min_contrast(expected_cut)
+        likely = np.count_nonzero(is_candidate)
         if (
-            expected < threshold
-            or (expected > threshold and likely < CELLS_TO_SEARCH * wanted)
-            or likely > CELLS_TO_SCORE * wanted
+            expected_cut < threshold
+            or (expected_cut > threshold and likely < CELLS_BY_SCORE * wanted)
+            or likely > CELLS_BY_CONTRAST * wanted
         ):
-            best = kth_largest(contrast, CELLS_TO_SCORE * wanted)
-            cut = _raised(threshold, highest_score(best))
-            promising = contrast > least_contrast(cut)
-        promising[:2] = True  # NumPy adds up a single column in another order than several
-        cells = np.flatnonzero(promising)
-        columns, share = (
+            cut = _raise_cut(
+                threshold, max_score(kth_largest(contrast, CELLS_BY_CONTRAST * wanted))
+            )
+            is_candidate = contrast > min_contrast(cut)
+        is_candidate[:2] = True  # NumPy adds up a single column in another order than several
+        cells = np.flatnonzero(is_candidate)
+        columns, scores = (
             buffer[: flat.shape[0] * cells.size].reshape(-1, cells.size)
-            for buffer in (self._columns, self._powers)
+            for buffer in (self._columns, self._scores)
         )
         flat.take(cells, axis=1, out=columns, mode='wrap')  # 'raise' buffers, 'clip' takes longer
         peak = peak[cells]
         highest = np.maximum(peak, columns[PIXELS])
-        columns -= highest
-        # As exact as NumPy's and far quicker. Not in place, where OpenCV computes the end of an
-        # array in another way, so that equal logits might differ.
-        cv2.exp(columns, share)
-        total = share.sum(0)
-        if cut != expected:
-            strongest = np.exp(peak - highest) / total
-            cut = max(cut, _raised(threshold, kth_largest(strongest, CELLS_TO_SEARCH * wanted)))
-        share /= total
-        found = np.flatnonzero(share[:PIXELS] > np.float32(cut))
+        sums = _softmax(columns, highest, scores)
+        if cut != expected_cut:
+            strongest = np.exp(peak - highest) / sums
+            kth_score = kth_largest(strongest, CELLS_BY_SCORE * wanted)
+            cut = max(cut, _raise_cut(threshold, kth_score))
+        found = np.flatnonzero(scores[:PIXELS] > np.float32(cut))
         channel = found // cells.size
         column = found - channel * cells.size
         pixels = self._corner.take(cells).take(column)
         pixels += self._step.take(channel)
-        return pixels, share.reshape(-1).take(found), cut
+        return pixels, scores.reshape(-1).take(found), cut
 
-    def _local_maxima(
+    def _nms(
         self, pixels: np.ndarray, scores: np.ndarray, radius: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels that none within the radius exceeds, strongest first, ties in row-major order."""
-        pixels, scores = weakest_first(pixels, scores)
+        """
+        Non-maximum suppression (NMS): keep the pixels that no candidate within the radius exceeds.
+
+        Exact: suppressed pixels suppress, too, and equal ones in reach of each other both stay.
+        Returns them strongest first, ties in row-major order.
+        """
+        pixels, scores = sort_by_score(pixels, scores)
         if radius and pixels.size:
-            # Ranks order as the scores do, and 16 bits dilate in half the time.
+            # Ranks order as the scores do, and dilating 16 bits takes half the time of 32.
             steps = np.cumsum(scores[1:] != scores[:-1])
-            ranks, first = self._room_for(int(steps[-1]) + 1 if steps.size else 1)
+            ranks, first = self._reserve_ranks(int(steps[-1]) + 1 if steps.size else 1)
             rank = np.empty(pixels.size, ranks.dtype)
             rank[0] = first
             np.add(steps, first, out=rank[1:], casting='unsafe')
             flat = ranks.reshape(-1)
             flat[pixels] = rank
-            # In place: half the memory to go through. What it leaves is below all later ranks.
+            # In place: half the memory traffic. All later ranks are above what it leaves behind.
             cv2.dilate(ranks, np.ones((2 * radius + 1,) * 2, np.uint8), ranks)
             kept = np.flatnonzero(flat.take(pixels) == rank)
             pixels, scores = pixels.take(kept), scores.take(kept)
         return pixels[::-1], scores[::-1]
 
-    def _room_for(self, count: int) -> tuple[np.ndarray, int]:
-        """A map for `count` ranks, and the first of them: above all that the map holds."""
-        if count > MOST_RANKS:
+    def _reserve_ranks(self, count: int) -> tuple[np.ndarray, int]:
+        """Map (height, width) for `count` ranks, and the first of them, above all in the map."""
+        if count > MAX_RANK:
             return np.zeros(self._size, np.float32), 1
-        if self._highest_rank + count > MOST_RANKS:
-            self._ranks[:], self._highest_rank = 0, 0
-        self._highest_rank += count
-        return self._ranks, self._highest_rank - count + 1
+        if self._max_rank + count > MAX_RANK:
+            self._ranks[:], self._max_rank = 0, 0
+        self._max_rank += count
+        return self._ranks, self._max_rank - count + 1
 
-    def _inside(
+    def _remove_border(
         self, pixels: np.ndarray, scores: np.ndarray, border: int, allowed: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels that keep the distance from the image's edge and are allowed."""
+        """Remove pixels that lie in the border or are not allowed."""
         if border != self._border:
             self._border, self._interior = border, np.zeros(self._size, bool)
             height, width = self._size
@@ -225,6 +244,22 @@ class KeypointDetector:
         return pixels[keep], scores[keep]
 
 
-def _raised(threshold: float, guess: float) -> float:
-    """The guess, where it is so far above the threshold that it saves more than it risks."""
+def _softmax(columns: np.ndarray, highest: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """
+    Softmax over the channels of some cells: exp(logit - highest) / sum.
+
+    columns: (65, N) logits, overwritten. highest: (N,) maximum of each. out: (65, N) receives it.
+    Returns the sums, (N,).
+    """
+    columns -= highest
+    # As exact as NumPy's and far quicker. Not in place, where OpenCV computes the end of an
+    # array in another way, so that equal logits might differ.
+    cv2.exp(columns, out)
+    sums = out.sum(0)
+    out /= sums
+    return sums
+
+
+def _raise_cut(threshold: float, guess: float) -> float:
+    """Return the guess if it is far enough above the threshold to pay off, else the threshold."""
     return guess if guess > 1.2 * threshold else threshold

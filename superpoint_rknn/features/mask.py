@@ -1,4 +1,4 @@
-"""Where keypoints may lie in the network image."""
+"""Map of the model input's pixels that may hold keypoints."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ def allowed_map(
     transform: ImageTransform, mask: np.ndarray | None = None, border: int = 0
 ) -> np.ndarray | None:
     """
-    Where keypoints may lie in the network image.
+    Combine the camera's mask with the letterbox padding, in the model input.
 
     mask: (height, width) of the camera image, no keypoints where it is 0; None allows all.
-    border: [px] network pixels to stay away from letterbox padding.
-    Returns (H, W) uint8, 0 where none may lie; None if they may lie everywhere.
+    border: least distance of keypoints from the padding [px of the model input].
+    Returns (H, W) uint8, 0 where no keypoint is allowed; None if they are allowed everywhere.
     Raises ValueError if the mask isn't of the camera image's size.
     """
     y0, x0, y1, x1 = transform.valid
-    padded = (y1 - y0, x1 - x0) != transform.network_size
+    padded = (y1 - y0, x1 - x0) != transform.input_size
     if mask is None and not padded:
         return None
-    allowed = np.ones(transform.network_size, np.uint8)
+    allowed = np.ones(transform.input_size, np.uint8)
     if padded:
         allowed[:] = 0
         allowed[y0 + border : max(y1 - border, 0), x0 + border : max(x1 - border, 0)] = 1
     if mask is not None:
         if mask.shape != transform.image_size:
             raise ValueError(
-                f'mask: (height, width) {mask.shape}, the camera image has {transform.image_size}'
+                f"mask: {mask.shape}, expected the camera image's size {transform.image_size}"
             )
-        height, width = transform.network_size
+        height, width = transform.input_size
         x, y = transform.to_image(np.arange(width, dtype=float), np.arange(height, dtype=float))
         rows = np.clip(np.rint(y).astype(np.intp), 0, mask.shape[0] - 1)
         cols = np.clip(np.rint(x).astype(np.intp), 0, mask.shape[1] - 1)

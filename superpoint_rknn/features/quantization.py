@@ -1,4 +1,4 @@
-"""Affine 8-bit quantisation: what a quantised tensor's integers mean."""
+"""Affine 8-bit quantisation, and the input table that maps grey values to a quantised input."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 BYTES = np.arange(256, dtype=np.uint8)
-FEWEST_LEVELS = 200  # of 256 grey values that the network's input must keep apart
+MIN_LEVELS = 200  # distinct input values of the 256 grey values, at least
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,14 @@ class Quantization:
     Affine quantisation of a tensor: real = (q - zero_point) * scale.
 
     Raises ValueError if `dtype` is neither uint8 nor int8, `zero_point` lies outside its range,
-    or `scale` is no positive number.
+    or `scale` is not a positive number.
     """
 
     scale: float
     zero_point: int
     dtype: np.dtype
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, 'dtype', np.dtype(self.dtype))
         if self.dtype not in (np.uint8, np.int8):
             raise ValueError(f'dtype: {self.dtype}, expected uint8 or int8')
@@ -38,9 +38,9 @@ class Quantization:
 
     def quantize(self, x: np.ndarray) -> np.ndarray:
         """
-        Integers that stand for real numbers: clamp(round(x / scale + zero_point)).
+        Quantize real numbers: clamp(round(x / scale + zero_point)).
 
-        Halves go to the even neighbour. Returns an array of x's shape, of `dtype`.
+        Halves round to even. Returns an array of x's shape, of `dtype`.
         """
         limits = np.iinfo(self.dtype)
         q = np.rint(np.asarray(x, np.float64) / self.scale + self.zero_point)
@@ -48,9 +48,11 @@ class Quantization:
 
     def dequantize(self, q: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """
-        Real numbers that integers stand for ("convertTo"), float32, of q's shape.
+        Dequantize a whole array (OpenCV's convertTo): (q - zero_point) * scale, float32.
 
-        out: float32 of q's shape that receives them; None makes one.
+        For outputs needed in full. Descriptors are dequantised at the sampled points only, by
+        DescriptorSampler.
+        out: float32 of q's shape that receives the result; None allocates it.
         """
         out = np.subtract(q, np.float32(self.zero_point), out=out, dtype=np.float32)
         return np.multiply(out, np.float32(self.scale), out=out)
@@ -58,31 +60,31 @@ class Quantization:
 
 def input_table(quantization: Quantization, mean: float, std: float) -> np.ndarray:
     """
-    The network's input for each grey value: clamp(round((x - mean) / std / scale + zero_point)).
+    Quantised model input for each grey value: clamp(round((x - mean) / std / scale + zero_point)).
 
     Returns (256,) of the quantisation's dtype.
-    Raises ValueError if the table isn't monotone or merges too many grey values: the image would
-    be clipped in silence.
+    Raises ValueError if the table isn't monotone or merges too many grey values, because the
+    image would be clipped without a notice.
     """
     if not (math.isfinite(mean) and math.isfinite(std) and std != 0):
         raise ValueError(f'mean {mean}, std {std}: expected numbers, std not 0')
     table = quantization.quantize((BYTES.astype(np.float64) - mean) / std)
     levels = np.unique(table).size
-    if levels >= FEWEST_LEVELS and not np.any(table[1:] < table[:-1]):
+    if levels >= MIN_LEVELS and not np.any(table[1:] < table[:-1]):
         return table
     raise ValueError(
         f'mean {mean}, std {std} with scale {quantization.scale:g} and zero point '
-        f'{quantization.zero_point} leave {levels} of 256 grey values apart, '
-        f'from {table[0]} to {table[-1]}: set mean and std as at the conversion of the model, or '
+        f'{quantization.zero_point} map the 256 grey values to {levels} distinct inputs, from '
+        f'{table[0]} to {table[-1]}: set mean and std as at the conversion of the model, or '
         'convert it with calibration images that reach from black to white'
     )
 
 
 def default_std(quantization: Quantization) -> float:
     """
-    The std that the network was most likely converted with, given mean 0.
+    Return the std that the model was most likely converted with, given mean 0.
 
-    255 where the input's scale is about 1/255 (a network that takes 0..1), 1 where it is about 1
+    255 where the input's scale is about 1/255 (a model that takes 0..1), 1 where it is about 1
     (the division by 255 is in the first layer's weights).
     Raises ValueError for any other scale.
     """
@@ -96,5 +98,5 @@ def default_std(quantization: Quantization) -> float:
 
 
 def is_identity(table: np.ndarray) -> bool:
-    """Whether an input table leaves every byte as it is."""
+    """Return True if an input table leaves every byte as it is."""
     return np.array_equal(table.view(np.uint8), BYTES)

@@ -1,49 +1,56 @@
-"""Stamps of images [ns], and choices among them."""
+"""Rate limiter and jump detection for image timestamps."""
 
 from __future__ import annotations
 
 SECOND = 1_000_000_000  # [ns]
-LONGEST_STEP = SECOND  # [ns] between two images of one sequence
+MAX_GAP = SECOND  # [ns] between two images of one sequence
 
 
-def jumps(last: int | None, stamp: int) -> bool:
-    """Whether stamps [ns] run back or leave a gap: tracks end and estimators start anew there."""
-    return last is not None and not last <= stamp <= last + LONGEST_STEP
+def jumps(last_ns: int | None, stamp_ns: int) -> bool:
+    """
+    Return True if timestamps run backwards or leave a gap of more than MAX_GAP.
+
+    Tracks end and estimators restart there. last_ns: of the image before, None if there is none.
+    """
+    return last_ns is not None and not last_ns <= stamp_ns <= last_ns + MAX_GAP
 
 
 class RateLimiter:
-    """Choice of moments [ns], at a rate on average; it begins anew where they run back."""
+    """Select timestamps at an average rate; restart where they run backwards."""
 
-    def __init__(self):
-        self._last: int | None = None
-        self._slot = 0  # [ns] when the last one should have been
+    def __init__(self) -> None:
+        self._last_ns: int | None = None
+        self._slot_ns = 0  # when the last selected one should have been
 
-    def is_due(self, moment: int, rate: float, step: int = 0) -> bool:
+    def is_due(self, stamp_ns: int, rate: float, step_ns: int = 0) -> bool:
         """
-        Whether to choose a moment, for a rate [Hz] above 0: the first that is late enough.
+        Return True if the period since the last selected timestamp is over.
 
-        step: from the moment before [ns]; with it, the one nearest to when the next should be.
+        rate: [Hz], above 0.
+        step_ns: distance from the previous timestamp; if given, the timestamp nearest to the end
+        of the period is due, rather than the first one after it.
         """
-        if self._last is None or moment < self._last:
+        if self._last_ns is None or stamp_ns < self._last_ns:
             return True
-        return moment + step // 2 >= self._slot + round(SECOND / rate)
+        return stamp_ns + step_ns // 2 >= self._slot_ns + round(SECOND / rate)
 
-    def choose(self, moment: int, rate: float) -> None:
+    def select(self, stamp_ns: int, rate: float) -> None:
         """
-        Count a moment as chosen.
+        Record a timestamp as selected.
 
-        One that comes late doesn't delay those after it, unless by a period and more.
+        If it is late by less than a period, the next one is due correspondingly earlier, which
+        keeps the average rate.
         """
         period = round(SECOND / rate)
-        if self._last is None or not self._last <= moment < self._slot + 2 * period:
-            self._slot = moment
+        if self._last_ns is None or not self._last_ns <= stamp_ns < self._slot_ns + 2 * period:
+            self._slot_ns = stamp_ns
         else:
-            self._slot = max(self._slot + period, moment - period // 2)
-        self._last = moment
+            self._slot_ns = max(self._slot_ns + period, stamp_ns - period // 2)
+        self._last_ns = stamp_ns
 
-    def take(self, moment: int, rate: float, step: int = 0) -> bool:
-        """Choose a moment if it is due; returns whether it was."""
-        due = self.is_due(moment, rate, step)
+    def select_if_due(self, stamp_ns: int, rate: float, step_ns: int = 0) -> bool:
+        """Select a timestamp if it is due; return True if it was."""
+        due = self.is_due(stamp_ns, rate, step_ns)
         if due:
-            self.choose(moment, rate)
+            self.select(stamp_ns, rate)
         return due

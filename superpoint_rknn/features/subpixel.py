@@ -1,11 +1,12 @@
-"""Keypoints to a fraction of a pixel."""
+"""Sub-pixel refinement of keypoints."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-CELL = 8  # [px] side of the square that one column of logits describes
+from superpoint_rknn.features import CELL
+
 STEPS = np.arange(-1, 2)  # [px] to the neighbours, along each axis
 
 
@@ -15,8 +16,8 @@ def peak_shift(
     """
     Shift of each pixel to the peak of the quadratic through its 3x3 log probabilities [px].
 
-    The quadratic is the least squares fit f = a + b x + c y + d x^2 + e x y + f y^2. No shift
-    where it has no peak, or at the image's edge.
+    The quadratic is the least squares fit f = a + b x + c y + d x^2 + e x y + f y^2. The shift is
+    0 where it has no peak, and at the image's edge.
 
     logits: (65, cells) float32. pixels: (N,) flat indices into an image of `size` (height, width).
     Returns dx, dy, (N,) float32, at most 0.5 either way.
@@ -31,17 +32,17 @@ def peak_shift(
     cols = x[interior] + STEPS[:, None]
     cells = rows[:, None] // CELL * (width // CELL) + cols // CELL  # (3, 3, N)
     channels = rows[:, None] % CELL * CELL + cols % CELL
-    log_share = logits.reshape(-1).take(channels * logits.shape[1] + cells)
-    log_share -= _log_sums(logits, cells)
-    dx[interior], dy[interior] = _peak(log_share)
+    log_probability = logits.reshape(-1).take(channels * logits.shape[1] + cells)
+    log_probability -= _log_sums(logits, cells)
+    dx[interior], dy[interior] = _peak(log_probability)
     return dx, dy
 
 
 def _log_sums(logits: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Logarithm of the sum of exponentials of each cell's logits, in the shape of `cells`."""
-    asked = np.zeros(logits.shape[1], bool)
-    asked[cells] = True
-    distinct = np.flatnonzero(asked)
+    """Log-sum-exp of each cell's logits, in the shape of `cells`."""
+    is_used = np.zeros(logits.shape[1], bool)
+    is_used[cells] = True
+    distinct = np.flatnonzero(is_used)
     columns = logits.take(distinct, axis=1)
     highest = cv2.reduce(columns, 0, cv2.REDUCE_MAX)
     columns -= highest
@@ -51,7 +52,7 @@ def _log_sums(logits: np.ndarray, cells: np.ndarray) -> np.ndarray:
 
 
 def _peak(patch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the least squares quadratic of each 3x3 patch (y, x, N) peaks, from its centre."""
+    """Offset from the centre to the peak of the quadratic fit of each 3x3 patch (y, x, N)."""
     column, row = patch.sum(0), patch.sum(1)
     b, c = (column[2] - column[0]) / 6, (row[2] - row[0]) / 6
     xx = (column[0] + column[2] - 2 * column[1]) / 3

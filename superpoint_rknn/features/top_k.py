@@ -1,4 +1,4 @@
-"""Which of many scored pixels: order, rank, even spread."""
+"""Top-k selection of scored pixels, and bounds on scores that prune the candidates before it."""
 
 from __future__ import annotations
 
@@ -7,55 +7,76 @@ import math
 import numpy as np
 
 
-def kth_largest(values: np.ndarray, n: float) -> float:
-    """The n-th largest of some numbers; -inf if there are fewer."""
-    n = int(n)
-    return float(np.partition(values, -n)[-n]) if n <= values.size else -math.inf
+def kth_largest(values: np.ndarray, k: float) -> float:
+    """Return the k-th largest of some numbers; -inf if there are fewer."""
+    k = int(k)
+    return float(np.partition(values, -k)[-k]) if k <= values.size else -math.inf
 
 
-def weakest_first(pixels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def max_score(contrast: float) -> float:
     """
-    Sort by score, ascending, then by pixel, descending.
+    Upper bound of the scores in a cell: sigmoid(contrast).
+
+    contrast: strongest pixel's logit - logit of "no point". The softmax's denominator holds at
+    least these two terms.
+    """
+    return 1 / (1 + math.exp(-contrast)) if contrast > -700 else 0.0
+
+
+def min_contrast(score: float) -> float:
+    """
+    Lower bound of the contrast of a cell that has a pixel above a score: the inverse of max_score.
+
+    The margin is far wider than the rounding errors of float32.
+    """
+    lowest = score * (1 - 1e-4)
+    return math.log(lowest / (1 - lowest)) - 1e-4 if lowest else -math.inf
+
+
+def sort_by_score(pixels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Sort by score, ascending; ties by pixel, descending.
 
     pixels: (N,) flat indices. scores: (N,) float32, none negative.
     """
     # The bits of positive floats order as the floats do, and NumPy sorts 16 of them by radix:
-    # twice takes half the time of one sort by comparisons.
+    # two such sorts take half the time of one comparison sort.
     bits = scores.view(np.uint32)
     order = np.argsort(bits.astype(np.uint16), kind='stable')
     upper = (bits >> 16).astype(np.uint16)
     order = order.take(np.argsort(upper.take(order), kind='stable'))
-    ranked = scores.take(order)
+    scores = scores.take(order)
     pixels = pixels.take(order)
-    ties = np.flatnonzero(ranked[1:] == ranked[:-1])
+    ties = np.flatnonzero(scores[1:] == scores[:-1])
     if ties.size:
-        tied = np.zeros(ranked.size, bool)
-        tied[ties] = tied[ties + 1] = True
-        tied = np.flatnonzero(tied)
-        among = pixels[tied]
-        pixels[tied] = among[np.lexsort((-among, ranked[tied]))]
-    return pixels, ranked
+        is_tied = np.zeros(scores.size, bool)
+        is_tied[ties] = is_tied[ties + 1] = True
+        tied = np.flatnonzero(is_tied)
+        tied_pixels = pixels[tied]
+        pixels[tied] = tied_pixels[np.lexsort((-tied_pixels, scores[tied]))]
+    return pixels, scores
 
 
-def spread(
-    pixels: np.ndarray, most: int, grid: tuple[int, int], size: tuple[int, int]
+def select_top_k_keypoints(
+    pixels: np.ndarray, k: int, grid: tuple[int, int], size: tuple[int, int]
 ) -> np.ndarray | slice:
     """
-    Choose the strongest pixels, evenly from the parts of the image.
+    Select the k strongest pixels, spread evenly over the cells of a grid.
+
+    Candidates are ordered by their rank within their grid cell, equal ranks by score.
 
     pixels: (N,) flat indices into an image of `size` (height, width), strongest first.
-    most: how many to choose: by rank within its part, and among equal ranks by strength.
-    grid: rows and columns of parts.
+    grid: rows and columns; (1, 1) selects by score alone.
     Returns an index into `pixels` that keeps their order.
     """
-    if len(pixels) <= most or grid == (1, 1):
-        return slice(most)
+    if len(pixels) <= k or grid == (1, 1):
+        return slice(k)
     height, width = size
     rows, cols = grid
     y, x = np.divmod(pixels, width)
-    part = (y * rows // height) * cols + x * cols // width
-    by_part = np.argsort(part, kind='stable')
-    first = np.searchsorted(part[by_part], np.arange(rows * cols))
+    cell = (y * rows // height) * cols + x * cols // width
+    by_cell = np.argsort(cell, kind='stable')
+    first = np.searchsorted(cell[by_cell], np.arange(rows * cols))
     rank = np.empty(len(pixels), np.intp)
-    rank[by_part] = np.arange(len(pixels)) - first[part[by_part]]
-    return np.sort(np.argsort(rank, kind='stable')[:most])
+    rank[by_cell] = np.arange(len(pixels)) - first[cell[by_cell]]
+    return np.sort(np.argsort(rank, kind='stable')[:k])

@@ -39,7 +39,9 @@ def comparison(facts):
             x, y = arrays[f'{name}.x'].astype(np.float32), arrays[f'{name}.y'].astype(np.float32)
             simulated.reshape(len(raw), -1)[:, kept.taps(x, y)] = arrays[f'{name}.descriptors']
             some = x[:: kept.EVERY], y[:: kept.EVERY]
-            cosines = (ours.sample(raw, *some) * theirs.sample(simulated, *some)).sum(1)
+            cosines = (
+                ours.sample_descriptors(raw, *some) * theirs.sample_descriptors(simulated, *some)
+            ).sum(1)
             results[name] = cosines, share_within_a_pixel(x, y, points)
     runtime.close()
     return results

@@ -26,7 +26,7 @@ def noise(*shape, dtype=np.uint8):
 @pytest.mark.parametrize('encoding', ['mono8', '8UC1'])
 @pytest.mark.parametrize('size', SIZES)
 @pytest.mark.parametrize('padding', PADDINGS)
-def test_grey_bytes_are_viewed_not_copied(encoding, size, padding):
+def test_grey_bytes_are_not_copied(encoding, size, padding):
     image = noise(*size)
     data = buffer_of(image, size[1] + padding)
     grey = to_grey(data, *size, size[1] + padding, encoding)
@@ -35,20 +35,20 @@ def test_grey_bytes_are_viewed_not_copied(encoding, size, padding):
 
 
 @pytest.mark.parametrize('kind', [bytes, bytearray, memoryview, np.frombuffer])
-def test_any_buffer_serves(kind):
+def test_any_buffer_type(kind):
     image = noise(3, 4)
     data = image.tobytes()
     data = np.frombuffer(data, np.uint8) if kind is np.frombuffer else kind(data)
     assert np.array_equal(to_grey(data, 3, 4, 4, 'mono8'), image)
 
 
-def test_a_mask_keeps_its_pixels_as_they_are_stored(tmp_path):
+def test_mask_ignores_exif_orientation(tmp_path):
     jpeg, stored = turned_jpeg()
     (tmp_path / 'mask.jpg').write_bytes(jpeg)
     assert np.array_equal(read_mask(str(tmp_path / 'mask.jpg')), stored)
 
 
-def test_the_last_row_needs_no_padding():
+def test_last_row_without_padding():
     image = noise(3, 4)
     data = bytes(buffer_of(image, 7))[:-3]
     assert np.array_equal(to_grey(data, 3, 4, 7, 'mono8'), image)
@@ -58,7 +58,7 @@ def test_the_last_row_needs_no_padding():
 @pytest.mark.parametrize('is_bigendian', [False, True])
 @pytest.mark.parametrize('size', SIZES)
 @pytest.mark.parametrize('padding', PADDINGS)
-def test_16_bits_are_scaled_to_8(encoding, is_bigendian, size, padding):
+def test_16_bits_are_scaled_to_8_bits(encoding, is_bigendian, size, padding):
     image = noise(*size, dtype=np.uint16)
     words = image.astype('>u2' if is_bigendian else '<u2')
     step = 2 * size[1] + padding
@@ -67,7 +67,7 @@ def test_16_bits_are_scaled_to_8(encoding, is_bigendian, size, padding):
     assert np.array_equal(grey, np.rint(image / 257))
 
 
-def test_every_16_bit_value_and_an_odd_address():
+def test_all_16_bit_values_at_an_odd_address():
     every = np.arange(65536, dtype='<u2')
     data = memoryview(b'\0' + every.tobytes())[1:]
     grey = to_grey(data, 256, 256, 512, 'mono16')
@@ -89,7 +89,7 @@ def test_every_16_bit_value_and_an_odd_address():
 )
 @pytest.mark.parametrize('size', SIZES)
 @pytest.mark.parametrize('padding', PADDINGS)
-def test_colours_are_weighted_as_the_eye_does(encoding, order, size, padding):
+def test_colours_are_weighted_by_rec_601(encoding, order, size, padding):
     colours = noise(*size, 4)  # red, green, blue, alpha
     step = size[1] * len(order) + padding
     data = buffer_of(colours[..., order].reshape(size[0], -1), step)
@@ -119,7 +119,7 @@ def mosaic(pattern, size, **colour):
 @pytest.mark.parametrize('encoding', MOSAICS)
 @pytest.mark.parametrize('size', [(3, 3), (4, 6), (7, 8), (48, 65)])
 @pytest.mark.parametrize('padding', PADDINGS)
-def test_a_mosaic_of_one_colour_is_that_colours_grey(encoding, size, padding):
+def test_bayer_mosaic_of_one_colour(encoding, size, padding):
     for colour in ({'r': 200, 'g': 100, 'b': 20}, {'r': 20, 'g': 100, 'b': 200}):
         image = mosaic(MOSAICS[encoding], size, **colour)
         step = size[1] + padding
@@ -133,7 +133,7 @@ def test_a_mosaic_of_one_colour_is_that_colours_grey(encoding, size, padding):
 )
 @pytest.mark.parametrize('size', [(1, 2), (5, 6), (48, 64)])
 @pytest.mark.parametrize('padding', PADDINGS)
-def test_packed_yuv_gives_its_luma(encoding, luma, size, padding):
+def test_packed_yuv_gives_luma(encoding, luma, size, padding):
     packed = noise(*size, 2)
     step = 2 * size[1] + padding
     grey = to_grey(buffer_of(packed.reshape(size[0], -1), step), *size, step, encoding)
@@ -143,7 +143,7 @@ def test_packed_yuv_gives_its_luma(encoding, luma, size, padding):
 @pytest.mark.parametrize(('encoding', 'rows_per_row'), [('nv12', 1.5), ('nv21', 1.5), ('nv24', 3)])
 @pytest.mark.parametrize('size', [(2, 2), (48, 64)])
 @pytest.mark.parametrize('padding', PADDINGS)
-def test_planar_yuv_gives_its_luma_as_a_view(encoding, rows_per_row, size, padding):
+def test_planar_yuv_gives_luma_as_a_view(encoding, rows_per_row, size, padding):
     planes = noise(int(size[0] * rows_per_row), size[1])
     step = size[1] + padding
     data = buffer_of(planes, step)
@@ -155,7 +155,7 @@ def test_planar_yuv_gives_its_luma_as_a_view(encoding, rows_per_row, size, paddi
 @pytest.mark.parametrize(
     ('encoding', 'channels'), [('mono16', 2), ('bgr8', 3), ('bayer_rggb8', 1), ('yuyv', 2)]
 )
-def test_a_converted_image_goes_into_the_given_array(encoding, channels):
+def test_conversion_fills_the_given_array(encoding, channels):
     data = noise(6, 8 * channels).tobytes()
     out = np.empty((6, 8), np.uint8)
     grey = to_grey(data, 6, 8, 8 * channels, encoding, out=out)
@@ -167,7 +167,7 @@ def test_a_converted_image_goes_into_the_given_array(encoding, channels):
     assert not of_another_size.any()
 
 
-def test_a_real_photograph_through_its_colour_encodings(photograph):
+def test_photograph_in_colour_encodings(photograph):
     grey = cv2.cvtColor(photograph, cv2.COLOR_BGR2GRAY)
     size = grey.shape
     rgba = cv2.cvtColor(photograph, cv2.COLOR_BGR2RGBA)
@@ -186,7 +186,7 @@ def test_a_real_photograph_through_its_colour_encodings(photograph):
 
 
 @pytest.mark.parametrize('encoding', ['rgb16', 'bayer_rggb16', '32FC1', 'jpeg', ''])
-def test_another_encoding_is_named(encoding):
+def test_unsupported_encoding_raises(encoding):
     with pytest.raises(EncodingError, match=f"encoding: '{encoding}'"):
         to_grey(bytes(96), 2, 2, 16, encoding)
 
@@ -206,21 +206,21 @@ def test_another_encoding_is_named(encoding):
         (4, 5, 10, 'yuv422', 40, 'width: 5, expected an even number for yuv422'),
         (4, 5, 5, 'nv12', 40, 'width: 5, expected an even number for nv12'),
         (3, 4, 4, 'nv21', 40, 'height: 3, expected an even number for nv21'),
-        (2, 4, 4, 'bayer_rggb8', 8, 'height 2, width 4: too small for bayer_rggb8'),
+        (2, 4, 4, 'bayer_rggb8', 8, 'height 2, width 4: expected at least 3x3 pixels for bayer'),
         (2**31, 2**31, 2**31, 'mono8', 16, 'data: 16 bytes'),
     ],
 )
-def test_fields_that_contradict_each_other_are_named(height, width, step, encoding, size, message):
+def test_error_names_the_contradicting_field(height, width, step, encoding, size, message):
     with pytest.raises(ValueError, match=message):
         to_grey(bytes(size), height, width, step, encoding)
 
 
-def test_bytes_with_gaps_are_refused():
+def test_strided_bytes_raise():
     with pytest.raises(ValueError, match='data: strides'):
         to_grey(noise(4, 8)[:, ::2], 4, 4, 4, 'mono8')
 
 
-def test_a_mask_is_an_image_file(tmp_path):
+def test_read_mask(tmp_path):
     path = tmp_path / 'mask.png'
     cv2.imwrite(str(path), np.eye(8, dtype=np.uint8) * 255)
     assert np.array_equal(read_mask(path), np.eye(8, dtype=np.uint8) * 255)

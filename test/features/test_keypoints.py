@@ -11,7 +11,7 @@ EVERYTHING = 10**6
 
 
 def softmax(logits):
-    # Their last digit decides about ties, and OpenCV's exponentials have another than NumPy's.
+    # The last digit decides ties; that of OpenCV's exponentials differs from NumPy's.
     exponentials = cv2.exp((logits - logits.max(axis=0)).reshape(len(logits), -1))
     return (exponentials / exponentials.sum(axis=0)).reshape(logits.shape)
 
@@ -28,7 +28,7 @@ def score_map(logits):
 
 
 def reference(logits, settings, allowed=None):
-    """Row, column and score of the keypoints, by the definition."""
+    """Row, column and score of the keypoints by the definition, pixel by pixel."""
     scores = score_map(logits)
     height, width = scores.shape
     r, b = settings.nms_radius, settings.border
@@ -51,7 +51,7 @@ def reference(logits, settings, allowed=None):
     return points[: settings.max_keypoints]
 
 
-def test_exponentials_are_close_and_the_same_wherever_they_stand():
+def test_exp_is_precise_and_independent_of_the_position():
     rng = np.random.default_rng(5)
     exponents = -rng.exponential(10, 5000).astype(np.float32)
     powers = cv2.exp(exponents)[:, 0]
@@ -62,8 +62,8 @@ def test_exponentials_are_close_and_the_same_wherever_they_stand():
         assert np.array_equal(cv2.exp(part)[:, 0], powers[start : start + length])
 
 
-def real_looking_logits(rng, rows, cols):
-    """As the network gives them: "no point" dominates, few cells hold a peak with shoulders."""
+def realistic_logits(rng, rows, cols):
+    """As in real images: "no point" dominates, few cells hold a peak with shoulders."""
     logits = rng.normal(-1, 1, (65, rows, cols))
     logits[64] = rng.normal(6, 0.7, (rows, cols))
     peak = rng.normal(1, 2.5, (rows, cols))
@@ -98,11 +98,11 @@ SETTINGS = [
 @pytest.mark.parametrize('settings', SETTINGS, ids=str)
 @pytest.mark.parametrize('steps_per_unit', [None, 2, 0.5], ids=['real', 'halves', 'twos'])
 def test_equals_the_definition(settings, steps_per_unit):
-    """Coarse logits tie all over; float32 sums of equal terms in other orders nearly tie."""
+    """Coarse logits give many ties; sums of equal terms in another order give near ties."""
     rng = np.random.default_rng(11)
     detector = KeypointDetector(104, 160)
     for _ in range(3):
-        logits = real_looking_logits(rng, 13, 20)
+        logits = realistic_logits(rng, 13, 20)
         if steps_per_unit:
             logits = np.rint(logits * steps_per_unit) / np.float32(steps_per_unit)
         assert_equal(detector.detect(logits, settings), reference(logits, settings))
@@ -112,13 +112,13 @@ def test_equals_the_definition(settings, steps_per_unit):
 def test_equals_the_definition_on_tiny_images(size):
     rng = np.random.default_rng(12)
     settings = DetectorSettings(border=0)
-    logits = real_looking_logits(rng, size[0] // 8, size[1] // 8)
+    logits = realistic_logits(rng, size[0] // 8, size[1] // 8)
     assert_equal(KeypointDetector(*size).detect(logits, settings), reference(logits, settings))
 
 
 def test_equals_the_definition_at_full_size():
     rng = np.random.default_rng(13)
-    logits = real_looking_logits(rng, 50, 80)
+    logits = realistic_logits(rng, 50, 80)
     allowed = rng.random((400, 640)) < 0.7
     for settings in (DetectorSettings(), DetectorSettings(grid=(4, 6))):
         keypoints = KeypointDetector(400, 640).detect(logits, settings, allowed)
@@ -126,7 +126,7 @@ def test_equals_the_definition_at_full_size():
         assert_equal(keypoints, reference(logits, settings, allowed))
 
 
-def test_more_candidates_than_16_bits_count():
+def test_more_candidates_than_16_bit_ranks():
     rng = np.random.default_rng(14)
     logits = rng.normal(0, 1, (65, 40, 40)).astype(np.float32)
     settings = DetectorSettings(threshold=0.0, nms_radius=1, border=0, max_keypoints=EVERYTHING)
@@ -144,7 +144,7 @@ def logits_of(points, rows=4, cols=6):
     return logits
 
 
-def places(keypoints):
+def positions(keypoints):
     return list(zip(keypoints.y.tolist(), keypoints.x.tolist(), strict=True))
 
 
@@ -159,98 +159,98 @@ def test_channel_8_dy_dx_is_pixel_dy_dx():
     logits[64] = 0
     logits[8 * 5 + 6, 1, 2] = 1
     keypoints = KeypointDetector(16, 24).detect(logits, DetectorSettings(border=0))
-    assert places(keypoints) == [(8 + 5, 16 + 6)]
+    assert positions(keypoints) == [(8 + 5, 16 + 6)]
     assert keypoints.score[0] == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-6)
 
 
-def test_strongest_first_and_threshold_excluded():
+def test_sorted_by_score_above_the_threshold():
     keypoints = detect({(10, 10): 0.3, (20, 20): 0.9, (20, 40): 0.01, (10, 30): 0.5})
-    assert places(keypoints) == [(20, 20), (10, 30), (10, 10)]
+    assert positions(keypoints) == [(20, 20), (10, 30), (10, 10)]
     assert keypoints.score == pytest.approx([0.9, 0.5, 0.3], abs=1e-6)
 
 
-def test_a_score_of_exactly_the_threshold_is_no_point():
+def test_score_equal_to_the_threshold_is_excluded():
     just_below = np.nextafter(np.float32(0.5), np.float32(0))
     assert len(detect({(10, 10): 0.5}, threshold=0.5)) == 0
     assert len(detect({(10, 10): 0.5}, threshold=just_below)) == 1
 
 
-def test_suppression_reaches_exactly_the_radius():
-    assert places(detect({(14, 14): 0.9, (18, 18): 0.8})) == [(14, 14)]
-    assert places(detect({(14, 14): 0.9, (19, 14): 0.8})) == [(14, 14), (19, 14)]
-    assert places(detect({(14, 14): 0.9, (14, 19): 0.8})) == [(14, 14), (14, 19)]
-    assert places(detect({(14, 14): 0.9, (18, 18): 0.8}, nms_radius=3)) == [(14, 14), (18, 18)]
+def test_nms_radius():
+    assert positions(detect({(14, 14): 0.9, (18, 18): 0.8})) == [(14, 14)]
+    assert positions(detect({(14, 14): 0.9, (19, 14): 0.8})) == [(14, 14), (19, 14)]
+    assert positions(detect({(14, 14): 0.9, (14, 19): 0.8})) == [(14, 14), (14, 19)]
+    assert positions(detect({(14, 14): 0.9, (18, 18): 0.8}, nms_radius=3)) == [(14, 14), (18, 18)]
 
 
-def test_a_suppressed_pixel_still_suppresses():
-    """The definition looks at all pixels around, not at the surviving ones."""
-    assert places(detect({(7, 10): 0.9, (10, 12): 0.8, (12, 16): 0.7})) == [(7, 10)]
+def test_nms_by_suppressed_pixels():
+    """All pixels in the window count, not only the remaining ones."""
+    assert positions(detect({(7, 10): 0.9, (10, 12): 0.8, (12, 16): 0.7})) == [(7, 10)]
 
 
-def test_a_pixel_in_the_border_suppresses_but_is_no_point():
-    assert places(detect({(2, 10): 0.9, (6, 10): 0.8, (20, 20): 0.7})) == [(20, 20)]
+def test_nms_by_pixels_in_the_border():
+    assert positions(detect({(2, 10): 0.9, (6, 10): 0.8, (20, 20): 0.7})) == [(20, 20)]
 
 
-def test_exact_ties_both_stay_in_row_major_order():
+def test_ties_both_remain_in_row_major_order():
     points = {(12, 20): 0.5, (10, 22): 0.5, (10, 15): 0.5}
-    assert places(detect(points)) == [(10, 15), (10, 22), (12, 20)]
-    assert places(detect(points, max_keypoints=2)) == [(10, 15), (10, 22)]
+    assert positions(detect(points)) == [(10, 15), (10, 22), (12, 20)]
+    assert positions(detect(points, max_keypoints=2)) == [(10, 15), (10, 22)]
 
 
-def test_border_counts_from_the_outermost_pixel():
+def test_border_includes_the_outermost_pixel():
     corners = {(4, 4): 0.5, (3, 20): 0.6, (27, 43): 0.7, (28, 20): 0.8, (15, 44): 0.9}
-    assert places(detect(corners, border=4)) == [(27, 43), (4, 4)]
+    assert positions(detect(corners, border=4)) == [(27, 43), (4, 4)]
 
 
 @pytest.mark.parametrize('dtype', [bool, np.uint8])
-def test_no_points_where_they_are_not_allowed(dtype):
+def test_no_points_outside_the_mask(dtype):
     allowed = np.ones((32, 48), dtype)
     allowed[20, 20] = 0
     points = {(20, 20): 0.9, (22, 24): 0.8, (10, 10): 0.3}
-    assert places(detect(points, allowed)) == [(10, 10)]
+    assert positions(detect(points, allowed)) == [(10, 10)]
 
 
-def test_a_grid_spreads_points_over_its_parts():
+def test_grid_spreads_points_over_its_cells():
     left = {(4 + 8 * i, 4 + 8 * j): 0.9 - 0.01 * (3 * i + j) for i in range(4) for j in range(3)}
     right = {(20, 40): 0.1, (4, 40): 0.05}
     keypoints = detect({**left, **right}, grid=(1, 2), max_keypoints=4)
-    assert places(keypoints) == [(4, 4), (4, 12), (20, 40), (4, 40)]
-    assert places(detect({**left, **right}, max_keypoints=2)) == [(4, 4), (4, 12)]
+    assert positions(keypoints) == [(4, 4), (4, 12), (20, 40), (4, 40)]
+    assert positions(detect({**left, **right}, max_keypoints=2)) == [(4, 4), (4, 12)]
 
 
-def test_a_grid_leaves_fewer_points_than_wanted_alone():
+def test_grid_with_fewer_points_than_wanted():
     points = {(10, 10): 0.3, (20, 20): 0.9}
-    assert places(detect(points, grid=(3, 3))) == [(20, 20), (10, 10)]
+    assert positions(detect(points, grid=(3, 3))) == [(20, 20), (10, 10)]
 
 
-def test_nothing_to_find():
+def test_no_keypoints():
     keypoints = detect({})
     assert len(keypoints) == 0
     assert keypoints.x.shape == keypoints.y.shape == keypoints.score.shape == (0,)
 
 
-def test_one_image_leaves_no_trace_in_the_next():
+def test_result_does_not_depend_on_previous_images():
     rng = np.random.default_rng(15)
     detector, settings = KeypointDetector(104, 160), DetectorSettings()
-    logits = real_looking_logits(rng, 13, 20)
+    logits = realistic_logits(rng, 13, 20)
     first = detector.detect(logits, settings)
     kept = Keypoints(first.x.copy(), first.y.copy(), first.score.copy())
-    detector.detect(real_looking_logits(rng, 13, 20), settings)
+    detector.detect(realistic_logits(rng, 13, 20), settings)
     again = detector.detect(logits, settings)
     for name in ('x', 'y', 'score'):
         assert np.array_equal(getattr(first, name), getattr(kept, name))
         assert np.array_equal(getattr(again, name), getattr(kept, name))
 
 
-def test_the_logits_are_left_as_they_were():
-    logits = real_looking_logits(np.random.default_rng(16), 13, 20)
+def test_logits_are_not_modified():
+    logits = realistic_logits(np.random.default_rng(16), 13, 20)
     kept = logits.copy()
     KeypointDetector(104, 160).detect(logits, DetectorSettings(subpixel=True))
     assert np.array_equal(logits, kept)
 
 
 def test_allocates_less_than_a_megabyte():
-    logits = real_looking_logits(np.random.default_rng(17), 50, 80)
+    logits = realistic_logits(np.random.default_rng(17), 50, 80)
     detector, settings = KeypointDetector(400, 640), DetectorSettings()
     detector.detect(logits, settings)
     tracemalloc.start()
@@ -275,12 +275,12 @@ def test_allocates_less_than_a_megabyte():
         ('grid', (1, 2, 3)),
     ],
 )
-def test_a_setting_out_of_range_is_refused(field, value):
+def test_setting_out_of_range_raises(field, value):
     with pytest.raises(ValueError, match=f'{field}: '):
         DetectorSettings(**{field: value})
 
 
-def test_arrays_of_another_size_are_refused():
+def test_arrays_of_another_size_raise():
     detector = KeypointDetector(32, 48)
     with pytest.raises(ValueError, match=r'logits: \(65, 6, 4\)'):
         detector.detect(np.zeros((65, 6, 4), np.float32), DetectorSettings())

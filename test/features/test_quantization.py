@@ -12,14 +12,14 @@ UNSIGNED = Quantization(scale=0.5, zero_point=100, dtype=np.uint8)
 SIGNED = Quantization(scale=1 / 255, zero_point=-128, dtype=np.int8)
 
 
-def test_quantize_rounds_halves_to_even_and_clamps():
+def test_quantize_rounds_half_to_even_and_clamps():
     x = np.array([0.0, 0.5, 0.25, 0.75, -50.0, -50.5, 77.5, 1e9, -1e9])
     q = UNSIGNED.quantize(x)
     assert q.dtype == np.uint8
     assert q.tolist() == [100, 101, 100, 102, 0, 0, 255, 255, 0]
 
 
-def test_dequantize_is_the_articles_example():
+def test_dequantize_by_hand():
     q = np.array([[124, 136]], np.uint8)
     real = Quantization(4.625256, 136, np.uint8).dequantize(q)
     assert real.dtype == np.float32
@@ -27,7 +27,7 @@ def test_dequantize_is_the_articles_example():
 
 
 @pytest.mark.parametrize('quantization', [UNSIGNED, SIGNED])
-def test_every_integer_survives_the_way_to_real_numbers_and_back(quantization):
+def test_dequantize_then_quantize_is_the_identity(quantization):
     every = np.arange(256, dtype=np.uint8).view(quantization.dtype)
     assert np.array_equal(quantization.quantize(quantization.dequantize(every)), every)
 
@@ -49,7 +49,7 @@ def test_dequantize_fills_the_given_array():
         ((float('nan'), 0, np.uint8), 'scale: nan'),
     ],
 )
-def test_a_quantisation_that_means_nothing_is_refused(arguments, field):
+def test_invalid_quantization_raises(arguments, field):
     with pytest.raises(ValueError, match=field):
         Quantization(*arguments)
 
@@ -67,13 +67,13 @@ def test_default_std_follows_the_input_scale(quantization, std):
     assert default_std(quantization) == std
 
 
-def test_default_std_of_another_scale_is_refused():
+def test_default_std_of_another_scale_raises():
     with pytest.raises(ValueError, match=r'scale 0\.0186'):
         default_std(Quantization(0.0186, 114, np.uint8))
 
 
 @pytest.mark.parametrize('std', [1.0, 255.0])
-def test_full_range_calibration_leaves_bytes_as_they_are(std):
+def test_full_range_calibration_gives_the_identity_table(std):
     table = input_table(Quantization(1 / std, 0, np.uint8), 0, std)
     assert table.tolist() == list(range(256))
     assert is_identity(table)
@@ -86,7 +86,7 @@ def test_signed_input_flips_the_top_bit():
     assert not is_identity(table)
 
 
-def test_mean_and_std_enter_as_at_conversion():
+def test_table_with_mean_and_std():
     table = input_table(Quantization(1 / 128, 128, np.uint8), 127.5, 127.5)
     expected = np.rint((np.arange(256) - 127.5) / 127.5 * 128 + 128)
     assert table.tolist() == np.clip(expected, 0, 255).tolist()
@@ -101,11 +101,11 @@ def test_mean_and_std_enter_as_at_conversion():
         (Quantization(0.75, 0, np.uint8), 0, 1),  # calibrated on images without white
     ],
 )
-def test_a_table_that_would_clip_in_silence_is_refused(quantization, mean, std):
+def test_clipping_table_raises(quantization, mean, std):
     with pytest.raises(ValueError, match=f'mean {mean}, std {std} with scale'):
         input_table(quantization, mean, std)
 
 
-def test_std_zero_is_refused():
+def test_std_zero_raises():
     with pytest.raises(ValueError, match='std 0'):
         input_table(SIGNED, 0, 0)

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
+from superpoint_rknn.features import CELL
 from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector
-
-CELL = 8
 
 
 def logits_of_surface(surface):
@@ -11,7 +10,7 @@ def logits_of_surface(surface):
     height, width = surface.shape
     rows, cols = height // CELL, width // CELL
     pixels = surface.reshape(rows, CELL, cols, CELL).transpose(1, 3, 0, 2).reshape(64, rows, cols)
-    # "no point" takes what the cell's pixels leave of the probability
+    # "no point" has the rest of the probability
     rest = np.log1p(-np.exp(pixels).sum(axis=0, keepdims=True))
     return np.concatenate([pixels, rest]).astype(np.float32)
 
@@ -34,13 +33,13 @@ def refined(logits, **settings):
     [(11.3, 12.4), (12.0, 12.0), (10.65, 20.3), (15.4, 15.7), (16.2, 23.7)],
     ids=['inside a cell', 'on a pixel', 'another cell', 'across four cells', 'at a cell edge'],
 )
-def test_a_quadratic_peak_is_found_exactly(y, x):
+def test_quadratic_peak_is_exact(y, x):
     keypoint = refined(logits_of_surface(bump((32, 40), y, x)))
     assert keypoint.x.dtype == np.float32
     assert (keypoint.y[0], keypoint.x[0]) == pytest.approx((y, x), abs=1e-4)
 
 
-def test_equals_a_least_squares_fit_by_the_normal_equations():
+def test_equals_numpy_least_squares():
     rng = np.random.default_rng(21)
     logits = rng.normal(0, 2, (65, 6, 8)).astype(np.float32)
     logits[64] += 5
@@ -50,14 +49,14 @@ def test_equals_a_least_squares_fit_by_the_normal_equations():
     refined = detector.detect(logits, DetectorSettings(**settings, subpixel=True))
 
     highest = logits.astype(float).max(axis=0)
-    log_share = logits - highest - np.log(np.exp(logits - highest).sum(axis=0))
+    log_probability = logits - highest - np.log(np.exp(logits - highest).sum(axis=0))
     v, u = (axis.ravel() for axis in np.mgrid[-1:2, -1:2])
     design = np.stack([np.ones(9), u, v, u * u, u * v, v * v], axis=1)
     shifts = []
     for i in range(len(whole)):
         x, y = int(whole.x[i]), int(whole.y[i])
         patch = [
-            log_share[8 * ((y + b) % 8) + (x + a) % 8, (y + b) // 8, (x + a) // 8]
+            log_probability[8 * ((y + b) % 8) + (x + a) % 8, (y + b) // 8, (x + a) // 8]
             for b, a in zip(v, u, strict=True)
         ]
         _, b, c, d, e, f = np.linalg.lstsq(design, np.array(patch), rcond=None)[0]
@@ -72,7 +71,7 @@ def test_equals_a_least_squares_fit_by_the_normal_equations():
     assert np.array_equal(refined.score, whole.score)
 
 
-def test_a_plateau_and_the_image_edge_leave_a_point_where_it_is():
+def test_no_shift_on_a_plateau_and_at_the_image_edge():
     flat = np.full((65, 2, 2), 0, np.float32)
     keypoints = KeypointDetector(16, 16).detect(
         flat, DetectorSettings(subpixel=True, nms_radius=0, border=0, threshold=0.001)

@@ -227,12 +227,12 @@ class Camera:
         """Count from here, whether somebody listens or not."""
         rate = self._parameters['descriptors.rate']
         if rate > 0:
-            self._described.take(moment, rate)
+            self._described.select_if_due(moment, rate)
 
     def _draw_overlay(self, features: Features) -> None:
         by_stamp = self._parameters['deterministic']
         moment = features.image.stamp if by_stamp else time.monotonic_ns()
-        if not self._drawn.take(moment, self._parameters['overlay.rate']):
+        if not self._drawn.select_if_due(moment, self._parameters['overlay.rate']):
             return
         if not self._overlay.get_subscription_count():
             return

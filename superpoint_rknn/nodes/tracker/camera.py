@@ -136,7 +136,7 @@ class TrackerCamera:
             return
         self._tails.update(tracks)
         moment = time.monotonic_ns()
-        if self._drawn.take(moment, self._parameters['overlay.rate']):
+        if self._drawn.select_if_due(moment, self._parameters['overlay.rate']):
             canvas = self._tails.draw(image.grey())
             self._overlay.publish(image_message(image.message.header, canvas))
 

@@ -162,7 +162,7 @@ class VinsAdapter:
             self._right_motion = Motion()  # a gap has no velocity
         else:
             seen_right = self._right_motion.look(stamp, *right)
-        if rate > 0 and not self._sent.take(stamp, rate, 0 if first else step):
+        if rate > 0 and not self._sent.select_if_due(stamp, rate, 0 if first else step):
             return None
         mono = self.style == 'vins_mono'
         if mono and first:

@@ -83,7 +83,7 @@ def test_compressed_images_are_decoded_to_grey():
 
 @pytest.mark.parametrize('data', [b'', b'\xff\xd8\xff\xe0 no jpeg'])
 def test_a_corrupt_compressed_image_is_refused(data):
-    with pytest.raises(ValueError, match=r"data: \d+ bytes of format 'jpeg' are not an image"):
+    with pytest.raises(ValueError, match=r"data: \d+ bytes of format 'jpeg', expected an image"):
         grey_image(CompressedImage(format='jpeg', data=data))
 
 

@@ -1,4 +1,4 @@
-"""The detector guesses from one image what to look for in the next: results must not tell."""
+"""The detector prunes by the scores of the previous image, which must not change the result."""
 
 import numpy as np
 import pytest
@@ -14,10 +14,10 @@ def logits(rng, strength):
     return values
 
 
-@pytest.mark.parametrize('most', [20, 200, 5000])
-def test_each_image_gives_what_it_gives_alone(most):
+@pytest.mark.parametrize('max_keypoints', [20, 200, 5000])
+def test_result_equals_that_of_a_new_detector(max_keypoints):
     rng = np.random.default_rng(5)
-    settings = DetectorSettings(max_keypoints=most)
+    settings = DetectorSettings(max_keypoints=max_keypoints)
     detector = KeypointDetector(240, 320)
     for strength in (6, 6, 2, 9, 9, -4, 6, 3, 3):  # steady, darker, brighter, nothing, ...
         image = logits(rng, strength)
@@ -44,9 +44,9 @@ def test_settings_may_change_between_images():
         assert np.array_equal(ours.score, alone.score)
 
 
-def test_many_candidates_for_a_long_time():
+def test_many_images_with_many_candidates():
     rng = np.random.default_rng(7)
-    # 32 000 candidates an image: ranks of 16 bits begin anew, and at threshold 0 do not suffice
+    # 32 000 candidates per image: 16-bit ranks are reset, and at threshold 0 do not suffice
     few = DetectorSettings(threshold=1e-3, max_keypoints=5000)
     all_of_them = DetectorSettings(threshold=0.0, max_keypoints=5000)
     detector = KeypointDetector(240, 320)
