@@ -1,0 +1,30 @@
+"""The suite on machines that are set up differently."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+LOGGERS_THAT_PROPAGATE_NOTHING = """
+import logging
+
+class Logger(logging.Logger):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.propagate = False
+
+logging.setLoggerClass(Logger)
+"""
+
+
+def test_caplog_works_beside_the_plugin_of_launch_testing(tmp_path):
+    (tmp_path / 'loggers.py').write_text(LOGGERS_THAT_PROPAGATE_NOTHING)
+    tests = HERE / 'runtimes' / 'test_librknn_errors.py'
+    result = subprocess.run(
+        [sys.executable, '-m', 'pytest', '-q', '-p', 'loggers', tests, '-k', 'is_reported'],
+        env=os.environ | {'PYTHONPATH': os.pathsep.join([str(tmp_path), *sys.path])},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout
