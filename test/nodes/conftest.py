@@ -1,7 +1,34 @@
+import shutil
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
+from gate import Gate
 from ros_graph import Graph, Rig
+
+
+@pytest.fixture(scope='session')
+def launch_system():
+    """Skip unless launch and launch_ros are there, and all that they import."""
+    skip_unless_it_runs(sys.executable, '-c', 'import launch, launch_ros.actions')
+
+
+@pytest.fixture(scope='session')
+def ros2_launch(launch_system):
+    """The same for the command `ros2 launch`."""
+    skip_unless_it_runs('ros2', 'launch', '--help')
+
+
+def skip_unless_it_runs(program, *arguments):
+    """Try in a process of its own, since launch's import changes Python's logging."""
+    if shutil.which(program) is None:
+        pytest.skip(f'needs the command {program}, which is not among the wheels')
+    result = subprocess.run([program, *arguments], capture_output=True, text=True)
+    if result.returncode:
+        reason = result.stderr.strip().rpartition('\n')[2]
+        pytest.skip(f'`{" ".join([program, *arguments])}` fails: {reason}')
 
 
 def motorcycle(photographs, side):
@@ -32,3 +59,10 @@ def graph(tmp_path):
 @pytest.fixture
 def rig(graph):
     return Rig(graph)
+
+
+@pytest.fixture
+def gate(tmp_path):
+    gate = Gate(tmp_path / 'gate')
+    yield gate
+    gate.open()

@@ -1,8 +1,6 @@
 """The launch file under the real `ros2 launch`, on machines that have it."""
 
-import importlib.util
 import os
-import shutil
 import subprocess
 
 import pytest
@@ -10,8 +8,7 @@ from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 
-if importlib.util.find_spec('launch_ros') is None or shutil.which('ros2') is None:
-    pytest.skip('needs ros2 launch, which is not among the wheels', allow_module_level=True)
+pytestmark = pytest.mark.usefixtures('ros2_launch')
 
 
 def test_launch_brings_the_node_up_in_its_namespace_and_ctrl_c_takes_it_down(graph, tmp_path):

@@ -1,6 +1,5 @@
 """vio.launch.py under the real launch system, on machines that have it."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -12,8 +11,7 @@ from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from test_config import GRAPH
 
-if importlib.util.find_spec('launch_ros') is None:
-    pytest.skip('needs launch_ros, which is not among the wheels', allow_module_level=True)
+pytestmark = pytest.mark.usefixtures('launch_system')
 
 VIO = Path(__file__).resolve().parents[2] / 'launch' / 'vio.launch.py'
 LAUNCH = """
