@@ -14,11 +14,11 @@ def cameras(graph):
     return [Rig(graph, name=name) for name in ('cam0', 'cam1')]
 
 
-def start(cameras, **parameters):
+def start(cameras, *program, **parameters):
     """Start one node for all cameras, and warm it up."""
     first = cameras[0]
     names = ','.join(camera.name for camera in cameras)
-    process = first.graph.start(cameras=f'[{names}]', **parameters)
+    process = first.graph.start(*program, cameras=f'[{names}]', **parameters)
     wait_ready(cameras)
     return process
 
@@ -109,20 +109,33 @@ def test_a_flood_of_garbage_from_one_camera_leaves_the_other_served(cameras, pho
     assert bad.counts()['published'] == 0
 
 
-def test_a_fast_camera_leaves_a_slow_one_its_turns(cameras, photo):
-    start(cameras)
+def test_a_fast_camera_leaves_a_slow_one_its_turns(cameras, photo, gate):
+    start(cameras, *gate.program)
     fast, slow = cameras
-    for number in range(1, 5):
+    graph = fast.graph
+
+    def arrived(*numbers):
+        counts = [rig.counts() for rig in cameras]
+        return [c['received'] + c['pending'] for c in counts] == [*numbers]
+
+    gate.close()
+    fast.send(photo)
+    for number in (1, 2):  # each time, an image of the fast camera is under way
+        gate.wait()
+        fast.send(photo)
         slow.send(photo)
-        before = len(fast.keypoints)
-
-        def slow_is_served(number=number):
-            fast.send(photo)
-            return len(slow.keypoints) == number
-
-        fast.graph.wait(slow_is_served, 'the slow camera')
-        assert len(fast.keypoints) - before <= 3  # one under way, one in turn, one told late
-    assert settled(slow, 4)['published'] == 4
+        graph.wait(lambda n=number: arrived(2 * n, n), 'an image of each to arrive')
+        fast.send(photo)
+        graph.wait(lambda n=number: arrived(2 * n + 1, n), 'one more of the fast camera')
+        gate.let_one_go()
+        graph.wait(lambda n=number: len(fast.keypoints) == n, 'the fast camera')
+        gate.wait()
+        gate.let_one_go()
+        graph.wait(lambda n=number: len(slow.keypoints) == n, 'the slow camera')
+    gate.open()
+    counts = settled(fast, 5)
+    assert (counts['published'], counts['dropped']) == (3, 2)
+    assert settled(slow, 2)['published'] == 2
 
 
 def stereo(cameras, image, stamps, **bad):

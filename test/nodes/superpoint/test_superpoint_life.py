@@ -181,7 +181,7 @@ def test_a_bad_qos_override_is_told_and_leaves_nothing_running(graph, topic, pol
     process = graph.start(**{f'qos_overrides.{topic}.{policy}': 'bogus'})
     graph.wait(lambda: complaint in process.log.read_text(), 'the complaint')
     assert state(graph) == State.PRIMARY_STATE_UNCONFIGURED
-    assert not change_state(graph, Transition.TRANSITION_CONFIGURE) or complaint == 'not activated'
+    assert change_state(graph, Transition.TRANSITION_CONFIGURE) == (complaint == 'not activated')
     assert 'has not returned' not in process.log.read_text()
     assert graph.interrupt(process)[0] == 0
 
