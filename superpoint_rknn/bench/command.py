@@ -35,7 +35,7 @@ from superpoint_rknn.bench.report import plot, table
 from superpoint_rknn.bench.steps import numeric_steps
 from superpoint_rknn.bench.timing import in_turn, keep_freed_memory, one_core
 from superpoint_rknn.runtimes.board import board_model
-from superpoint_rknn.runtimes.runtime import EngineError
+from superpoint_rknn.runtimes.runtime import RuntimeUnavailableError
 
 SIZES = ((400, 640), (480, 640))
 RECORDED = Path(__file__).with_name('ratios.json')
@@ -88,7 +88,7 @@ def measure(folder: Path, images: Path | None = None, quick: bool = False) -> di
         suffix = '' if size == SIZES[0] else '_{}x{}'.format(*size)
         try:
             recording = load_recording(folder, size, images, 1 if quick else IMAGES)
-        except EngineError as error:
+        except RuntimeUnavailableError as error:
             if size == SIZES[0]:
                 raise
             note(f'left out {suffix[1:]}: {error}')

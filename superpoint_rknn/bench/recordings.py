@@ -19,7 +19,7 @@ from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.model_files import default_model, model_id, shipped_models
 from superpoint_rknn.runtimes.open import open_runtime
-from superpoint_rknn.runtimes.runtime import EngineError, Runtime, TensorSpec
+from superpoint_rknn.runtimes.runtime import Runtime, RuntimeUnavailableError, TensorSpec
 from superpoint_rknn.sources.frame import Frame
 from superpoint_rknn.sources.open import open_source, thinned
 
@@ -185,7 +185,7 @@ def _quantize(model: Path, size: tuple[int, int]) -> None:
     try:
         from superpoint_rknn.quantize.command import quantize
     except ImportError as error:
-        raise EngineError(
+        raise RuntimeUnavailableError(
             'no network of {}x{} here, and none can be made: {}'.format(*size, error)
         ) from error
     log.info('quantising the network for {}x{}'.format(*size))

@@ -6,7 +6,7 @@ import importlib.util
 import logging
 from pathlib import Path
 
-from superpoint_rknn.runtimes.runtime import EngineError, ModelError, Runtime
+from superpoint_rknn.runtimes.runtime import ModelError, Runtime, RuntimeUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def open_runtime(
             return LibrknnRuntime(
                 path, **options, zero_copy=zero_copy, core_mask=core_mask or None
             )
-        except EngineError as error:
+        except RuntimeUnavailableError as error:
             if runtime == 'librknn' or importlib.util.find_spec('rknnlite') is None:
                 raise
             return _open_fallback(path, options, error)
@@ -69,14 +69,14 @@ def open_runtime(
     return RknnliteRuntime(path, **options)
 
 
-def _open_fallback(path: Path, options: dict, reason: EngineError) -> Runtime:
+def _open_fallback(path: Path, options: dict, reason: RuntimeUnavailableError) -> Runtime:
     """Open a model by rknnlite, since the C library can't for a reason; tell both."""
     from superpoint_rknn.runtimes.rknn.rknnlite import RknnliteRuntime
 
     try:
         runtime = RknnliteRuntime(path, **options)
-    except (EngineError, ModelError) as error:
-        raise EngineError(f'{reason}; nor does rknnlite serve: {error}') from error
+    except (RuntimeUnavailableError, ModelError) as error:
+        raise RuntimeUnavailableError(f'{reason}; nor does rknnlite serve: {error}') from error
     log.warning(
         '%s; rknnlite is used instead: slower, without raw outputs, zero copy or core mask', reason
     )

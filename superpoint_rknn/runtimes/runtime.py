@@ -12,8 +12,8 @@ from superpoint_rknn.features.quantization import Quantization
 CELL = 8  # [px] side of the square that one element of the outputs describes
 
 
-class EngineError(RuntimeError):
-    """The engine (library, driver, NPU) can't be used here; the message says what to do."""
+class RuntimeUnavailableError(RuntimeError):
+    """The runtime (library, driver, NPU) can't be used here; the message says what to do."""
 
 
 class ModelError(RuntimeError):

@@ -11,7 +11,7 @@ from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.runtimes.rknn.abi import CoreMask, Format, Quantized, TensorType
 from superpoint_rknn.runtimes.rknn.errors import NpuError
 from superpoint_rknn.runtimes.rknn.runtime import LibrknnRuntime
-from superpoint_rknn.runtimes.runtime import EngineError, ModelError
+from superpoint_rknn.runtimes.runtime import ModelError, RuntimeUnavailableError
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)
 
@@ -239,13 +239,13 @@ def test_an_error_after_a_good_fetch_does_not_end_conversion(standin, open_model
 def test_cores_are_chosen_where_there_are_several(standin, open_model):
     standin.set_superpoint()
     if standin.generation == 1:
-        with pytest.raises(EngineError, match='this NPU has one core'):
+        with pytest.raises(RuntimeUnavailableError, match='this NPU has one core'):
             open_model(core_mask=CoreMask.CORE_0)
         return
     open_model(core_mask=CoreMask.CORE_0_1)
     assert standin.count('rknn_set_core_mask') == 1
     standin.fail('rknn_set_core_mask', -5)
-    with pytest.raises(EngineError, match=r'core_mask 4: .*RKNN_ERR_PARAM_INVALID'):
+    with pytest.raises(RuntimeUnavailableError, match=r'core_mask 4: .*RKNN_ERR_PARAM_INVALID'):
         open_model(core_mask=CoreMask.CORE_2)
 
 

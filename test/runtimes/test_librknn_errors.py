@@ -9,7 +9,7 @@ import pytest
 from superpoint_rknn.runtimes.rknn.abi import Quantized, TensorType
 from superpoint_rknn.runtimes.rknn.errors import ERRORS, MODEL_ERRORS, NpuError
 from superpoint_rknn.runtimes.rknn.runtime import LibrknnRuntime
-from superpoint_rknn.runtimes.runtime import EngineError, ModelError
+from superpoint_rknn.runtimes.runtime import ModelError, RuntimeUnavailableError
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)
 
@@ -18,7 +18,7 @@ IMAGE = np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)
 def test_a_model_that_does_not_open(standin, model, code):
     standin.set_superpoint()
     standin.fail('rknn_init', code)
-    with pytest.raises((EngineError, ModelError)) as failure:
+    with pytest.raises((RuntimeUnavailableError, ModelError)) as failure:
         LibrknnRuntime(model, library=standin.path)
     assert isinstance(failure.value, ModelError) == (code in MODEL_ERRORS)
     name, advice = ERRORS[code]
@@ -29,7 +29,7 @@ def test_a_model_that_does_not_open(standin, model, code):
 def test_a_query_that_fails_leaves_no_context(standin, model):
     standin.set_superpoint()
     standin.fail('rknn_query', -1)
-    with pytest.raises(EngineError, match=r'rknn_query.*RKNN_ERR_FAIL'):
+    with pytest.raises(RuntimeUnavailableError, match=r'rknn_query.*RKNN_ERR_FAIL'):
         LibrknnRuntime(model, library=standin.path)
     assert standin.count('contexts') == 0
 
@@ -37,7 +37,9 @@ def test_a_query_that_fails_leaves_no_context(standin, model):
 def test_zero_copy_that_does_not_even_run_copied(standin2, model):
     standin2.set_superpoint()
     standin2.fail('rknn_run', -2)
-    with pytest.raises(EngineError, match=r'superpoint\.rknn: rknn_run: RKNN_ERR_TIMEOUT'):
+    with pytest.raises(
+        RuntimeUnavailableError, match=r'superpoint\.rknn: rknn_run: RKNN_ERR_TIMEOUT'
+    ):
         LibrknnRuntime(model, library=standin2.path, zero_copy=True)
     assert standin2.count('contexts') == 0
 

@@ -15,7 +15,7 @@ from superpoint_rknn.runtimes.rknn.library import (
     load_library,
     probe_libraries,
 )
-from superpoint_rknn.runtimes.runtime import EngineError
+from superpoint_rknn.runtimes.runtime import RuntimeUnavailableError
 
 
 def test_generation_is_told_by_symbols(standin):
@@ -36,7 +36,7 @@ def test_a_folder_whose_name_is_no_text(standin, tmp_path):
     shutil.copy(standin.path, path)
     try:
         outcome = load_library(path).path
-    except EngineError as error:
+    except RuntimeUnavailableError as error:
         outcome = str(error)
     # Some versions of Python can't say that functions of generation 1 are missing there.
     refused = outcome.startswith(str(os.fsencode(path))) and outcome.endswith('move it')
@@ -59,18 +59,22 @@ def test_a_system_that_does_not_tell_where_a_library_lies(standin, monkeypatch):
 
 def test_a_missing_function_is_named(tmp_path):
     path = build(2, tmp_path, 'WITHOUT_CORE_MASK')
-    with pytest.raises(EngineError, match=r'librknnrt\.so: too old .*rknn_set_core_mask'):
+    with pytest.raises(
+        RuntimeUnavailableError, match=r'librknnrt\.so: too old .*rknn_set_core_mask'
+    ):
         load_library(path)
 
 
 def test_what_is_no_library(tmp_path):
     text = tmp_path / 'librknnrt.so'
     text.write_text('not an ELF file, though long enough to be read as one')
-    with pytest.raises(EngineError, match=r'librknnrt\.so'):
+    with pytest.raises(RuntimeUnavailableError, match=r'librknnrt\.so'):
         find_library(text)
-    with pytest.raises(EngineError, match='No such file'):
+    with pytest.raises(RuntimeUnavailableError, match='No such file'):
         find_library(tmp_path / 'none.so')
-    with pytest.raises(EngineError, match='neither rknn_inputs_map nor rknn_dup_context'):
+    with pytest.raises(
+        RuntimeUnavailableError, match='neither rknn_inputs_map nor rknn_dup_context'
+    ):
         find_library(ctypes.util.find_library('m') or 'libm.so.6')
 
 
@@ -86,5 +90,7 @@ def test_usual_places_are_searched(standin, monkeypatch):
 
 def test_every_failure_is_listed(monkeypatch):
     monkeypatch.setattr(rknn_library, 'NAMES', ('libnone1.so', 'libnone2.so'))
-    with pytest.raises(EngineError, match=r'libnone1\.so: .*; libnone2\.so: .*Install'):
+    with pytest.raises(
+        RuntimeUnavailableError, match=r'libnone1\.so: .*; libnone2\.so: .*Install'
+    ):
         find_library()

@@ -9,7 +9,7 @@ import pytest
 import rknnlite_standin
 
 from superpoint_rknn.runtimes.rknn.rknnlite import RknnliteRuntime
-from superpoint_rknn.runtimes.runtime import EngineError, ModelError
+from superpoint_rknn.runtimes.runtime import ModelError, RuntimeUnavailableError
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)
 LOGITS = np.random.default_rng(2).normal(size=(1, 65, 2, 3)).astype(np.float32)
@@ -112,7 +112,7 @@ def test_a_card_with_another_size(engine, model, card):
     'options', [{'mean': 0.0}, {'std': 255.0}, {'pass_through': 'true'}], ids=str
 )
 def test_what_the_package_can_not_do_is_refused(engine, model, options):
-    with pytest.raises(EngineError, match=r'leave input\.mean'):
+    with pytest.raises(RuntimeUnavailableError, match=r'leave input\.mean'):
         RknnliteRuntime(model, **options)
 
 
@@ -121,13 +121,18 @@ def test_what_the_package_can_not_do_is_refused(engine, model, options):
     ('attribute', 'value', 'kind', 'reason'),
     [
         ('load_code', -1, ModelError, 'could not load it'),
-        ('init_code', -1, EngineError, 'could not open the NPU'),
+        ('init_code', -1, RuntimeUnavailableError, 'could not open the NPU'),
         ('load_error', Exception('no such chip'), ModelError, 'load it: Exception: no such chip'),
-        ('init_error', OSError('no NPU'), EngineError, 'chip, .* too old: OSError: no NPU'),
-        ('outputs', None, EngineError, 'first inference: .*returned nothing'),
-        ('outputs', (LOGITS,), EngineError, 'returned 1 outputs'),
+        (
+            'init_error',
+            OSError('no NPU'),
+            RuntimeUnavailableError,
+            'chip, .* too old: OSError: no NPU',
+        ),
+        ('outputs', None, RuntimeUnavailableError, 'first inference: .*returned nothing'),
+        ('outputs', (LOGITS,), RuntimeUnavailableError, 'returned 1 outputs'),
         ('outputs', (LOGITS, RAW[0]), ModelError, 'descriptors: shape'),
-        ('error', Exception('NPU is gone'), EngineError, 'NPU is gone'),
+        ('error', Exception('NPU is gone'), RuntimeUnavailableError, 'NPU is gone'),
     ],
 )
 def test_what_goes_wrong_at_the_start(engine, model, monkeypatch, attribute, value, kind, reason):
@@ -213,5 +218,5 @@ def test_cycles_are_collected_where_the_package_leaves_them(
 def test_without_the_package(model, monkeypatch):
     monkeypatch.setitem(sys.modules, 'rknnlite', None)
     monkeypatch.setitem(sys.modules, 'rknnlite.api', None)
-    with pytest.raises(EngineError, match=r'rknnlite can not be used: .* install'):
+    with pytest.raises(RuntimeUnavailableError, match=r'rknnlite can not be used: .* install'):
         RknnliteRuntime(model)

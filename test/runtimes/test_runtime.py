@@ -19,7 +19,7 @@ from superpoint_rknn.runtimes.model_files import (
 )
 from superpoint_rknn.runtimes.open import open_runtime
 from superpoint_rknn.runtimes.rknn import runtime as librknn
-from superpoint_rknn.runtimes.runtime import EngineError, ModelError, check_array
+from superpoint_rknn.runtimes.runtime import ModelError, RuntimeUnavailableError, check_array
 
 BYTES = Quantization(1.0, 0, np.dtype(np.uint8))
 
@@ -143,7 +143,7 @@ def test_where_neither_library_nor_rknnlite_serves_both_reasons_are_told(
     (package / '__init__.py').write_text('')
     (package / 'api.py').write_text('raise ImportError("libpython3.8 is missing")')
     monkeypatch.syspath_prepend(str(package.parent))
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(RuntimeUnavailableError) as caught:
         open_runtime(broken_npu)
     assert 'RKNN_ERR_DEVICE_UNAVAILABLE (-3)' in str(caught.value)
     assert 'libpython3.8 is missing' in str(caught.value)
@@ -152,6 +152,6 @@ def test_where_neither_library_nor_rknnlite_serves_both_reasons_are_told(
 
 
 def test_librknn_asked_for_by_name_is_not_replaced(broken_npu):
-    with pytest.raises(EngineError, match='DEVICE_UNAVAILABLE') as caught:
+    with pytest.raises(RuntimeUnavailableError, match='DEVICE_UNAVAILABLE') as caught:
         open_runtime(broken_npu, 'librknn')
     assert 'rknnlite' not in str(caught.value)

@@ -17,8 +17,8 @@ from superpoint_rknn.runtimes.model_files import (
     resolve_normalisation,
 )
 from superpoint_rknn.runtimes.runtime import (
-    EngineError,
     ModelError,
+    RuntimeUnavailableError,
     TensorSpec,
     check_array,
     check_pass_through,
@@ -31,7 +31,7 @@ try:
     from superpoint_rknn.runtimes.onnx.int8_overflow import saturates
     from superpoint_rknn.runtimes.onnx.model import has_signed_first_layer, read_onnx, read_tensors
 except ImportError as missing:
-    raise EngineError(
+    raise RuntimeUnavailableError(
         f'the CPU runtime needs onnxruntime and onnx ({missing}): pip install onnxruntime onnx'
     ) from missing
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from superpoint_rknn.runtimes.rknn.abi import Abi, abi_of
-from superpoint_rknn.runtimes.runtime import EngineError
+from superpoint_rknn.runtimes.runtime import RuntimeUnavailableError
 
 # librknn_api.so is a thin front of librknn_runtime.so; some images ship only the latter.
 NAMES = ('librknnrt.so', 'librknn_api.so', 'librknn_runtime.so')
@@ -53,19 +53,21 @@ def load_library(path: str | Path) -> RknnLibrary:
     try:
         functions = ctypes.CDLL(str(path))
     except OSError as error:
-        raise EngineError(str(error)) from error
+        raise RuntimeUnavailableError(str(error)) from error
     try:
         abi = abi_of(functions)
         if abi is not None:
             abi.bind(functions)
     except AttributeError as error:
-        raise EngineError(f'{path}: too old or damaged; update it ({error})') from error
+        raise RuntimeUnavailableError(
+            f'{path}: too old or damaged; update it ({error})'
+        ) from error
     except UnicodeDecodeError as error:  # of the message that a function is missing
-        raise EngineError(
+        raise RuntimeUnavailableError(
             f'{os.fsencode(path)}: Python loads no library whose path is not UTF-8; move it'
         ) from error
     if abi is None:
-        raise EngineError(
+        raise RuntimeUnavailableError(
             f'{path}: has neither rknn_inputs_map nor rknn_dup_context: no RKNN library, or too '
             'old; update it'
         )
@@ -78,9 +80,9 @@ def find_library(path: str | Path | None = None) -> RknnLibrary:
     for candidate in _candidates(path):
         try:
             return load_library(candidate)
-        except EngineError as error:
+        except RuntimeUnavailableError as error:
             reasons.append(str(error))
-    raise EngineError(
+    raise RuntimeUnavailableError(
         'no usable RKNN library: '
         + '; '.join(reasons)
         + ". Install the board vendor's librknnrt.so (RK3588, RK356x, RK3576, RV1126B) or "
@@ -94,7 +96,7 @@ def probe_libraries(path: str | Path | None = None) -> list[Probe]:
     for candidate in _candidates(path):
         try:
             library = load_library(candidate)
-        except EngineError as error:
+        except RuntimeUnavailableError as error:
             probes.append(Probe(str(candidate), None, None, str(error)))
         else:
             version = library_version(library.path)

@@ -21,8 +21,8 @@ import numpy as np
 from superpoint_rknn.runtimes.model_files import model_id, read_card
 from superpoint_rknn.runtimes.rknn.thread_ownership import Ownership
 from superpoint_rknn.runtimes.runtime import (
-    EngineError,
     ModelError,
+    RuntimeUnavailableError,
     TensorSpec,
     check_array,
     check_tensors,
@@ -54,7 +54,7 @@ class RknnliteRuntime:
         Raises EngineError if the package or the NPU can't be used, ModelError if the file can't.
         """
         if mean is not None or std is not None or pass_through == 'true':
-            raise EngineError(
+            raise RuntimeUnavailableError(
                 'rknnlite normalises as the model was converted: leave input.mean, input.std and '
                 'input.pass_through unset, or use the runtime librknn'
             )
@@ -107,7 +107,7 @@ class RknnliteRuntime:
         try:
             outputs = self._run(np.zeros(self._size, np.uint8))
         except RuntimeError as error:
-            raise EngineError(f'{path}: first inference: {error}') from error
+            raise RuntimeUnavailableError(f'{path}: first inference: {error}') from error
         logits, descriptors = sorted(outputs, key=_is_not_logits)
         self.input = TensorSpec('image', (1, 1, *self._size), np.dtype(np.uint8))
         self.logits = TensorSpec('logits', logits.shape, np.dtype(np.float32))
@@ -145,7 +145,7 @@ def _import_rknnlite() -> Any:
     try:
         from rknnlite.api import RKNNLite
     except (ImportError, OSError) as error:
-        raise EngineError(
+        raise RuntimeUnavailableError(
             f'rknnlite can not be used: {error}; install rknn-toolkit-lite2 (RK3588, RK356x, '
             'RK3576, RV1126B) or rknn_toolkit_lite 1.7 (RV1126, RV1109; Python 3.6 and 3.7 alone)'
         ) from error
@@ -156,7 +156,7 @@ def _open(rknnlite: Any, path: Path) -> Any:
     try:
         engine = rknnlite()
     except Exception as error:  # the package raises this very class
-        raise EngineError(f'rknnlite can not be used: {error}') from error
+        raise RuntimeUnavailableError(f'rknnlite can not be used: {error}') from error
     with contextlib.ExitStack() as on_failure:
         on_failure.callback(engine.release)
         refusal = _refusal(engine.load_rknn, str(path))
@@ -164,7 +164,7 @@ def _open(rknnlite: Any, path: Path) -> Any:
             raise ModelError(f'{path}: rknnlite could not load it: {refusal}')
         refusal = _refusal(engine.init_runtime)
         if refusal:
-            raise EngineError(
+            raise RuntimeUnavailableError(
                 f'{path}: rknnlite could not open the NPU: the model may be made for another '
                 f'chip, or the driver too old: {refusal}'
             )

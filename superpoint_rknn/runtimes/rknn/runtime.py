@@ -18,8 +18,8 @@ from superpoint_rknn.runtimes.rknn.tensors import read_network
 from superpoint_rknn.runtimes.rknn.thread_ownership import Ownership
 from superpoint_rknn.runtimes.rknn.transfer import CopiedPath, Network, SharedPath
 from superpoint_rknn.runtimes.runtime import (
-    EngineError,
     ModelError,
+    RuntimeUnavailableError,
     TensorSpec,
     check_array,
     check_pass_through,
@@ -63,7 +63,9 @@ class LibrknnRuntime:
         self._path = Path(path)
         self._library = library if isinstance(library, RknnLibrary) else find_library(library)
         if core_mask is not None and self._library.abi.generation == 1:
-            raise EngineError(f'core_mask {core_mask}: this NPU has one core; leave it unset')
+            raise RuntimeUnavailableError(
+                f'core_mask {core_mask}: this NPU has one core; leave it unset'
+            )
         self._core_mask = core_mask
         self.stages_ms: dict[str, float] = {}
         self.zero_copy = False  # whether memory is shared with the NPU
@@ -79,7 +81,7 @@ class LibrknnRuntime:
         except BaseException as error:
             self._destroy()
             if type(error) in (RuntimeError, NpuError):
-                raise EngineError(f'{path}: {error}') from error
+                raise RuntimeUnavailableError(f'{path}: {error}') from error
             raise
 
     def infer(self, image: np.ndarray, descriptors: np.ndarray | None) -> np.ndarray:
@@ -119,14 +121,14 @@ class LibrknnRuntime:
         try:
             context = RknnContext(self._library, content)
         except NpuError as error:
-            kind = ModelError if error.code in MODEL_ERRORS else EngineError
+            kind = ModelError if error.code in MODEL_ERRORS else RuntimeUnavailableError
             raise kind(f'{self._path}: {error}') from error
         if self._core_mask is not None:
             try:
                 context.set_core_mask(self._core_mask)
             except NpuError as error:
                 context.destroy()
-                raise EngineError(
+                raise RuntimeUnavailableError(
                     f'core_mask {self._core_mask}: {error} (not every chip has several cores)'
                 ) from error
         return context

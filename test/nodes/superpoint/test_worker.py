@@ -9,7 +9,7 @@ from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.nodes.superpoint import worker as worker_module
 from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
 from superpoint_rknn.nodes.superpoint.worker import FAILURES_BEFORE_REOPENING, Worker
-from superpoint_rknn.runtimes.runtime import EngineError, TensorSpec
+from superpoint_rknn.runtimes.runtime import RuntimeUnavailableError, TensorSpec
 
 UINT8 = np.dtype(np.uint8)
 IMAGE = np.zeros((16, 24), np.uint8)
@@ -117,7 +117,7 @@ def test_one_thread_uses_and_closes_the_engine():
 
 
 def test_an_engine_that_does_not_open_is_told():
-    bench = Bench(EngineError('no librknnrt.so found'))
+    bench = Bench(RuntimeUnavailableError('no librknnrt.so found'))
     bench.start()
     assert bench.worker.runtime is None
     assert bench.worker.error_message == 'no librknnrt.so found'
@@ -141,7 +141,7 @@ def test_an_error_drops_the_image_and_the_next_one_is_served():
 def test_errors_in_a_row_reopen_the_engine_with_growing_pauses(monkeypatch):
     monkeypatch.setattr(worker_module, 'FIRST_PAUSE', 0.05)
     first, second = Engine(), Engine()
-    bench = Bench(first, EngineError('busy'), EngineError('busy'), second)
+    bench = Bench(first, RuntimeUnavailableError('busy'), RuntimeUnavailableError('busy'), second)
     bench.start()
     first.broken = True
     begin = time.monotonic()
@@ -177,7 +177,7 @@ def test_errors_that_are_rare_do_not_reopen_the_engine():
 
 def test_stopping_ends_the_wait_for_an_engine_that_never_opens_again():
     engine = Engine()
-    bench = Bench(engine, *[EngineError('gone')] * 1000)
+    bench = Bench(engine, *[RuntimeUnavailableError('gone')] * 1000)
     bench.start()
     engine.broken = True
     for i in range(FAILURES_BEFORE_REOPENING):
