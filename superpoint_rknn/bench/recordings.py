@@ -68,8 +68,8 @@ def load_recording(
     Recording of a size from `folder`, made and left there if there is none of today's network.
 
     images: source of the images; None takes the photographs of scikit-image's wheel.
-    Raises EngineError or ModelError if no network of this size can be run here, ValueError for a
-    recording or source that isn't one, OSError for files.
+    Raises RuntimeUnavailableError or ModelError if no model of this size can be run here,
+    ValueError for a recording or source that isn't one, OSError for files.
     """
     path = recording_path(folder, size)
     if images is None and path.is_file():

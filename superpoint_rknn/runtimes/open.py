@@ -38,7 +38,7 @@ def open_runtime(
     zero_copy, core_mask: of librknn: share memory with the NPU, and which cores to use (0: the
     driver chooses).
     threads: of an inference on the CPU; None: one for each physical core.
-    Raises ModelError or EngineError with the reason; ValueError for an unknown engine.
+    Raises ModelError or RuntimeUnavailableError with the reason; ValueError for an unknown name.
     """
     path = Path(model)
     if not path.is_file():

@@ -265,7 +265,7 @@ def test_the_package_imports_without_onnxruntime():
         'import sys; sys.modules["onnxruntime"] = None\n'
         'import superpoint_rknn.extractor, superpoint_rknn.runtimes.open as r\n'
         f'try: r.open_runtime({str(SHIPPED)!r})\n'
-        'except r.EngineError as error: print(error)\n'
+        'except r.RuntimeUnavailableError as error: print(error)\n'
     )
     result = subprocess.run(
         [sys.executable, '-c', code],

@@ -59,9 +59,7 @@ def test_a_system_that_does_not_tell_where_a_library_lies(standin, monkeypatch):
 
 def test_a_missing_function_is_named(tmp_path):
     path = build(2, tmp_path, 'WITHOUT_CORE_MASK')
-    with pytest.raises(
-        RuntimeUnavailableError, match=r'librknnrt\.so: too old .*rknn_set_core_mask'
-    ):
+    with pytest.raises(RuntimeUnavailableError, match=r'rt\.so: too old .*rknn_set_core_mask'):
         load_library(path)
 
 
@@ -72,9 +70,7 @@ def test_what_is_no_library(tmp_path):
         find_library(text)
     with pytest.raises(RuntimeUnavailableError, match='No such file'):
         find_library(tmp_path / 'none.so')
-    with pytest.raises(
-        RuntimeUnavailableError, match='neither rknn_inputs_map nor rknn_dup_context'
-    ):
+    with pytest.raises(RuntimeUnavailableError, match='neither rknn_inputs_map nor rknn_dup'):
         find_library(ctypes.util.find_library('m') or 'libm.so.6')
 
 
@@ -90,7 +86,5 @@ def test_usual_places_are_searched(standin, monkeypatch):
 
 def test_every_failure_is_listed(monkeypatch):
     monkeypatch.setattr(rknn_library, 'NAMES', ('libnone1.so', 'libnone2.so'))
-    with pytest.raises(
-        RuntimeUnavailableError, match=r'libnone1\.so: .*; libnone2\.so: .*Install'
-    ):
+    with pytest.raises(RuntimeUnavailableError, match=r'none1\.so: .*; libnone2\.so: .*Install'):
         find_library()

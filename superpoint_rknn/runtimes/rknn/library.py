@@ -49,7 +49,7 @@ class Probe:
 
 
 def load_library(path: str | Path) -> RknnLibrary:
-    """Load one library file or name; EngineError says why it can't be used."""
+    """Load one library file or name. Raises RuntimeUnavailableError if it can't be used."""
     try:
         functions = ctypes.CDLL(str(path))
     except OSError as error:
@@ -75,7 +75,11 @@ def load_library(path: str | Path) -> RknnLibrary:
 
 
 def find_library(path: str | Path | None = None) -> RknnLibrary:
-    """Load the library at `path`, or the first usable one; EngineError lists all that were not."""
+    """
+    Load the library at `path`, or the first usable one.
+
+    Raises RuntimeUnavailableError, which lists every library that was tried.
+    """
     reasons = []
     for candidate in _candidates(path):
         try:

@@ -51,7 +51,8 @@ class RknnliteRuntime:
         Load a .rknn file, whose card must state the image's size.
 
         mean, std: must be None, since the model's own are used; pass_through: not 'true'.
-        Raises EngineError if the package or the NPU can't be used, ModelError if the file can't.
+        Raises RuntimeUnavailableError if the package or the NPU can't be used, ModelError if the
+        file can't.
         """
         if mean is not None or std is not None or pass_through == 'true':
             raise RuntimeUnavailableError(

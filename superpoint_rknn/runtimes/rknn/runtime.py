@@ -57,7 +57,8 @@ class LibrknnRuntime:
         zero_copy: share memory with the NPU instead of copying (generation 2 only); given up,
         with a warning, where the results differ.
         core_mask: NPU cores to use (rknn_abi.CoreMask), on parts that have several.
-        Raises EngineError if library or NPU can't be used, ModelError if the file can't.
+        Raises RuntimeUnavailableError if the library or the NPU can't be used, ModelError if the
+        file can't.
         """
         check_pass_through(pass_through)
         self._path = Path(path)
