@@ -11,6 +11,7 @@ from importlib import import_module
 COMMANDS = {
     'doctor': 'what runs here, and what to do about what does not',
     'extract': 'recordings -> bags of features, offline',
+    'replay': 'play a recording into a running graph, losing no image',
     'bench': 'how long the host takes for each image',
     'quantize': 'float network and images -> 8-bit network',
     'convert': 'float network and images -> .rknn for an NPU',

@@ -1,4 +1,10 @@
-"""SuperPoint on one camera image after another: the whole job, without ROS."""
+"""
+SuperPoint on one camera image after another, without ROS.
+
+`Extractor.detect`: camera image -> model input (resize) -> inference -> decode of the logits ->
+keypoints. `Extractor.describe`: raw descriptor map -> convertTo step for the keypoints ->
+descriptors. The node and `superpoint_rknn extract` share it.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from superpoint_rknn.features.descriptors import DescriptorSampler
-from superpoint_rknn.features.keypoints import (
-    DetectorSettings,
-    KeypointDetector,
-    Keypoints,
-)
+from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector, Keypoints
 from superpoint_rknn.features.mask import allowed_map
 from superpoint_rknn.features.resize import ImageTransform
 from superpoint_rknn.runtimes.runtime import Runtime
@@ -20,80 +22,93 @@ from superpoint_rknn.runtimes.runtime import Runtime
 
 @dataclass(frozen=True)
 class Settings:
-    """How points are sought; replaced as a whole, so that no image sees a half-made change."""
+    """Settings of the extractor; replaced as a whole, so that no image sees half a change."""
 
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     resize: str = 'stretch'  # stretch, crop or letterbox
-    mask: np.ndarray | None = None  # (height, width) of the camera image; no points where it is 0
+    mask: np.ndarray | None = None  # (height, width) of the camera image; no keypoints where 0
 
 
 @dataclass(frozen=True)
 class Detection:
-    """The points of one image and the raw descriptor map of the same inference."""
+    """The keypoints of one image, and the raw descriptor map of the same inference."""
 
-    keypoints: Keypoints  # in the camera image [px]
-    network_keypoints: Keypoints  # the same points in the network image [px]
+    keypoints: Keypoints  # in pixels of the camera image
+    network_keypoints: Keypoints  # the same points in pixels of the model input
     image_size: tuple[int, int]  # of the camera image: height, width [px]
-    raw: np.ndarray | None  # (C, H/8, W/8), as the engine gave it; None if not fetched
+    raw: np.ndarray | None  # (C, H/8, W/8) descriptor map of the runtime; None: not fetched
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """What depends on the settings and the camera image's size alone."""
+
+    settings: Settings
+    image_size: tuple[int, int]
+    transform: ImageTransform
+    allowed: np.ndarray | None  # see allowed_map
 
 
 class Extractor:
     """
-    Keypoints at once, descriptors when asked for.
+    Finds keypoints, and descriptors where they are asked for.
 
-    One thread may call `detect` while another calls `describe`; `settings` may be replaced by any.
+    One thread may call `detect` while another calls `describe`; `settings` may be replaced by any
+    thread and takes effect with the next image.
     """
 
     def __init__(self, runtime: Runtime, settings: Settings | None = None):
         self.runtime = runtime
         self.settings = settings or Settings()
-        self.stages_ms: dict[str, float] = {}  # of the last detection, the engine's included
+        self.stages_ms: dict[str, float] = {}  # of the last detection, with the runtime's stages
         _, channels, rows, cols = runtime.descriptors.shape
-        self.network_size = runtime.input.shape[2:]
-        self._network_image = np.empty(self.network_size, np.uint8)
-        self._detector = KeypointDetector(*self.network_size)
+        _, _, height, width = runtime.input.shape
+        self.network_size = (height, width)
+        self._model_input = np.empty(self.network_size, np.uint8)
+        self._detector = KeypointDetector(height, width)
         self._sampler = DescriptorSampler(channels, rows, cols, runtime.descriptors.quantization)
-        self._plan_for: tuple[Settings, tuple[int, int]] | None = None
+        self._geometry: _Geometry | None = None  # of the last image
 
-    def new_raw(self) -> np.ndarray:
-        """Buffer for one raw descriptor map, (C, H/8, W/8) of the engine's dtype."""
+    def new_descriptor_map(self) -> np.ndarray:
+        """Return a buffer for one raw descriptor map, (C, H/8, W/8) of the runtime's dtype."""
         return np.empty(self.runtime.descriptors.shape[1:], self.runtime.descriptors.dtype)
 
     def detect(self, image: np.ndarray, raw: np.ndarray | None = None) -> Detection:
         """
-        Run the network on a camera image and find its points.
+        Run the network on a camera image and find its keypoints.
 
         image: (height, width) uint8 grey.
-        raw: buffer of `new_raw` that receives the descriptor map; None leaves it unfetched.
-        Raises ValueError if the image doesn't fit the mask, RuntimeError if the engine failed.
+        raw: buffer of `new_descriptor_map` that receives the descriptor map; None leaves it
+        unfetched.
+        Raises ValueError if the image does not fit the mask, RuntimeError if the inference failed.
         """
-        settings = self.settings
         start = time.perf_counter()
-        network_image = self._fit(settings, image)
+        geometry = self._geometry_of(image)
+        model_input = geometry.transform.resize(image, out=self._model_input)
         resized = time.perf_counter()
-        logits = self.runtime.infer(network_image, raw)
+        logits = self.runtime.infer(model_input, raw)
         inferred = time.perf_counter()
-        found = self._detector.detect(logits, settings.detector, self._allowed)
-        x, y = self._transform.to_image(found.x, found.y)
+        found = self._detector.detect(logits, geometry.settings.detector, geometry.allowed)
+        x, y = geometry.transform.to_image(found.x, found.y)
         self.stages_ms = {
             'resize': 1e3 * (resized - start),
             **self.runtime.stages_ms,
             'infer': 1e3 * (inferred - resized),
             'decode': 1e3 * (time.perf_counter() - inferred),
         }
-        return Detection(Keypoints(x, y, found.score), found, image.shape, raw)
+        return Detection(Keypoints(x, y, found.score), found, geometry.image_size, raw)
 
-    def network_image(self, image: np.ndarray) -> np.ndarray:
+    def model_input(self, image: np.ndarray) -> np.ndarray:
         """
-        What the network sees of a camera image, (H, W) uint8; valid until the next call.
+        Return the model input of a camera image, (H, W) uint8; valid until the next call.
 
-        Raises ValueError if the image doesn't fit the mask.
+        Raises ValueError if the image does not fit the mask.
         """
-        return self._fit(self.settings, image)
+        return self._geometry_of(image).transform.resize(image, out=self._model_input)
 
     def describe(self, detection: Detection) -> np.ndarray:
         """
-        Descriptors of a detection's points, (N, C) float32 of unit length, row by row.
+        Return the descriptors of a detection's keypoints, (N, C) float32 rows of unit length.
 
         Raises ValueError if the detection's descriptor map was not fetched.
         """
@@ -102,17 +117,17 @@ class Extractor:
         points = detection.network_keypoints
         return self._sampler.sample_descriptors(detection.raw, points.x, points.y)
 
-    def _fit(self, settings: Settings, image: np.ndarray) -> np.ndarray:
-        self._plan(settings, image.shape)
-        return self._transform.resize(image, out=self._network_image)
-
-    def _plan(self, settings: Settings, image_size: tuple[int, int]) -> None:
-        """Prepare what depends on the settings and the camera image's size alone."""
-        if self._plan_for is not None:
-            known, size = self._plan_for
-            if known is settings and size == image_size:
-                return
-        self._plan_for = None
-        self._transform = ImageTransform.fit(settings.resize, image_size, self.network_size)
-        self._allowed = allowed_map(self._transform, settings.mask, settings.detector.border)
-        self._plan_for = (settings, image_size)
+    def _geometry_of(self, image: np.ndarray) -> _Geometry:
+        """Return the geometry for the current settings and an image's size."""
+        settings, geometry = self.settings, self._geometry
+        height, width = image.shape
+        if (
+            geometry is None
+            or geometry.settings is not settings
+            or geometry.image_size != (height, width)
+        ):
+            transform = ImageTransform.fit(settings.resize, (height, width), self.network_size)
+            allowed = allowed_map(transform, settings.mask, settings.detector.border)
+            geometry = _Geometry(settings, (height, width), transform, allowed)
+            self._geometry = geometry
+        return geometry

@@ -96,8 +96,8 @@ def record(runtime: Runtime, frames: Iterable[Frame]) -> Recording:
     extractor = Extractor(runtime)
     images, logits, raws = [], [], []
     for frame, (top, left) in product(frames, VIEWS):
-        image = np.array(extractor.network_image(frame.grey()[top:, left:]))
-        raw = extractor.new_raw()
+        image = np.array(extractor.model_input(frame.grey()[top:, left:]))
+        raw = extractor.new_descriptor_map()
         logits.append(np.array(runtime.infer(image, raw)))
         images.append(image)
         raws.append(raw)

@@ -33,7 +33,7 @@ from superpoint_rknn.nodes.common.messages import (
     float_array,
     keypoints_message,
 )
-from superpoint_rknn.nodes.superpoint.camera import FEATURES
+from superpoint_rknn.nodes.common.qos import FEATURES
 
 PATIENCE = 20.0  # [s] for a subscriber, or an image, to come
 

@@ -56,13 +56,13 @@ class Trial(threading.Thread):
     def _infer(self, runtime: Runtime) -> None:
         extractor = Extractor(runtime)
         grey = _drawn(*extractor.network_size) if self._image is None else self._image
-        raw = extractor.new_raw()
+        raw = extractor.new_descriptor_map()
         for _ in range(IMAGES):
             detection = extractor.detect(grey, raw)
         start = time.perf_counter()
         extractor.describe(detection)
         stages = extractor.stages_ms | {'describe': 1e3 * (time.perf_counter() - start)}
-        image = extractor.network_image(grey)
+        image = extractor.model_input(grey)
         self.recorded = {
             'image': image,
             'logits': runtime.infer(image, raw).copy(),

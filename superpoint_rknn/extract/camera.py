@@ -27,7 +27,7 @@ class RecordedCamera:
     Does with each image what both nodes would, had they the time.
 
     One thread may call `detect` for the images to come while another calls `finish`.
-    rate: of descriptors by the images' stamps, as a deterministic node chooses them [Hz]; None:
+    rate: of descriptors, by the images' stamps [Hz]; None:
     of every image, 0: of none.
     """
 
@@ -55,7 +55,9 @@ class RecordedCamera:
         rate = self._rate
         due = bool(rate) and self._described.is_due(stamp, rate)
         described = rate is None or due
-        detection = self._extractor.detect(image, self._extractor.new_raw() if described else None)
+        detection = self._extractor.detect(
+            image, self._extractor.new_descriptor_map() if described else None
+        )
         self._last_detected = stamp
         if due:
             self._described.select(stamp, rate)

@@ -14,8 +14,8 @@ from rclpy.parameter import Parameter
 from rclpy.utilities import get_default_context
 
 from superpoint_rknn.msg import Keypoints
+from superpoint_rknn.nodes.common.diagnostics import THROTTLE
 from superpoint_rknn.nodes.common.executor import create_executor
-from superpoint_rknn.nodes.common.image_warnings import THROTTLE
 from superpoint_rknn.nodes.common.in_process import InProcessCameras
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.process import (
@@ -111,7 +111,7 @@ class FrontEnd:
             raise
 
     def stop(self) -> None:
-        """Deactivate both nodes and release the engine; they can be started again."""
+        """Deactivate both nodes and close the runtime; they can be started again."""
         for node in self.nodes:
             if node.running:
                 node.trigger_deactivate()

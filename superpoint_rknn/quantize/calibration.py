@@ -31,8 +31,8 @@ class CalibrationImage:
 def calibration_image(frame: Frame, size: tuple[int, int]) -> CalibrationImage:
     """Picture as the network sees it: grey, cropped in the middle to the aspect of `size`."""
     grey = frame.grey()
-    network_image = ImageTransform.fit('crop', grey.shape, size).resize(grey)
-    return CalibrationImage(frame.name, np.array(network_image, copy=True))
+    model_input = ImageTransform.fit('crop', grey.shape, size).resize(grey)
+    return CalibrationImage(frame.name, np.array(model_input, copy=True))
 
 
 def calibration_images(frames: Iterable[Frame], size: tuple[int, int]) -> list[CalibrationImage]:

@@ -61,14 +61,18 @@ class Images:
     def __init__(self, path: Path):
         """Raise ValueError if the recording can't be read."""
         self.path = path
+        self.types: dict[str, str] = {}  # message type of each topic, of those without images too
+        self.total = 0  # messages on all topics
         self.counts: Counter[str] = Counter()  # images by topic
         with self._reader() as reader:
             for connection in reader.connections:
+                self.types[connection.topic] = connection.msgtype
+                self.total += connection.msgcount
                 if connection.msgtype in IMAGE_TYPES:
                     self.counts[connection.topic] += connection.msgcount
 
     def recorded(self, topics: Collection[str]) -> Iterator[RecordedImage]:
-        """Images of some topics in the order of recording; ValueError where that is damaged."""
+        """Messages of some topics in the order of recording; ValueError where that is damaged."""
         number = {topic: count() for topic in topics}
         with self._reader() as reader:
             connections = [c for c in reader.connections if c.topic in topics]

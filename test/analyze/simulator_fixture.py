@@ -30,7 +30,7 @@ EVERY = 20  # of 500 keypoints, the strongest first, the descriptors of every 20
 SETTINGS = DetectorSettings(threshold=0.0005, max_keypoints=500)
 
 
-def network_image(name):
+def model_input(name):
     """
     The picture's middle in grey, (400, 640) uint8; a smaller picture is continued by reflection.
 
@@ -77,7 +77,7 @@ def make(pictures):
     arrays, images = {}, []
     with Simulator(load_weights(weights), calibration, size=SIZE) as simulator:
         for name in NAMES:
-            grey = network_image(name)
+            grey = model_input(name)
             logits, raw = simulator.run(grey)
             points = keypoints(logits)
             arrays[f'{name}.x'] = points.x.astype(np.uint16)

@@ -33,7 +33,7 @@ def comparison(facts):
     with np.load(kept.ARRAYS, allow_pickle=False) as arrays:
         for image in facts['images']:
             name = image['name']
-            grey = kept.network_image(name)
+            grey = kept.model_input(name)
             assert kept.sha256(grey) == image['sha256']['image'], f'{name} is another picture'
             points = kept.keypoints(runtime.infer(grey, raw))
             x, y = arrays[f'{name}.x'].astype(np.float32), arrays[f'{name}.y'].astype(np.float32)

@@ -45,7 +45,7 @@ def test_the_watch_sees_numpys_allocations():
 
 def test_keypoints_of_a_frame(full_size):
     extractor = Extractor(RecordedRuntime(full_size))
-    raw, data = extractor.new_raw(), encoded(full_size.images[0], 'mono8')
+    raw, data = extractor.new_descriptor_map(), encoded(full_size.images[0], 'mono8')
 
     def frame():
         detection = extractor.detect(to_grey(data, 400, 640, 640, 'mono8'), raw)
@@ -56,6 +56,6 @@ def test_keypoints_of_a_frame(full_size):
 
 def test_descriptors_of_a_frame(full_size):
     extractor = Extractor(RecordedRuntime(full_size))
-    detection = extractor.detect(full_size.images[0], extractor.new_raw())
+    detection = extractor.detect(full_size.images[0], extractor.new_descriptor_map())
     result = 500 * 256 * 4  # [bytes] that belong to the caller
     assert peak_of(lambda: extractor.describe(detection)) < result + MEGABYTE / 4

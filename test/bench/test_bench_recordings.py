@@ -48,7 +48,7 @@ def test_a_damaged_recording_is_refused_by_name(recording, tmp_path, damage):
 
 def test_the_runtime_answers_with_the_recording_in_turn(recording):
     runtime = RecordedRuntime(recording)
-    raw = Extractor(runtime).new_raw()
+    raw = Extractor(runtime).new_descriptor_map()
     for index in (0, 1, 0):
         logits = runtime.infer(recording.images[0], raw)
         assert np.array_equal(logits, recording.logits[index])

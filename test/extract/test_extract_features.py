@@ -38,7 +38,7 @@ def test_features_are_those_of_the_extractor_and_the_tracker(
     runtime = open_runtime(model)
     extractor, tracker = Extractor(runtime), Tracker()
     for number, picture in enumerate(pictures):
-        detection = extractor.detect(picture, extractor.new_raw())
+        detection = extractor.detect(picture, extractor.new_descriptor_map())
         points, rows = detection.keypoints, extractor.describe(detection)
         followed = tracker.track(picture, stamp(number), points)
         tracker.describe(stamp(number), points.x, points.y, rows, runtime.model)

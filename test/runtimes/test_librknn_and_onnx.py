@@ -34,7 +34,7 @@ def test_cpu_and_npu_agree(standin, model, cpu, image, zero_copy):
     results = []
     for runtime in (cpu, npu):
         extractor = Extractor(runtime)
-        detection = extractor.detect(image, extractor.new_raw())
+        detection = extractor.detect(image, extractor.new_descriptor_map())
         results.append((detection, extractor.describe(detection)))
     npu.close()
     (on_cpu, cpu_descriptors), (on_npu, npu_descriptors) = results

@@ -31,7 +31,7 @@ class Described:
 def network_features(runtime: Runtime, images: list[np.ndarray]) -> list[Described]:
     """Keypoints and descriptors of each image; raises what Extractor.detect raises."""
     extractor = Extractor(runtime, Settings(DETECTOR))
-    raw = extractor.new_raw()
+    raw = extractor.new_descriptor_map()
     features = []
     for image in images:
         detection = extractor.detect(image, raw)

@@ -1,4 +1,4 @@
-"""What became of every image, how fast, and how it is told to the world."""
+"""Per-camera image counters, warnings and stage timings, for the log and /diagnostics."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+THROTTLE = 5.0  # [s] between two warnings of a kind
 OUTCOMES = ('published', 'dropped', 'failed')
 
 
 @dataclass(frozen=True)
 class Report:
-    """Counts at one moment."""
+    """A snapshot of the counters."""
 
     counts: Counter[str]  # since the start
     recent: Counter[str]  # since the last report
@@ -24,36 +26,35 @@ class Report:
 
 class ImageCounters:
     """
-    Counts of what happened to the images of one camera; any thread may count.
+    Counts the images of one camera by outcome; thread-safe.
 
-    An image that arrived is open until its fate is settled. Those that are still open, waiting or
-    being worked on, are pending and don't count as received yet, so that at any moment
-    received = published + dropped + failed, unless an image got lost within.
+    An image that arrived is pending until `finish` counts its outcome, and counts as received
+    from then on: received = published + dropped + failed at any time.
     """
 
-    def __init__(self):
-        self.lost_is_known = False  # whether the middleware tells what never arrived
+    def __init__(self) -> None:
+        self.lost_is_known = False  # True where lost images can be counted
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
-        self._open = 0
+        self._pending = 0
         self._stages_ms: dict[str, float] = {}
         self._before: Counter[str] = Counter()
         self._since = time.monotonic()
 
     def arrive(self) -> None:
-        """An image arrived."""
+        """Count an image that arrived."""
         with self._lock:
             self._counts['arrived'] += 1
-            self._open += 1
+            self._pending += 1
 
     def finish(self, outcome: str) -> None:
         """An open image met one of FATES."""
         with self._lock:
             self._counts[outcome] += 1
-            self._open -= 1
+            self._pending -= 1
 
     def count(self, what: str, number: int = 1) -> int:
-        """Add to another count, 'lost', 'descriptors', 'stamps_back', ...; returns it."""
+        """Add to another count ('lost', 'descriptors', 'stamps_back', ...); return the sum."""
         with self._lock:
             self._counts[what] += number
             return self._counts[what]
@@ -63,23 +64,69 @@ class ImageCounters:
             return self._counts[what]
 
     def stages(self, stages_ms: dict[str, float]) -> None:
-        """Stage times of an image, smoothed over about the last ten [ms]."""
+        """Add the stage times of an image [ms]; smoothed over about the last ten."""
         with self._lock:
             for stage, duration in stages_ms.items():
                 smooth = self._stages_ms.setdefault(stage, duration)
                 self._stages_ms[stage] = smooth + 0.1 * (duration - smooth)
 
     def report(self) -> Report:
-        """Counts until now, and since the last report."""
+        """Return the counts since the start and since the last report."""
         with self._lock:
             now = time.monotonic()
             counts = self._counts.copy()
-            counts['received'] = counts.pop('arrived', 0) - self._open
-            counts['pending'] = self._open
+            counts['received'] = counts.pop('arrived', 0) - self._pending
+            counts['pending'] = self._pending
             recent = counts.copy()
             recent.subtract(self._before)
             period, self._since, self._before = now - self._since, now, counts
             return Report(counts, recent, period, dict(self._stages_ms))
+
+
+class ImageWarnings:
+    """
+    Throttled warnings about the images of one camera, with their counts.
+
+    log: of the node. topic: of the images.
+    """
+
+    def __init__(self, log: Any, topic: str, counters: ImageCounters):
+        self._log = log
+        self._topic = topic
+        self._counters = counters
+        self._last_stamp = 0
+        self._last_size: tuple[int, int] | None = None
+
+    def check_stamp(self, stamp: int) -> None:
+        """Warn of a stamp [ns] that runs back."""
+        if stamp < self._last_stamp:
+            times = self._counters.count('stamps_back')
+            before, now = divmod(self._last_stamp, 10**9), divmod(stamp, 10**9)
+            self._log.warning(
+                f'{self._topic}: header.stamp runs back from {before} to {now} [s, ns] '
+                f'(seen {times} times)',
+                throttle_duration_sec=THROTTLE,
+            )
+        self._last_stamp = stamp
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Warn of a size (height, width) that differs from the last."""
+        if self._last_size not in (None, size):
+            times = self._counters.count('size_changes')
+            self._log.warning(
+                f'{self._topic}: height, width changed from {self._last_size} to {size} '
+                f'(seen {times} times)',
+                throttle_duration_sec=THROTTLE,
+            )
+        self._last_size = size
+
+    def refused(self, error: Exception) -> None:
+        """Warn of an image that is refused; call it before the image is counted as failed."""
+        self._log.warning(
+            f'{self._topic}: image refused: {error} '
+            f'({self._counters["failed"] + 1} images failed so far)',
+            throttle_duration_sec=THROTTLE,
+        )
 
 
 def images_status(
@@ -102,10 +149,10 @@ def images_status(
     if error_message:
         level, message = DiagnosticStatus.ERROR, error_message
     elif recent['failed'] > 0:
-        level, message = DiagnosticStatus.WARN, f'{recent["failed"]} images failed lately'
+        level, message = DiagnosticStatus.WARN, f'{recent["failed"]} images failed in the last second'
     elif recent['unpaired'] > 0 and recent['published'] <= 0:
         level = DiagnosticStatus.WARN
-        message = f'no pair: {recent["unpaired"]} images lately had no partner'
+        message = f'no pair: {recent["unpaired"]} images had no partner in the last second'
     elif recent['received'] <= 0:
         level, message = DiagnosticStatus.WARN, 'no images'
     first = ('received', *OUTCOMES, 'pending', 'lost')

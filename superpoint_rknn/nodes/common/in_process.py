@@ -1,4 +1,4 @@
-"""What the nodes receive and find, for those who listen in the same process."""
+"""Channels between the nodes of one process: objects are passed instead of messages."""
 
 from __future__ import annotations
 
@@ -6,63 +6,59 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from superpoint_rknn.msg import Descriptors, Keypoints
-from superpoint_rknn.nodes.common.received_image import ReceivedImage
+from superpoint_rknn.nodes.common.messages import ReceivedImage
 
 T = TypeVar('T')
 
 
 class Channel(Generic[T]):
     """
-    Hands objects to whoever subscribed, at once, in the thread of whoever sends.
+    Calls its subscribers with each object that is sent, in the sender's thread.
 
-    A listener only puts away what it gets, and changes none of it: the others get the same.
+    A subscriber only stores the object and does not change it: all get the same one.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._listeners: tuple[Callable[[T], None], ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether anybody listens."""
+        """Return True if there are subscribers."""
         return bool(self._listeners)
 
     def subscribe(self, listener: Callable[[T], None]) -> None:
-        """Have all that is sent from now on."""
+        """Call `listener` with all that is sent from now on."""
         self._listeners = (*self._listeners, listener)
 
     def unsubscribe(self, listener: Callable[[T], None]) -> None:
-        """Have no more. Raises ValueError for a listener that never subscribed."""
+        """Call `listener` no more. Raises ValueError if it never subscribed."""
         listeners = list(self._listeners)
         listeners.remove(listener)
         self._listeners = tuple(listeners)
 
     def send(self, item: T) -> None:
-        """Hand an object to all listeners."""
+        """Call all listeners with an object."""
         for listener in self._listeners:
             listener(item)
 
 
 class InProcessTopics:
-    """
-    One camera: its images as they arrive, dropped ones too, and what is published of them.
+    """The channels of one camera: every image as it arrives, and what is published of it."""
 
-    Where the superpoint node is deterministic, images come right before their keypoints.
-    """
-
-    def __init__(self):
-        self.images: Channel[ReceivedImage] = Channel()  # sent by the executor, or the worker
-        self.keypoints: Channel[Keypoints] = Channel()  # by the worker
-        self.descriptors: Channel[Descriptors] = Channel()  # by the executor or the worker
+    def __init__(self) -> None:
+        self.images: Channel[ReceivedImage] = Channel()  # sent by the executor's thread
+        self.keypoints: Channel[Keypoints] = Channel()  # by the inference thread
+        self.descriptors: Channel[Descriptors] = Channel()  # by the executor's thread
         self.tracks: Channel[Keypoints] = Channel()  # by the tracker's thread
 
 
 class InProcessCameras(dict[str, InProcessTopics]):
     """
-    Feeds by the name of the camera, made when first asked for.
+    InProcessTopics by the name of the camera, created on first use.
 
-    Given to the superpoint node, which sends, and to others, which listen; outlives both.
+    Shared by the superpoint node, which sends, and its listeners; outlives both.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._groups: list[list[str]] | None = None
 

@@ -1,4 +1,4 @@
-"""What the managed nodes of this package have in common: their life, and their diagnostics."""
+"""Base class of the managed (lifecycle) nodes: transitions and diagnostics."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.publisher import LifecyclePublisher
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.timer import Timer
@@ -32,14 +33,12 @@ DIAGNOSTICS_PERIOD = 1.0  # [s]
 
 class ManagedNode(LifecycleNode):
     """
-    A lifecycle node that never raises in a transition, since rclpy would hide it.
+    A lifecycle node that logs every error in a transition; rclpy would hide an exception.
 
-    A child says what to do by `configure`, `activate`, `stop`, `release`, `statuses`; `stop` and
-    `release` are called in any state and give up whatever is held.
+    Subclasses implement `configure`, `activate`, `stop`, `release` and `statuses`; `stop` and
+    `release` are called in any state and release whatever is held.
     table, interpret, more: the node's parameters, see Parameters.
     """
-
-    is_blocked = False  # whether a call that can't be interrupted has not returned
 
     def __init__(
         self,
@@ -47,48 +46,53 @@ class ManagedNode(LifecycleNode):
         table: tuple[Parameter, ...],
         interpret: Callable[..., Any],
         more: Callable[[dict[str, Any]], tuple[Parameter, ...]] = lambda values: (),
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(name, **kwargs)
         self.autostart = declare_parameter(self, AUTOSTART)
         self.finalized = False
         self.values = Parameters(self, table, interpret, self.parameters_changed, more)
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._diagnostics = None
-        self._timer = None
+        self._diagnostics: Publisher | None = None
+        self._timer: Timer | None = None
+
+    @property
+    def is_blocked(self) -> bool:
+        """True while a call that can not be interrupted has not returned."""
+        return False
 
     @property
     def running(self) -> bool:
-        """Whether the node is active."""
+        """True while the node is active."""
         return self._timer is not None
 
     @property
     def configured(self) -> bool:
-        """Whether the node is inactive or active."""
+        """True while the node is inactive or active."""
         return self._diagnostics is not None
 
     def configure(self) -> None:
-        """Advertise topics, load what is needed. Raises RuntimeError or ValueError to refuse."""
+        """Advertise topics, load models. Raises RuntimeError or ValueError with the reason."""
         raise NotImplementedError
 
     def activate(self) -> None:
-        """Subscribe, start."""
+        """Subscribe, start timers and threads."""
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Take no more messages; let what is under way end."""
+        """Unsubscribe; let work under way end."""
         raise NotImplementedError
 
     def release(self) -> None:
-        """Give up topics and engines."""
+        """Destroy publishers, close runtimes."""
         raise NotImplementedError
 
     def statuses(self) -> list[DiagnosticStatus]:
-        """What /diagnostics tells."""
+        """Return the statuses that are published on /diagnostics."""
         raise NotImplementedError
 
     def advertise(self, kind: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
-        """A publisher whose quality of service parameters may override; it may come and go."""
+        """Create a publisher whose QoS profile parameters may override."""
         return self.create_lifecycle_publisher(
             kind,
             topic,
@@ -98,20 +102,20 @@ class ManagedNode(LifecycleNode):
         )
 
     def parameters_changed(self, names: set[str]) -> None:
-        """Put to use what is not looked up at each image."""
+        """Apply changed parameters that are not read for each image."""
 
     def shut_down(self) -> None:
-        """Go down from wherever the node is; without its context too, when no transition works."""
+        """Shut down from any state, also after the context, where no transition works."""
         if not self.finalized and self.context.ok():
-            with suppress(RCLError):  # in the midst of a transition that Ctrl-C ended
+            with suppress(RCLError):  # during a transition that Ctrl-C ended
                 self.trigger_shutdown()
         if not self.finalized:
             self._release()
             self.finalized = True
 
     def end_timer(self, timer: Timer) -> None:
-        """Have a timer not come again, not even where it is due."""
-        if self.context.ok():  # which takes its timers along
+        """Destroy a timer; its callback is not called again, not even where it is due."""
+        if self.context.ok():  # else its timers are gone
             timer.cancel()
         self.destroy_timer(timer)
 
@@ -130,7 +134,7 @@ class ManagedNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Activate, and report once a second."""
+        """Activate; publish diagnostics once a second."""
         super().on_activate(state)
         try:
             self.activate()
@@ -143,7 +147,7 @@ class ManagedNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop, and report the final counts."""
+        """Stop; publish the final counts."""
         self._stop()
         self._publish_diagnostics()
         return super().on_deactivate(state)
@@ -154,7 +158,7 @@ class ManagedNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Go down in order, from wherever the node is."""
+        """Shut down in order, from any state."""
         if self.running:
             self.on_deactivate(state)
         self._release()
@@ -185,6 +189,8 @@ class ManagedNode(LifecycleNode):
             self._diagnostics = None
 
     def _publish_diagnostics(self) -> None:
+        if self._diagnostics is None:  # not configured
+            return
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
         message.status = self.statuses()

@@ -1,7 +1,8 @@
-"""ROS messages to arrays and back."""
+"""Convert ROS messages to arrays and back."""
 
 from __future__ import annotations
 
+import time
 from array import array
 
 import cv2
@@ -16,13 +17,13 @@ from superpoint_rknn.msg import Descriptors, Keypoints
 
 
 def nanoseconds(stamp: Time) -> int:
-    """Time since the epoch [ns]."""
+    """Return the time since the epoch [ns]."""
     return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 def grey_image(message: Image | CompressedImage) -> np.ndarray:
     """
-    Grey image of a message, (height, width) uint8; a view into the message where possible.
+    Return the grey image of a message, (height, width) uint8; a view of its data where possible.
 
     Raises ValueError naming the field and the value if the message is no valid image.
     """
@@ -41,13 +42,34 @@ def grey_image(message: Image | CompressedImage) -> np.ndarray:
         return _grey_by_cv_bridge(message, error)
 
 
+class ReceivedImage:
+    """An image message, when it arrived, and its grey image; any thread may use it."""
+
+    def __init__(self, message: Image | CompressedImage):
+        self.message = message
+        self.arrived = time.perf_counter()  # [s]
+        self.stamp = nanoseconds(message.header.stamp)  # [ns]
+        self._grey: np.ndarray | None = None
+
+    def grey(self) -> np.ndarray:
+        """
+        Grey image, (height, width) uint8, converted once.
+
+        Two threads that call at the same time may both convert; their results are equal.
+        Raises ValueError naming the field and the value if the message is no valid image.
+        """
+        if self._grey is None:
+            self._grey = grey_image(self.message)
+        return self._grey
+
+
 def _grey_by_cv_bridge(message: Image, refusal: EncodingError) -> np.ndarray:
-    """Convert the rarer encodings; without a working cv_bridge the refusal stands."""
+    """Convert other encodings by cv_bridge; raise the refusal where it is not installed."""
     try:
         import cv_bridge
 
         return cv_bridge.CvBridge().imgmsg_to_cv2(message, 'mono8')
-    except ImportError:  # also raised by the first call, where its compiled half is missing
+    except ImportError:  # raised by the first call where its compiled module is missing
         raise ValueError(
             f'{refusal}, and cv_bridge, which may know it, is not installed'
         ) from None
@@ -56,14 +78,19 @@ def _grey_by_cv_bridge(message: Image, refusal: EncodingError) -> np.ndarray:
 
 
 def float_array(values: np.ndarray) -> array:
-    """`values` as a message's float32[] field: the one way that costs no conversion per item."""
+    """Return `values` as a message's float32[] field, without converting them one by one."""
     field = array('f')
-    field.frombytes(memoryview(np.ascontiguousarray(values, np.float32)).cast('B'))
+    field.frombytes(bytes_of(np.ascontiguousarray(values, np.float32)))
     return field
 
 
+def bytes_of(values: np.ndarray) -> memoryview:
+    """Return the bytes of a C-contiguous array, without a copy."""
+    return memoryview(values.data).cast('B')
+
+
 def keypoints_message(header: Header, image_size: tuple[int, int], points: Points) -> Keypoints:
-    """Keypoints of an image of `image_size` (height, width), in its pixels."""
+    """Return the message of an image's keypoints; image_size: (height, width) [px]."""
     height, width = image_size
     return Keypoints(
         header=header,
@@ -76,7 +103,7 @@ def keypoints_message(header: Header, image_size: tuple[int, int], points: Point
 
 
 def descriptors_message(keypoints: Keypoints, data: np.ndarray, model: str) -> Descriptors:
-    """Descriptors, (N, dim) float32, of the points of a Keypoints message."""
+    """Return the message of descriptors, (N, dim) float32, of the points of `keypoints`."""
     return Descriptors(
         header=keypoints.header,
         keypoints=keypoints,
@@ -87,10 +114,10 @@ def descriptors_message(keypoints: Keypoints, data: np.ndarray, model: str) -> D
 
 
 def image_message(header: Header, image: np.ndarray) -> Image:
-    """Message of a bgr8 image, (height, width, 3) uint8."""
+    """Return the message of a bgr8 image, (height, width, 3) uint8."""
     height, width, channels = image.shape
     data = array('B')
-    data.frombytes(memoryview(np.ascontiguousarray(image)).cast('B'))
+    data.frombytes(bytes_of(np.ascontiguousarray(image)))
     return Image(
         header=header,
         height=height,

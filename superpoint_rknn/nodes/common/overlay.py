@@ -1,4 +1,4 @@
-"""Points and tracks drawn over their image."""
+"""Draw keypoints and tracks over their image."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from superpoint_rknn.tracking.tracker import Tracks
 RING = np.array(
     [(dy, dx) for dy in range(-3, 4) for dx in range(-3, 4) if 5 <= dy * dy + dx * dx <= 10]
 )  # [px] a circle of radius 3 around a point
-TAIL = 10  # places of a track that are drawn, the newest included
-AGES = np.array([2, 6, 16, 41])  # [images] from which on the next colour is taken
+TAIL = 10  # positions of a track that are drawn, the newest included
+AGES = np.array([2, 6, 16, 41])  # [images] from which the next colour is used
 COLOURS = np.array(
     [(255, 120, 40), (230, 220, 40), (60, 220, 60), (40, 190, 255), (50, 50, 255)], np.uint8
 )  # BGR, from blue for a new track to red for an old one
@@ -19,7 +19,7 @@ COLOURS = np.array(
 
 def draw_points(image: np.ndarray, x: np.ndarray, y: np.ndarray, score: np.ndarray) -> np.ndarray:
     """
-    Copy of a grey image with a ring around each point, (height, width, 3) uint8 bgr.
+    Return a copy of a grey image with a ring around each point, (height, width, 3) uint8 bgr.
 
     image: (height, width) uint8. x, y: (N,) [px]. score: (N,) 0..1; red is weak, green strong.
     """
@@ -31,39 +31,39 @@ def draw_points(image: np.ndarray, x: np.ndarray, y: np.ndarray, score: np.ndarr
 
 
 class Tails:
-    """Where the tracks alive were in their last images, to be drawn; not for two threads."""
+    """The last positions of the live tracks, to be drawn; for one thread."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all: tails begin anew."""
-        self._keys = np.zeros(0, np.int64)
-        self._ages = np.zeros(0, np.int64)
-        self._places = np.zeros((0, TAIL, 2), np.float32)  # [px], the newest last
+        """Discard all positions."""
+        self._keys: np.ndarray = np.zeros(0, np.int64)
+        self._ages: np.ndarray = np.zeros(0, np.int64)
+        self._positions: np.ndarray = np.zeros((0, TAIL, 2), np.float32)  # [px], the newest last
 
     def update(self, tracks: Tracks) -> None:
-        """Take the tracks of the next image; tails of those that ended are gone."""
+        """Add the tracks of the next image; tails of ended tracks are discarded."""
         now = np.stack([tracks.x, tracks.y], axis=1)
-        places = np.repeat(now[:, None], TAIL, axis=1)  # a new track was nowhere else
+        positions = np.repeat(now[:, None], TAIL, axis=1)  # a new track has no other position
         _, before, after = np.intersect1d(
             self._keys, tracks.key, assume_unique=True, return_indices=True
         )
-        places[after, :-1] = self._places[before, 1:]
-        self._keys, self._ages, self._places = tracks.key, tracks.age, places
+        positions[after, :-1] = self._positions[before, 1:]
+        self._keys, self._ages, self._positions = tracks.key, tracks.age, positions
 
     def draw(self, image: np.ndarray) -> np.ndarray:
         """
-        Copy of the newest image with its tracks, coloured by age, (height, width, 3) uint8 bgr.
+        Return a copy of the newest image with its tracks, coloured by age.
 
         image: (height, width) uint8.
         """
         canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
         bucket = np.searchsorted(AGES, self._ages, side='right')
-        lines = np.rint(self._places).astype(np.int32)
+        lines = np.rint(self._positions).astype(np.int32)
         for index, colour in enumerate(COLOURS.tolist()):
             cv2.polylines(canvas, list(lines[bucket == index]), False, colour)
-        _draw_rings(canvas, *self._places[:, -1].T, COLOURS[bucket])
+        _draw_rings(canvas, *self._positions[:, -1].T, COLOURS[bucket])
         return canvas
 
 

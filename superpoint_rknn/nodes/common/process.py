@@ -19,14 +19,14 @@ WAKE_UP = 0.1  # [s] longest time until a signal is noticed
 
 
 class Interruption:
-    """Set once a signal asks the process to end: a plain flag, which a signal handler may set."""
+    """Flag that the handlers of SIGINT and SIGTERM set."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.requested = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._request)
 
-    def _request(self, *_) -> None:
+    def _request(self, *_: object) -> None:
         self.requested = True
 
 
@@ -34,10 +34,10 @@ def run_nodes(
     create: Callable[[Interruption], Sequence[ManagedNode]], args: list[str] | None = None
 ) -> int:
     """
-    Run managed nodes until SIGINT or SIGTERM; returns the exit code, 0 unless they can't start.
+    Run managed nodes until SIGINT or SIGTERM; return the exit code, 0 unless they can not start.
 
-    create: makes the nodes, which give up waiting once the interruption is requested. Those
-    which start by themselves are brought up first, see `bring_up`.
+    create: makes the nodes, which stop waiting once the interruption is requested. Those with
+    autostart are brought up first, see `bring_up`.
     The signals are handled here and not by rclpy, so that the nodes can still publish their last
     diagnostics.
     """
@@ -55,12 +55,12 @@ def run_nodes(
     bring_up([node for node in nodes if node.autostart], interruption)
     while not interruption.requested:
         executor.spin_once(timeout_sec=WAKE_UP)
-    is_blocked = take_down(nodes)
+    blocked = take_down(nodes)
     executor.shutdown()
     for node in nodes:
         node.destroy_node()
     rclpy.try_shutdown()
-    if is_blocked:  # a normal exit would wait for that call, or destroy what it uses
+    if blocked:  # a normal exit would wait for that call, or destroy what it uses
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
@@ -69,9 +69,9 @@ def run_nodes(
 
 def bring_up(nodes: Sequence[ManagedNode], interruption: Interruption | None = None) -> bool:
     """
-    Configure nodes, then activate them from the last to the first; False if one refuses.
+    Configure nodes, then activate them from the last to the first; return False if one refuses.
 
-    So a node that others feed on comes first: when its images come, the others are there.
+    Name the node that feeds the others first: when it receives images, the others are active.
     """
     for transition, order in (('configure', nodes), ('activate', nodes[::-1])):
         for node in order:
@@ -83,7 +83,7 @@ def bring_up(nodes: Sequence[ManagedNode], interruption: Interruption | None = N
 
 
 def take_down(nodes: Sequence[ManagedNode]) -> bool:
-    """Shut nodes down, the first one first; returns whether a call into an engine hangs."""
+    """Shut nodes down, the first one first; return True if an inference call is blocked."""
     for node in nodes:
         node.shut_down()
     return any(node.is_blocked for node in nodes)

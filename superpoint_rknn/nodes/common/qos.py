@@ -10,7 +10,6 @@ CAMERA_INFOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 DIAGNOSTICS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 
-def images(depth: int, reliable: bool) -> QoSProfile:
-    """QoS profile of an image subscription; `depth` images may wait for the executor."""
-    reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-    return QoSProfile(depth=depth, reliability=reliability)
+def images(depth: int) -> QoSProfile:
+    """Return the profile of an image subscription; `depth` images may wait for the executor."""
+    return QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)

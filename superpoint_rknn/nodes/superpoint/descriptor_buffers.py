@@ -1,4 +1,4 @@
-"""Raw descriptor maps between the thread that makes them and the one that describes points."""
+"""Raw descriptor maps on their way from the inference thread to the descriptor timer."""
 
 from __future__ import annotations
 
@@ -15,50 +15,48 @@ from superpoint_rknn.msg import Keypoints
 class PendingDescriptors:
     """What the descriptor step needs, all of one image."""
 
-    detection: Detection
+    detection: Detection  # with its raw descriptor map
     keypoints: Keypoints  # the message that published the points
     extractor: Extractor
 
 
 class DescriptorBuffers:
     """
-    Three raw descriptor maps: one being written, one newest and complete, one being read.
+    Triple buffer of raw descriptor maps: one being written, the newest complete, one being read.
 
-    The writer (one thread) and the reader (another) never wait for each other; a map that was
-    complete but is overtaken by a newer one before it was read is given up.
+    The writer (one thread) and the reader (another) never wait for each other's work. A complete
+    map that was not read before a newer one is complete is discarded.
+    maps: three arrays of the raw map's shape and dtype.
     """
 
-    def __init__(self, buffers: list[np.ndarray]):
-        if len(buffers) != 3:
-            raise ValueError(f'three buffers are needed, not {len(buffers)}')
+    def __init__(self, maps: list[np.ndarray]):
+        if len(maps) != 3:
+            raise ValueError(f'maps: {len(maps)}, expected three')
         self._lock = threading.Lock()
-        self._free = list(buffers)
+        self._writing, *self._free = maps
         self._newest: PendingDescriptors | None = None
         self._reading: PendingDescriptors | None = None
 
     def writable(self) -> np.ndarray:
-        """Buffer that the next inference may overwrite; not taken until `complete`."""
-        with self._lock:
-            return self._free[-1]
+        """Map that the next inference may overwrite, until `complete`; for the writer alone."""
+        return self._writing
 
     def complete(self, pending: PendingDescriptors) -> None:
-        """Make a filled buffer of `writable` the newest set."""
+        """Make the map of `writable`, which `pending` holds, the newest."""
         with self._lock:
-            self._free = [b for b in self._free if b is not pending.detection.raw]
-            if self._newest is not None:
-                self._free.append(self._newest.detection.raw)
+            self._release(self._newest)
             self._newest = pending
+            self._writing = self._free.pop()
 
     def take_newest(self) -> PendingDescriptors | None:
-        """
-        Take the newest set, once; None if there is no new one.
-
-        It stays untouched until the next call.
-        """
+        """Take the newest map, once; it is valid until the next call. None if there is none."""
         with self._lock:
             if self._newest is None:
                 return None
-            if self._reading is not None:
-                self._free.append(self._reading.detection.raw)
+            self._release(self._reading)
             self._reading, self._newest = self._newest, None
             return self._reading
+
+    def _release(self, pending: PendingDescriptors | None) -> None:
+        if pending is not None and pending.detection.raw is not None:
+            self._free.append(pending.detection.raw)

@@ -1,127 +1,66 @@
-"""Hand-over between the executor and the worker thread: bounded, never blocking the executor."""
+"""Hand-over from the executor to the inference thread: bounded, never blocking the executor."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Hashable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
+S = TypeVar('S', bound=Hashable)
 T = TypeVar('T')
 
 
-class Order(Protocol[T]):
-    """What waits, and what of it comes next."""
-
-    def put(self, slot: Hashable, item: T) -> T | None:
-        """Add an item of a slot; returns the one that gives way, if any."""
-        ...
-
-    def pop(self) -> T | None:
-        """Take the next item; None if there is none."""
-        ...
-
-    def clear(self) -> list[T]:
-        """Take all items."""
-        ...
-
-
-class NewestInTurn(Generic[T]):
-    """One item of each slot, the newest; next is that of the slot whose turn is longest ago."""
-
-    def __init__(self):
-        self._items: dict[Hashable, T] = {}
-        self._turns: dict[Hashable, int] = {}  # number of each slot's last turn
-        self._turn = 0
-
-    def put(self, slot: Hashable, item: T) -> T | None:
-        replaced = self._items.get(slot)
-        self._items[slot] = item
-        return replaced
-
-    def pop(self) -> T | None:
-        if not self._items:
-            return None
-        slot = min(self._items, key=lambda slot: self._turns.get(slot, 0))
-        self._turn += 1
-        self._turns[slot] = self._turn
-        return self._items.pop(slot)
-
-    def clear(self) -> list[T]:
-        items = list(self._items.values())
-        self._items.clear()
-        return items
-
-
-class AllInOrder(Generic[T]):
+class Mailbox(Generic[S, T]):
     """
-    Every item, in the order in which they came; where too many wait, the newest gives way.
+    One slot per camera or stereo pair, which holds the newest item; one thread takes them.
 
-    depth: most that wait.
+    The slot whose last turn is longest ago is next, so that a fast camera does not starve a slow
+    one.
     """
 
-    def __init__(self, depth: int):
-        self.depth = depth
-        self._items: deque[T] = deque()
-
-    def put(self, slot: Hashable, item: T) -> T | None:
-        if len(self._items) >= self.depth:
-            return item
-        self._items.append(item)
-        return None
-
-    def pop(self) -> T | None:
-        return self._items.popleft() if self._items else None
-
-    def clear(self) -> list[T]:
-        items = list(self._items)
-        self._items.clear()
-        return items
-
-
-class Mailbox(Generic[T]):
-    """
-    Items wait here until one thread takes them, one by one.
-
-    order: of what waits.
-    """
-
-    def __init__(self, order: Order[T] | None = None):
-        self._order: Order[T] = NewestInTurn() if order is None else order
+    def __init__(self) -> None:
         self._changed = threading.Condition()
+        self._items: dict[S, T] = {}
+        self._turns: dict[S, int] = {}  # number of each slot's last turn
+        self._turn = 0
         self._busy_since: float | None = None
         self._closed = False
 
-    def put(self, slot: Hashable, item: T) -> T | None:
-        """Leave an item of a slot; returns the one that gives way, or itself once closed."""
+    def put(self, slot: S, item: T) -> T | None:
+        """Leave an item; returns the older one that it replaces, or itself once closed."""
         with self._changed:
             if self._closed:
                 return item
-            given_up = self._order.put(slot, item)
+            replaced = self._items.get(slot)
+            self._items[slot] = item
             self._changed.notify_all()
-            return given_up
+            return replaced
 
-    def take(self) -> T | None:
-        """Wait for an item; None once closed. The item taken before counts as done."""
+    def take(self) -> tuple[S, T] | None:
+        """Wait for an item, with its slot; None once closed. The item taken before is done."""
         with self._changed:
             self._busy_since = None
             self._changed.notify_all()
-            while not self._closed:
-                item = self._order.pop()
-                if item is not None:
-                    self._busy_since = time.monotonic()
-                    return item
+            while not self._items and not self._closed:
                 self._changed.wait()
-            return None
+            if self._closed:
+                return None
+            slot = min(self._items, key=lambda slot: self._turns.get(slot, 0))
+            self._turn += 1
+            self._turns[slot] = self._turn
+            self._busy_since = time.monotonic()
+            return slot, self._items.pop(slot)
 
-    def clear(self) -> list[T]:
-        """Take back all that waits."""
+    def clear(self) -> list[tuple[S, T]]:
+        """Take back all items that wait, with their slots."""
         with self._changed:
-            return self._order.clear()
+            items = list(self._items.items())
+            self._items.clear()
+            return items
 
     def wait_done(self, timeout: float) -> bool:
-        """Wait until the item taken last is done; False if it isn't after `timeout` [s]."""
+        """Wait until the item taken last is done; False if it is not after `timeout` [s]."""
         with self._changed:
             return self._changed.wait_for(lambda: self._busy_since is None, timeout)
 
@@ -130,9 +69,8 @@ class Mailbox(Generic[T]):
         with self._changed:
             return 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
 
-    def close(self) -> list[T]:
-        """End `take` for good; returns what still waited."""
+    def close(self) -> None:
+        """End `take` for good; items that still wait are left to `clear`."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-            return self._order.clear()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import sys
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
@@ -14,87 +14,74 @@ from superpoint_rknn.nodes.common.in_process import InProcessCameras
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.process import Interruption, run_node
 from superpoint_rknn.nodes.superpoint.camera import Camera
-from superpoint_rknn.nodes.superpoint.camera_group import CameraGroup, ImageJob
-from superpoint_rknn.nodes.superpoint.mailbox import AllInOrder, Mailbox, NewestInTurn
+from superpoint_rknn.nodes.superpoint.descriptor_timer import DescriptorTimer
+from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
 from superpoint_rknn.nodes.superpoint.parameters import (
     PARAMETERS,
     parameters_of_cameras,
     settings_of,
 )
+from superpoint_rknn.nodes.superpoint.pipeline import ImagePipeline
+from superpoint_rknn.nodes.superpoint.stereo import StereoPipeline
 from superpoint_rknn.nodes.superpoint.worker import Worker
 from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.model_files import find_model
 from superpoint_rknn.runtimes.open import open_runtime
 from superpoint_rknn.runtimes.runtime import Runtime
 
-PATIENCE = 1.0  # [s] for an inference under way to end when the node is stopped
-WAKE_UP = 0.1  # [s] longest time until an interruption is noticed while a model is loaded
-FED_DEPTH = 5  # images that may wait for the executor where others in the process want each
-PARTNERS = (
-    8  # images of one camera that may wait for the other one's: at 30 Hz a quarter of a second
-)
-QUEUE_DEPTH = 256  # images that may wait where none may be left out
+STOP_TIMEOUT = 1.0  # [s] for an inference under way to end when the node is stopped
+POLL_PERIOD = 0.1  # [s] longest time until an interruption is noticed while a model is loaded
+IMAGE_DEPTH = 1  # images that may wait for the executor: the newest only
+IN_PROCESS_DEPTH = 5  # the same where the tracker in this process wants each image
 
 
 class SuperPointNode(ManagedNode):
     """
     Runs SuperPoint on the images of cameras.
 
-    Callbacks only hand images over; the worker thread alone uses the engine. Descriptors are
-    made in a timer of their own, on the steady clock, out of the keypoints' way; or, where the
-    node has to be deterministic, by the worker.
+    Callbacks only hand images over; the worker thread alone uses the runtime. The descriptor
+    timer makes descriptors in a callback of its own, out of the keypoints' way.
     interruption: while it is requested, a model that is being loaded is not waited for.
-    feeds: receive what arrives and what is published, for listeners in this process.
+    in_process: channels to the tracker in this process; None: there is none.
     """
 
     def __init__(
         self,
         interruption: Interruption | None = None,
         in_process: InProcessCameras | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         self._interruption = interruption
-        self._has_listeners = in_process is not None
-        self._in_process = InProcessCameras() if in_process is None else in_process
+        self._in_process = in_process
         self._worker: Worker | None = None
         self._cameras: list[Camera] = []
-        self._groups: list[CameraGroup] = []
-        self._descriptor_timer = None
+        self._pipelines: list[ImagePipeline | StereoPipeline] = []
+        self._descriptor_timer: DescriptorTimer | None = None
         super().__init__('superpoint', PARAMETERS, settings_of, parameters_of_cameras, **kwargs)
 
     @property
     def is_blocked(self) -> bool:
-        """Whether a call into an engine that was given up has not returned."""
-        return self._worker is not None and self._worker.is_alive()
+        """True while an abandoned inference call is still blocked."""
+        return self._worker is not None and self._worker.is_blocked
 
     def configure(self) -> None:
         """Advertise topics, load the model. Raises RuntimeError or ValueError with the reason."""
         if self.is_blocked:
-            raise RuntimeError(
-                'the last call into the engine has not returned; try again, or restart'
-            )
-        deterministic = self.values['deterministic']
-        mailbox: Mailbox[ImageJob] = Mailbox(
-            AllInOrder(QUEUE_DEPTH) if deterministic else NewestInTurn()
-        )
+            raise RuntimeError('the last inference call has not returned; try again, or restart')
         groups = groups_of(self.values['cameras'], self.values['stereo'])
-        self._in_process.agree_on(groups)
+        if self._in_process is not None:
+            self._in_process.agree_on(groups)
+        mailbox: Mailbox[ImagePipeline | StereoPipeline, Any] = Mailbox()
         for names in groups:
-            cameras = []
-            for name in names:
-                cameras.append(Camera(self, self.values, name, self._in_process[name]))
-                self._cameras.append(cameras[-1])
-            group = CameraGroup(
-                cameras,
-                mailbox,
-                self.get_logger(),
-                round(1e9 * self.values['sync_tolerance']),
-                QUEUE_DEPTH if deterministic else PARTNERS,
-            )
-            self._groups.append(group)
+            sides = [ImagePipeline(self._camera(name), self.values, mailbox) for name in names]
+            if len(sides) == 1:
+                self._pipelines.append(sides[0])
+            else:
+                tolerance = round(1e9 * self.values['sync_tolerance'])
+                self._pipelines.append(StereoPipeline(sides, mailbox, tolerance))
         self._worker = Worker(self._open_runtime, mailbox, self.get_logger())
         self._worker.start()
-        while not self._worker.opened.wait(WAKE_UP):
+        while not self._worker.opened.wait(POLL_PERIOD):
             if self._interruption is not None and self._interruption.requested:
                 raise RuntimeError('interrupted while the model was being loaded')
         runtime = self._worker.runtime
@@ -104,60 +91,64 @@ class SuperPointNode(ManagedNode):
 
     def activate(self) -> None:
         """Subscribe to images, start the descriptor timer."""
-        deterministic = self.values['deterministic']
-        depth = QUEUE_DEPTH if deterministic else FED_DEPTH if self._has_listeners else 1
-        for group in self._groups:
-            for camera in group.cameras:
-                camera.activate(group.receive, depth, reliable=deterministic)
+        depth = IMAGE_DEPTH if self._in_process is None else IN_PROCESS_DEPTH
+        for pipeline in self._pipelines:
+            pipeline.activate(depth)
         self._start_descriptors()
 
     def stop(self) -> None:
-        """Take no more images, let an inference under way end."""
+        """Unsubscribe, drop what waits, let an inference under way end."""
         self._stop_descriptors()
-        active = [camera for camera in self._cameras if camera.active]
-        for camera in active:
-            camera.deactivate()
-        for group in self._groups:
-            group.clear()
-        if active:
-            for job in self._worker.mailbox.clear():
-                job.drop()
-            if not self._worker.mailbox.wait_done(PATIENCE):
-                self.get_logger().warning(f'the engine is still busy after {PATIENCE} s')
+        if self._worker is None or not any(camera.active for camera in self._cameras):
+            return
+        for pipeline in self._pipelines:
+            pipeline.deactivate()
+        for pipeline, item in self._worker.mailbox.clear():
+            pipeline.drop(item)
+        if not self._worker.mailbox.wait_done(STOP_TIMEOUT):
+            self.get_logger().warning(f'the inference has not ended within {STOP_TIMEOUT} s')
 
     def release(self) -> None:
-        """Close the engine, unless a call into it hangs; take the topics down."""
+        """Close the runtime, unless a call into it is blocked; destroy the publishers."""
         if self._worker is not None:
             busy = self._worker.mailbox.busy_for() > 0
-            if not self._worker.stop(0.1 if busy else PATIENCE):
-                self.get_logger().warning('a call into the engine is left to end by itself')
-        self._groups.clear()
+            if not self._worker.stop(0.1 if busy else STOP_TIMEOUT):
+                self.get_logger().warning('an inference call is still blocked and is abandoned')
+        self._pipelines.clear()
         while self._cameras:
             self._cameras.pop().destroy()
 
     def statuses(self) -> list[DiagnosticStatus]:
-        """Of each camera counts, rates and stage times; the engine's state."""
-        runtime = self._worker.runtime
+        """Per camera: counts, rates, stage times and the state of the runtime."""
+        worker = self._worker
+        if worker is None or worker.runtime is None:  # not configured
+            return []
         return [
             images_status(
                 f'{self.get_fully_qualified_name()}: {title_of(camera.name)}',
                 camera.counters,
                 {'keypoints': 'published', 'descriptors': 'descriptors'},
                 {
-                    'reopened': self._worker.reopened,
-                    'runtime': runtime.name,
-                    'model': runtime.model,
+                    'reopened': worker.reopened,
+                    'runtime': worker.runtime.name,
+                    'model': worker.runtime.model,
                 },
-                self._worker.error_message or camera.error_message,
+                worker.error_message or camera.error_message,
             )
             for camera in self._cameras
         ]
 
     def parameters_changed(self, names: set[str]) -> None:
-        """Start the descriptor timer anew if its rate changed."""
+        """Restart the descriptor timer if its rate changed."""
         if 'descriptors.rate' in names and self.running:
             self._stop_descriptors()
             self._start_descriptors()
+
+    def _camera(self, name: str) -> Camera:
+        in_process = None if self._in_process is None else self._in_process[name]
+        camera = Camera(self, name, self.values['image_transport'], in_process)
+        self._cameras.append(camera)
+        return camera
 
     def _open_runtime(self) -> Runtime:
         values = self.values
@@ -183,30 +174,17 @@ class SuperPointNode(ManagedNode):
         )
 
     def _start_descriptors(self) -> None:
-        """One camera at a time, each at the rate that is wanted."""
         rate = self.values['descriptors.rate']
-        if rate <= 0 or self.values['deterministic']:
-            return
-        turns = itertools.cycle(
-            [(group, camera) for group in self._groups for camera in group.cameras]
-        )
-
-        def publish_next() -> None:
-            group, camera = next(turns)
-            group.publish_descriptors(camera)
-
-        self._descriptor_timer = self.create_timer(
-            1.0 / (rate * len(self._cameras)),
-            publish_next,
-            clock=self.steady_clock,
-        )
+        if rate > 0:
+            turns = [turn for pipeline in self._pipelines for turn in pipeline.descriptor_turns]
+            self._descriptor_timer = DescriptorTimer(self, turns, rate)
 
     def _stop_descriptors(self) -> None:
         if self._descriptor_timer is not None:
-            self.end_timer(self._descriptor_timer)
+            self._descriptor_timer.stop()
             self._descriptor_timer = None
-        for camera in self._cameras:
-            camera.forget_descriptors()
+        for pipeline in self._pipelines:
+            pipeline.discard_pending()
 
 
 def main(args: list[str] | None = None) -> int:

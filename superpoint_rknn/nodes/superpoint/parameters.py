@@ -44,13 +44,6 @@ PARAMETERS = (
     STEREO,
     SYNC_TOLERANCE,
     Parameter(
-        'deterministic',
-        False,
-        'Process every image, in order, and choose those to be described by their stamps: the '
-        'same images give the same results at any speed. For the replay of bags.',
-        read_only=True,
-    ),
-    Parameter(
         'image_transport',
         'raw',
         'raw: sensor_msgs/Image on `image`; compressed: sensor_msgs/CompressedImage beside it.',

@@ -13,17 +13,15 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from superpoint_rknn.features.rate import RateLimiter
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.camera_names import topic_of
-from superpoint_rknn.nodes.common.diagnostics import ImageCounters
+from superpoint_rknn.nodes.common.diagnostics import ImageCounters, ImageWarnings
 from superpoint_rknn.nodes.common.executor import NO_SUBSCRIPTION_EVENTS
 from superpoint_rknn.nodes.common.image_subscription import ImageSubscription, image_topic
-from superpoint_rknn.nodes.common.image_warnings import ImageWarnings
 from superpoint_rknn.nodes.common.in_process import Channel, InProcessTopics
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
-from superpoint_rknn.nodes.common.messages import image_message
+from superpoint_rknn.nodes.common.messages import ReceivedImage, image_message
 from superpoint_rknn.nodes.common.overlay import Tails
 from superpoint_rknn.nodes.common.parameters import Parameters
 from superpoint_rknn.nodes.common.qos import CAMERA_INFOS, FEATURES, OVERLAYS
-from superpoint_rknn.nodes.common.received_image import ReceivedImage
 from superpoint_rknn.nodes.tracker.calibration import Calibration
 from superpoint_rknn.nodes.tracker.messages import tracks_message
 from superpoint_rknn.tracking.tracker import Tracks

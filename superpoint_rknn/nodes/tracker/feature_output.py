@@ -8,8 +8,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from std_msgs.msg import Bool, Header
 
-from superpoint_rknn.nodes.common.diagnostics import ImageCounters
-from superpoint_rknn.nodes.common.image_warnings import THROTTLE
+from superpoint_rknn.nodes.common.diagnostics import THROTTLE, ImageCounters
 from superpoint_rknn.nodes.common.messages import nanoseconds
 from superpoint_rknn.nodes.common.parameters import Parameters
 from superpoint_rknn.nodes.tracker.calibration import View

@@ -1,4 +1,4 @@
-"""Messages that the tracker takes and gives, to arrays and back."""
+"""Convert the tracker's messages to arrays and back."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from std_msgs.msg import Header
 
 from superpoint_rknn.features.keypoints import Keypoints as Points
 from superpoint_rknn.msg import Descriptors, Keypoints
-from superpoint_rknn.nodes.common.messages import keypoints_message
+from superpoint_rknn.nodes.common.messages import bytes_of, keypoints_message
 from superpoint_rknn.tracking.tracker import Tracks
 
 
 def points_of(message: Keypoints) -> Points:
-    """Points of a message. Raises ValueError naming the field that doesn't fit the others."""
+    """Return the points of a message; raise ValueError naming a field that is inconsistent."""
     x, y, score = (
         np.array(values, np.float32) for values in (message.x, message.y, message.score)
     )
@@ -31,7 +31,7 @@ def points_of(message: Keypoints) -> Points:
 
 
 def descriptor_rows(message: Descriptors) -> np.ndarray:
-    """Descriptors, (N, dim) float32. Raises ValueError unless there is one for every point."""
+    """Return descriptors, (N, dim) float32; raise ValueError unless each point has one."""
     data = np.array(message.data, np.float32)
     count = len(message.keypoints.x)
     if message.dim < 1 or len(data) != count * message.dim:
@@ -42,7 +42,7 @@ def descriptor_rows(message: Descriptors) -> np.ndarray:
 
 
 def tracks_message(header: Header, image_size: tuple[int, int], tracks: Tracks) -> Keypoints:
-    """Tracks in an image of `image_size` (height, width), oldest first."""
+    """Return the message of an image's tracks, oldest first; image_size: (height, width) [px]."""
     message = keypoints_message(header, image_size, Points(tracks.x, tracks.y, tracks.score))
     message.id = _uint32_array(tracks.id)
     message.age = _uint32_array(tracks.age)
@@ -50,7 +50,7 @@ def tracks_message(header: Header, image_size: tuple[int, int], tracks: Tracks) 
 
 
 def _uint32_array(values: np.ndarray) -> array:
-    """`values` as a message's uint32[] field, without a conversion per item."""
+    """Return `values` as a message's uint32[] field, without converting them one by one."""
     field = array('I')
-    field.frombytes(memoryview(np.ascontiguousarray(values, np.uint32)).cast('B'))
+    field.frombytes(bytes_of(np.ascontiguousarray(values, np.uint32)))
     return field

@@ -8,8 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from superpoint_rknn.msg import Descriptors, Keypoints
-from superpoint_rknn.nodes.common.messages import nanoseconds
-from superpoint_rknn.nodes.common.received_image import ReceivedImage
+from superpoint_rknn.nodes.common.messages import ReceivedImage, nanoseconds
 from superpoint_rknn.nodes.common.stereo_pairs import StereoPairs
 
 IMAGES = 16  # that wait; the oldest gives way

@@ -12,11 +12,10 @@ import cv2
 from superpoint_rknn.features.keypoints import Keypoints as Points
 from superpoint_rknn.features.rate import jumps
 from superpoint_rknn.msg import Descriptors, Keypoints
-from superpoint_rknn.nodes.common.image_warnings import THROTTLE
+from superpoint_rknn.nodes.common.diagnostics import THROTTLE
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
-from superpoint_rknn.nodes.common.messages import nanoseconds
+from superpoint_rknn.nodes.common.messages import ReceivedImage, nanoseconds
 from superpoint_rknn.nodes.common.parameters import Parameters
-from superpoint_rknn.nodes.common.received_image import ReceivedImage
 from superpoint_rknn.nodes.tracker.calibration import View
 from superpoint_rknn.nodes.tracker.camera import TrackerCamera
 from superpoint_rknn.nodes.tracker.feature_output import FeatureOutput

@@ -80,6 +80,6 @@ def test_writer_and_reader_in_two_threads_never_meet():
     assert torn == []
 
 
-def test_three_buffers_are_needed():
-    with pytest.raises(ValueError, match='three buffers'):
+def test_three_maps_are_needed():
+    with pytest.raises(ValueError, match='maps: 2, expected three'):
         DescriptorBuffers(make_buffers()[:2])

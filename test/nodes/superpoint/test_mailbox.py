@@ -1,14 +1,14 @@
 import threading
 from collections import Counter
 
-from superpoint_rknn.nodes.superpoint.mailbox import AllInOrder, Mailbox
+from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
 
 
 def test_a_newer_item_replaces_one_that_waits_and_is_handed_back():
     mailbox = Mailbox()
     assert mailbox.put('cam', 'old') is None
     assert mailbox.put('cam', 'new') == 'old'
-    assert mailbox.take() == 'new'
+    assert mailbox.take() == ('cam', 'new')
 
 
 def test_take_waits_for_an_item():
@@ -18,7 +18,7 @@ def test_take_waits_for_an_item():
     taker.start()
     mailbox.put('cam', 1)
     taker.join(5)
-    assert taken == [1]
+    assert taken == [('cam', 1)]
 
 
 def test_an_item_is_done_when_the_next_is_asked_for():
@@ -38,7 +38,8 @@ def test_an_item_is_done_when_the_next_is_asked_for():
 def test_a_closed_mailbox_refuses_items_and_ends_take():
     mailbox = Mailbox()
     mailbox.put('cam', 'waiting')
-    assert mailbox.close() == ['waiting']
+    mailbox.close()
+    assert mailbox.clear() == [('cam', 'waiting')]
     assert mailbox.put('cam', 'late') == 'late'
     assert mailbox.take() is None
 
@@ -47,9 +48,9 @@ def test_what_waits_is_taken_back():
     mailbox = Mailbox()
     mailbox.put('a', 1)
     mailbox.put('b', 2)
-    assert mailbox.clear() == [1, 2]
+    assert mailbox.clear() == [('a', 1), ('b', 2)]
     mailbox.put('b', 3)
-    assert mailbox.take() == 3
+    assert mailbox.take() == ('b', 3)
 
 
 def test_a_fast_camera_does_not_starve_a_slow_one():
@@ -58,7 +59,7 @@ def test_a_fast_camera_does_not_starve_a_slow_one():
     taken = []
 
     def put(camera, number):
-        if mailbox.put(camera, (camera, number)) is not None:
+        if mailbox.put(camera, number) is not None:
             given_up[camera] += 1
 
     put('fast', 0)
@@ -78,23 +79,14 @@ def test_the_turn_is_that_of_the_camera_that_was_not_taken_for_longest():
     mailbox = Mailbox()
     for camera in 'abc':
         mailbox.put(camera, camera)
-    assert mailbox.take() == 'a'
+    assert mailbox.take() == ('a', 'a')
     mailbox.put('a', 'a')
-    assert mailbox.take() == 'b'
-    assert mailbox.take() == 'c'
-    assert mailbox.take() == 'a'
+    assert mailbox.take() == ('b', 'b')
+    assert mailbox.take() == ('c', 'c')
+    assert mailbox.take() == ('a', 'a')
     mailbox.put('b', 'b')  # c has stopped
     mailbox.put('a', 'a')
-    assert mailbox.take() == 'b'
+    assert mailbox.take() == ('b', 'b')
     mailbox.put('d', 'd')  # never had a turn
-    assert mailbox.take() == 'd'
-    assert mailbox.take() == 'a'
-
-
-def test_where_every_item_counts_they_come_in_order_and_the_newest_gives_way():
-    mailbox = Mailbox(AllInOrder(3))
-    assert [mailbox.put(slot, item) for slot, item in ('a1', 'b2', 'a3')] == [None] * 3
-    assert mailbox.put('b', '4') == '4'
-    assert [mailbox.take() for _ in range(2)] == ['1', '2']
-    assert mailbox.put('b', '5') is None
-    assert [mailbox.take() for _ in range(2)] == ['3', '5']
+    assert mailbox.take() == ('d', 'd')
+    assert mailbox.take() == ('a', 'a')

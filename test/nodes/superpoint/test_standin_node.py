@@ -71,7 +71,7 @@ def test_npu_errors_drop_images_reopen_the_model_and_pass(rig, start, photo):
     assert len(keypoints.x) > 100
     log = process.log.read_text()
     assert 'RKNN_ERR_TIMEOUT (-2)' in log
-    assert 'the engine was closed and opened again after failures' in log
+    assert 'the runtime was closed and opened again after failures' in log
     assert int(rig.raw_counts()['failed']) == 8
     assert rig.graph.interrupt(process)[0] == 0
     assert 'violations: none' in process.log.read_text()
@@ -86,9 +86,9 @@ def test_a_hanging_npu_is_reported_and_left_behind(rig, standin_libraries, model
     def reported():
         rig.send(photo)
         rig.graph.spin(lambda: False, 0.2)
-        return any('has not answered for' in d.status[0].message for d in rig.diagnostics)
+        return any('has not returned for' in d.status[0].message for d in rig.diagnostics)
 
-    rig.graph.wait(reported, 'the report of an engine that hangs', timeout=60)
+    rig.graph.wait(reported, 'the report of an inference that hangs', timeout=60)
     assert int(rig.raw_counts()['dropped']) > 0
     code, seconds = rig.graph.interrupt(process)
     assert code == 0

@@ -41,7 +41,7 @@ def test_an_image_becomes_the_features_that_the_library_finds(rig, photo, extrac
     rig.start(**{'descriptors.rate': 50.0})
     image, keypoints = rig.send_and_wait(photo)
     rig.graph.wait(lambda: rig.descriptors, 'descriptors')
-    raw = extractor.new_raw()
+    raw = extractor.new_descriptor_map()
     expected = extractor.detect(photo, raw).keypoints
     assert len(expected) > 100
     assert keypoints.header == image.header

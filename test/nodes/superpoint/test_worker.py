@@ -76,20 +76,20 @@ class Bench:
         self.opened.append((engine, time.monotonic()))
         return engine
 
-    def job(self, item):
-        def job(runtime):
-            self.handled.append(item)
-            runtime.infer(IMAGE, None)
-            return True
-
-        return job
+    def process(self, item, runtime):
+        """Play the pipeline: its own slot of the mailbox."""
+        self.handled.append(item)
+        if callable(item):
+            return item()
+        runtime.infer(IMAGE, None)
+        return True
 
     def start(self):
         self.worker.start()
         assert self.worker.opened.wait(5)
 
     def put(self, item):
-        self.worker.mailbox.put('cam', self.job(item))
+        self.worker.mailbox.put(self, item)
 
     def in_process(self, item):
         self.put(item)
@@ -199,7 +199,7 @@ def test_a_hanging_engine_is_left_behind_and_never_closed_while_in_use(monkeypat
     assert not bench.worker.mailbox.wait_done(0.05)
     assert bench.worker.error_message is None
     monkeypatch.setattr(worker_module, 'SLOW', 0.01)
-    assert bench.worker.error_message.startswith('the engine has not answered for ')
+    assert bench.worker.error_message.startswith('the inference has not returned for ')
     assert not bench.worker.stop(0.05)
     assert not engine.closed
     engine.hang.set()
@@ -211,10 +211,10 @@ def test_an_unexpected_error_is_logged_and_the_worker_lives():
     bench = Bench(Engine())
     bench.start()
 
-    def odd(runtime):
+    def odd():
         raise KeyError('a bug')
 
-    bench.worker.mailbox.put('cam', odd)
+    bench.put(odd)
     wait_until(lambda: bench.log.lines)
     bench.in_process('even')
     assert any('a bug' in line for line in bench.log.lines)
@@ -253,7 +253,7 @@ def test_an_image_without_an_inference_says_nothing_of_the_engine():
     bench = begun_with(broken)
     for number in range(FAILURES_BEFORE_REOPENING):
         bench.in_process(number)
-        bench.worker.mailbox.put('cam', lambda runtime: False)
+        bench.put(lambda: False)
         assert bench.worker.mailbox.wait_done(5)
         assert 'in a row failed' in (bench.worker.error_message or '') or broken.closed
     wait_until(lambda: bench.worker.reopened)

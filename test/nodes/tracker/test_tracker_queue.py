@@ -6,7 +6,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from superpoint_rknn.msg import Descriptors, Keypoints
-from superpoint_rknn.nodes.common.received_image import ReceivedImage
+from superpoint_rknn.nodes.common.messages import ReceivedImage
 from superpoint_rknn.nodes.tracker.queue import IMAGES, TrackerQueue
 
 FOREVER = 1000.0  # [s]

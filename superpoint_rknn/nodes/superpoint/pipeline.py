@@ -1,0 +1,185 @@
+"""
+The image pipeline of one camera, from top to bottom.
+
+  on_image             executor's thread: the image waits in the mailbox
+  process              inference thread: grey image -> Extractor.detect (model input, inference,
+                       decode) -> publish keypoints -> keep the raw descriptor map -> overlay
+  publish_descriptors  descriptor timer: convertTo step for the keypoints -> publish descriptors
+
+stereo.py does the same for the two cameras of a stereo pair.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+
+from superpoint_rknn.extractor import Detection, Extractor
+from superpoint_rknn.features.rate import RateLimiter
+from superpoint_rknn.msg import Keypoints
+from superpoint_rknn.nodes.common.messages import ReceivedImage
+from superpoint_rknn.nodes.common.parameters import Parameters
+from superpoint_rknn.nodes.superpoint.camera import Camera
+from superpoint_rknn.nodes.superpoint.descriptor_buffers import (
+    DescriptorBuffers,
+    PendingDescriptors,
+)
+from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
+from superpoint_rknn.runtimes.runtime import Runtime
+
+
+@dataclass
+class Detected:
+    """An image whose keypoints were found."""
+
+    image: ReceivedImage
+    detection: Detection
+    extractor: Extractor
+    buffers: DescriptorBuffers | None  # that the raw descriptor map belongs to; None: not fetched
+    stages_ms: dict[str, float]
+
+
+class ImagePipeline:
+    """From a camera's images to its keypoints and descriptors."""
+
+    def __init__(self, camera: Camera, parameters: Parameters, mailbox: Mailbox):
+        self.camera = camera
+        self._parameters = parameters
+        self._mailbox = mailbox
+        self._extractor: Extractor | None = None  # of the runtime that was used last
+        self._buffers: DescriptorBuffers | None = None  # of that extractor
+        self._overlays = RateLimiter()
+
+    @property
+    def descriptor_turns(self) -> Sequence[Callable[[], None]]:
+        """What the descriptor timer calls in turn: one function for each camera."""
+        return (self.publish_descriptors,)
+
+    def activate(self, depth: int) -> None:
+        """Subscribe to images; `depth` of them may wait for the executor."""
+        self.camera.activate(self.on_image, depth)
+
+    def deactivate(self) -> None:
+        """Unsubscribe."""
+        self.camera.deactivate()
+
+    def on_image(self, image: ReceivedImage) -> None:
+        """Leave an image for the inference thread; an older one that still waits is dropped."""
+        replaced = self._mailbox.put(self, image)
+        if replaced is not None:
+            self.drop(replaced)
+
+    def drop(self, image: ReceivedImage) -> None:
+        """Count an image that is not processed."""
+        self.camera.counters.finish('dropped')
+
+    def process(self, image: ReceivedImage, runtime: Runtime) -> bool:
+        """
+        Find the keypoints of an image and publish them.
+
+        Returns True if the runtime was used; False if the image was bad, which is logged and
+        counted, or is no longer wanted. Raises RuntimeError if the inference failed.
+        """
+        outcome = 'dropped'
+        try:
+            if not self.camera.active:
+                return False
+            outcome = 'failed'
+            detected = self.detect(image, runtime)
+            outcome = 'dropped'
+            if not self.camera.active:  # deactivated during the inference
+                return True
+            keypoints = self.publish_keypoints(detected)
+            outcome = 'published'
+        except (ValueError, cv2.error) as error:
+            self.camera.warnings.refused(error)
+            return False
+        finally:
+            self.camera.counters.finish(outcome)
+        self.keep_descriptor_map(detected, keypoints)
+        self.finish(detected)
+        return True
+
+    def detect(self, image: ReceivedImage, runtime: Runtime) -> Detected:
+        """
+        Find the keypoints of an image.
+
+        Raises ValueError or cv2.error for a bad image, RuntimeError if the inference failed.
+        """
+        start = time.perf_counter()
+        grey = image.grey()
+        converted = time.perf_counter()
+        extractor = self._extractor
+        if extractor is None or extractor.runtime is not runtime:  # opened, or opened again
+            self._extractor = extractor = Extractor(runtime)
+            self._buffers = None
+        extractor.settings = self._parameters.settings[self.camera.name]
+        buffers = self._wanted_buffers(extractor)
+        raw = None if buffers is None else buffers.writable()
+        detection = extractor.detect(grey, raw)
+        stages_ms = {'convert': 1e3 * (converted - start), **extractor.stages_ms}
+        return Detected(image, detection, extractor, buffers, stages_ms)
+
+    def publish_keypoints(self, detected: Detected) -> Keypoints:
+        """Publish the keypoints of an image; return the message."""
+        start = time.perf_counter()
+        message = self.camera.publish_keypoints(detected.image, detected.detection)
+        detected.stages_ms['publish'] = 1e3 * (time.perf_counter() - start)
+        return message
+
+    def keep_descriptor_map(self, detected: Detected, keypoints: Keypoints) -> None:
+        """Make the raw descriptor map of an image the newest, if it was fetched."""
+        if detected.buffers is not None:
+            detected.buffers.complete(
+                PendingDescriptors(detected.detection, keypoints, detected.extractor)
+            )
+
+    def finish(self, detected: Detected) -> None:
+        """Do what is less urgent than the keypoints: stage times, overlay."""
+        total = 1e3 * (time.perf_counter() - detected.image.arrived)
+        self.camera.counters.stages({**detected.stages_ms, 'total': total})
+        due = self._overlays.take(time.monotonic_ns(), self._parameters['overlay.rate'])
+        if due and self.camera.has_overlay_subscribers:
+            self.camera.publish_overlay(detected.image, detected.detection)
+
+    def publish_descriptors(self) -> None:
+        """Describe the newest image with a descriptor map, if there is a new one, and publish."""
+        pending = self.take_pending()
+        if pending is not None:
+            self.describe(pending)
+
+    def take_pending(self) -> PendingDescriptors | None:
+        """Take the newest raw descriptor map with its keypoints, once; None without a new one."""
+        buffers = self._buffers
+        return None if buffers is None else buffers.take_newest()
+
+    def describe(self, pending: PendingDescriptors) -> None:
+        """Do the convertTo step for the keypoints of an image, normalise and publish."""
+        start = time.perf_counter()
+        data = pending.extractor.describe(pending.detection)
+        described = time.perf_counter()
+        self.camera.publish_descriptors(pending.keypoints, data, pending.extractor.runtime.model)
+        self.camera.counters.stages(
+            {
+                'describe': 1e3 * (described - start),
+                'publish_descriptors': 1e3 * (time.perf_counter() - described),
+            }
+        )
+
+    def discard_pending(self) -> None:
+        """Discard the raw descriptor map that was not described yet, also one under way."""
+        self._buffers = None
+
+    def _wanted_buffers(self, extractor: Extractor) -> DescriptorBuffers | None:
+        """Buffers for the raw descriptor map; None if nobody would get descriptors."""
+        if self._parameters['descriptors.rate'] <= 0 or not self.camera.has_descriptor_subscribers:
+            return None
+        buffers = self._buffers
+        if buffers is None:
+            self._buffers = buffers = DescriptorBuffers(
+                [extractor.new_descriptor_map() for _ in range(3)]
+            )
+        return buffers

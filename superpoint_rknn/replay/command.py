@@ -1,0 +1,164 @@
+"""
+Play a recording into a running graph so that no image is lost: each waits for its results.
+
+  superpoint_rknn replay drive.mcap
+  superpoint_rknn replay drive --wait-for descriptors --ros-args -r /cam0/image_raw:=/cam0/image
+
+BAG is a rosbag2 (folder, .mcap or .db3). All its messages are published in the order of
+recording, as fast as the graph takes them. After an image, the next message waits until the
+result topics beside the image topic (/cam0/tracks for /cam0/image) have a message with the
+image's stamp. Results then do not depend on the speed of the machine; give the node
+`descriptors.rate: 1000.0`, so that every image is described, and replay with
+`--wait-for descriptors`. Topics are renamed with --ros-args -r, as for `ros2 run`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from tqdm import tqdm
+
+from superpoint_rknn.extract.feature_bag import beside
+from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.nodes.common.messages import nanoseconds
+from superpoint_rknn.sources.bag import IMAGE_TYPES, Images
+from superpoint_rknn.sources.messages import stamp_ns
+
+RESULTS = {'keypoints': Keypoints, 'descriptors': Descriptors, 'tracks': Keypoints}
+QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
+START_TIMEOUT = 30.0  # [s] for the nodes to subscribe, and to publish results
+RESULT_TIMEOUT = 10.0  # [s] for the results of an image
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `superpoint_rknn replay`."""
+    add = parser.add_argument
+    add('bag', type=Path, metavar='BAG')
+    add(
+        '--wait-for',
+        choices=list(RESULTS),
+        action='append',
+        help='result to wait for after each image; may be repeated (default: tracks where a '
+        'tracker runs, else keypoints)',
+    )
+    add('--ros-args', nargs=argparse.REMAINDER, default=[], help='arguments for ROS; the last')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `superpoint_rknn replay`; returns the exit code."""
+    images = Images(args.bag)
+    rclpy.init(args=['--ros-args', *args.ros_args])
+    node = rclpy.create_node('replay')
+    try:
+        count = Player(node, images, args.wait_for).play()
+    except ExternalShutdownException:
+        raise KeyboardInterrupt from None
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    print(f'{args.bag}: {count} images replayed')
+    return 0
+
+
+class Player:
+    """
+    Publishes the messages of a recording; after an image, waits until its results have arrived.
+
+    wait_for: names of RESULTS; None: tracks where somebody publishes them, else keypoints.
+    """
+
+    def __init__(self, node: Node, images: Images, wait_for: list[str] | None):
+        """Raise ValueError if the recording can not be played or has no images."""
+        if images.path.suffix == '.bag':
+            raise ValueError(f'{images.path}: a ROS 1 bag; convert it first: rosbags-convert')
+        self._node = node
+        self._images = images
+        self._wait_for = wait_for
+        self._publishers: dict[str, Publisher] = {}
+        self._newest: dict[str, int] = {}  # stamp [ns] of the newest message by result topic
+        for topic, kind in images.types.items():
+            self._advertise(topic, kind)
+        self._image_topics = [t for t in self._publishers if images.types[t] in IMAGE_TYPES]
+        if not self._image_topics:
+            raise ValueError(f'{images.path}: no sensor_msgs/Image or CompressedImage to replay')
+
+    def play(self) -> int:
+        """
+        Publish all messages; return the number of images.
+
+        Raises TimeoutError if nobody subscribes to an image topic, or if results do not arrive;
+        ValueError if the recording is damaged.
+        """
+        results = {topic: self._subscribe(topic) for topic in self._image_topics}
+        count = 0
+        with tqdm(total=self._images.total, unit='message', disable=None) as bar:
+            for recorded in self._images.recorded(self._publishers):
+                self._publishers[recorded.topic].publish(recorded.data)
+                if recorded.topic in results:
+                    stamp = stamp_ns(recorded.message().header)
+                    self._spin_until(
+                        lambda: all(self._newest[t] == stamp for t in results[recorded.topic]),  # noqa: B023
+                        RESULT_TIMEOUT,
+                        f'{recorded.name}: no message stamped {stamp} ns on '
+                        + ', '.join(results[recorded.topic]),
+                    )
+                    count += 1
+                bar.update()
+        return count
+
+    def _advertise(self, topic: str, kind: str) -> None:
+        try:
+            package, _, name = kind.split('/')
+            message_type = getattr(import_module(f'{package}.msg'), name)
+        except (AttributeError, ImportError, ValueError):
+            self._node.get_logger().warning(
+                f'{topic} is left out: the message type {kind} is not installed'
+            )
+            return
+        self._publishers[topic] = self._node.create_publisher(message_type, topic, QOS)
+
+    def _subscribe(self, topic: str) -> list[str]:
+        """Wait for a subscriber of an image topic; return its result topics."""
+        publisher = self._publishers[topic]
+        image_topic = publisher.topic_name
+        self._spin_until(
+            publisher.get_subscription_count,
+            START_TIMEOUT,
+            f'{image_topic}: no node subscribes to it; rename it by --ros-args -r',
+        )
+        names = self._wait_for
+        if names is None:
+            tracked = self._node.count_publishers(beside(image_topic, 'tracks'))
+            names = ['tracks'] if tracked else ['keypoints']
+        topics = [beside(image_topic, name) for name in names]
+        for name, result in zip(names, topics, strict=True):
+            self._newest[result] = -1
+            self._node.create_subscription(
+                RESULTS[name], result, lambda message, r=result: self._note(r, message), QOS
+            )
+            self._spin_until(
+                lambda: self._node.count_publishers(result),  # noqa: B023
+                START_TIMEOUT,
+                f'{result}: no node publishes it',
+            )
+        return topics
+
+    def _note(self, topic: str, message: Keypoints | Descriptors) -> None:
+        self._newest[topic] = nanoseconds(message.header.stamp)
+
+    def _spin_until(self, condition: Callable[[], object], timeout: float, failure: str) -> None:
+        """Run callbacks until the condition is true; TimeoutError after `timeout` [s]."""
+        end = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(f'{failure} (waited {timeout:g} s)')
+            rclpy.spin_once(self._node, timeout_sec=0.1)

@@ -1,0 +1,52 @@
+"""Recordings played into a running graph, losing no image."""
+
+import numpy as np
+import pytest
+from recorded import ROS2, image_of, stamp, write_bag
+
+from superpoint_rknn import cli
+from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.replay import command
+
+IMAGES = 12
+
+
+@pytest.fixture
+def bag(tmp_path, photo):
+    """Images of a moving camera on /cam0/image_raw, and a message of another kind."""
+    images = [image_of(ROS2, n, np.roll(photo, 3 * n, axis=1)) for n in range(IMAGES)]
+    return write_bag(tmp_path / 'drive', {'/cam0/image_raw': images})
+
+
+def test_every_image_has_its_keypoints_and_descriptors(graph, bag):
+    """An inference takes 100 ms and more: `ros2 bag play` would lose most of the images."""
+    found = {
+        name: graph.collect(kind, f'/cam0/{name}')
+        for name, kind in (('keypoints', Keypoints), ('descriptors', Descriptors))
+    }
+    graph.start(cameras='[cam0]', **{'descriptors.rate': 1000.0})
+    rename = ('--ros-args', '-r', '/cam0/image_raw:=/cam0/image')
+    waits = ('--wait-for', 'keypoints', '--wait-for', 'descriptors')
+    process = graph.start('-m', 'superpoint_rknn.cli', 'replay', str(bag), *waits, *rename)
+    graph.wait(lambda: process.poll() is not None, 'the replay to end', 60)
+    assert process.returncode == 0, process.log.read_text()
+    assert f'{IMAGES} images replayed' in process.log.read_text()
+    for messages in found.values():
+        stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in messages]
+        assert stamps == [stamp(n) for n in range(IMAGES)]
+
+
+def test_a_recording_that_nobody_listens_to(graph, bag, monkeypatch, capsys):
+    monkeypatch.setattr(command, 'START_TIMEOUT', 0.2)
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(graph.domain))
+    assert cli.main(['replay', str(bag)]) == 1
+    assert '/cam0/image_raw: no node subscribes to it' in capsys.readouterr().err
+
+
+def test_a_recording_without_images(tmp_path, capsys):
+    header = ROS2.types['std_msgs/msg/Header'](
+        stamp=ROS2.types['builtin_interfaces/msg/Time'](1, 0), frame_id=''
+    )
+    bag = write_bag(tmp_path / 'headers', {'/header': [header]})
+    assert cli.main(['replay', str(bag)]) == 1
+    assert 'no sensor_msgs/Image or CompressedImage' in capsys.readouterr().err
