@@ -73,10 +73,10 @@ def test_letterbox_pads_with_grey(runtime):
     )
 
 
-def test_network_image_is_what_the_runtime_gets(runtime):
+def test_model_input_is_what_the_runtime_gets(runtime):
     extractor = Extractor(runtime, Settings(resize='letterbox'))
     image = random_image(50, 60)
-    shown = extractor.network_image(image).copy()
+    shown = extractor.model_input(image).copy()
     extractor.detect(image)
     np.testing.assert_array_equal(runtime.images, [shown])
 
@@ -112,7 +112,7 @@ def test_the_mask_is_in_camera_pixels(runtime):
 def test_an_image_without_points(runtime):
     runtime.points = {}
     extractor = Extractor(runtime)
-    found = extractor.detect(random_image(HEIGHT, WIDTH), extractor.new_raw())
+    found = extractor.detect(random_image(HEIGHT, WIDTH), extractor.new_descriptor_map())
     assert len(found.keypoints) == len(found.network_keypoints) == 0
     assert extractor.describe(found).shape == (0, ROWS * COLS)
 
@@ -160,7 +160,7 @@ def test_descriptors_are_sampled_at_pixels_of_the_network(runtime, case):
     """
     size, resize, _ = TRANSFORMS[case]
     extractor = Extractor(runtime, Settings(resize=resize))
-    raw = extractor.new_raw()
+    raw = extractor.new_descriptor_map()
     found = extractor.detect(random_image(*size), raw)
     assert found.raw is raw
     rows = extractor.describe(found)
@@ -185,10 +185,10 @@ def test_the_map_is_fetched_only_into_a_buffer_that_is_given(runtime):
 def test_an_older_detection_is_described_after_a_newer_one(runtime):
     extractor = Extractor(runtime)
     image = random_image(HEIGHT, WIDTH)
-    older = extractor.detect(image, extractor.new_raw())
+    older = extractor.detect(image, extractor.new_descriptor_map())
     expected = extractor.describe(older)
     runtime.points = {(36, 8): 0.5}
-    newer = extractor.detect(image.repeat(2, axis=0), extractor.new_raw())
+    newer = extractor.detect(image.repeat(2, axis=0), extractor.new_descriptor_map())
     np.testing.assert_array_equal(extractor.describe(older), expected)
     assert len(extractor.describe(newer)) == 1
 
@@ -198,7 +198,7 @@ def test_a_map_of_real_numbers(runtime):
         runtime.descriptors, dtype=np.dtype(np.float32), quantization=None
     )
     extractor = Extractor(runtime)
-    raw = extractor.new_raw()
+    raw = extractor.new_descriptor_map()
     assert (raw.shape, raw.dtype) == ((ROWS * COLS, ROWS, COLS), np.float32)
     found = extractor.detect(random_image(HEIGHT, WIDTH), raw)
     raw[:] = 0

@@ -137,10 +137,10 @@ def images_status(
     error_message: str | None = None,
 ) -> DiagnosticStatus:
     """
-    Status of whatever processes images, for /diagnostics.
+    Return the status of one camera for /diagnostics.
 
-    outputs: topics whose rate is told, and the count that each is the rate of.
-    details: more to tell; `runtime`, if there, is the hardware's name.
+    outputs: topics whose rate is reported, each with the name of the count that it is the rate of.
+    details: further values; `runtime`, where given, becomes the hardware id.
     trouble: what keeps it from working now, if anything.
     """
     report = counters.report()
@@ -149,7 +149,10 @@ def images_status(
     if error_message:
         level, message = DiagnosticStatus.ERROR, error_message
     elif recent['failed'] > 0:
-        level, message = DiagnosticStatus.WARN, f'{recent["failed"]} images failed in the last second'
+        level, message = (
+            DiagnosticStatus.WARN,
+            f'{recent["failed"]} images failed in the last second',
+        )
     elif recent['unpaired'] > 0 and recent['published'] <= 0:
         level = DiagnosticStatus.WARN
         message = f'no pair: {recent["unpaired"]} images had no partner in the last second'

@@ -52,7 +52,12 @@ def test_stage_times_are_smoothed():
     ('outcomes', 'error_message', 'level', 'message'),
     [
         (['published'], None, DiagnosticStatus.OK, 'ok'),
-        (['published', 'failed'], None, DiagnosticStatus.WARN, '1 images failed lately'),
+        (
+            ['published', 'failed'],
+            None,
+            DiagnosticStatus.WARN,
+            '1 images failed in the last second',
+        ),
         ([], None, DiagnosticStatus.WARN, 'no images'),
         (['published'], 'the NPU is gone', DiagnosticStatus.ERROR, 'the NPU is gone'),
     ],
@@ -74,7 +79,7 @@ def test_cameras_that_never_see_at_a_time_are_told_of():
     found = status(counters)
     assert (found.level, found.message) == (
         DiagnosticStatus.WARN,
-        'no pair: 1 images lately had no partner',
+        'no pair: 1 images had no partner in the last second',
     )
 
 
