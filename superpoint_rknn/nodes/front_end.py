@@ -1,4 +1,4 @@
-"""`superpoint` and `tracker` in one process: what one receives and finds, the other has."""
+"""`superpoint` and `tracker` in one process: images and features are passed as objects."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from superpoint_rknn.nodes.tracker.node import TrackerNode
 
 class FrontEnd:
     """
-    Both nodes in the process of whoever makes one, for rclpy.
+    Both nodes in the user's own process.
 
-    Images are received and converted once, features pass as objects; both nodes publish their
-    topics all the same. As a context it starts and closes.
+    Images are received and converted once, features are passed as objects; both nodes publish
+    their topics as usual. As a context manager it starts and closes the nodes.
 
-    executor: runs the nodes' callbacks; None makes one, see `spin`. namespace: of both nodes.
-    parameters: for both, each takes those it knows. remappings: names of topics, `image` to
-    another for instance.
+    executor: runs the nodes' callbacks; None creates one, see `spin`. namespace: of both nodes.
+    parameters: of both nodes; each takes those that it declares. remappings: of topic names, for
+    example {'image': '/cam0/image_raw'}.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class FrontEnd:
         self._parameters = dict(parameters or {})
         self._in_process = InProcessCameras()
         rules = [text for pair in (remappings or {}).items() for text in ('-r', ':='.join(pair))]
-        options = {
+        options: dict[str, Any] = {
             'in_process': self._in_process,
             'context': self._context,
             'namespace': namespace,
@@ -71,15 +71,15 @@ class FrontEnd:
 
     @property
     def nodes(self) -> list[ManagedNode]:
-        """The one that feeds first."""
+        """Both nodes, the superpoint node first."""
         return [self.superpoint, self.tracker]
 
     def on_tracks(self, callback: Callable[[Keypoints], None], camera: str = '') -> None:
         """
-        Have the tracks of each image of a camera, as they are published.
+        Call a function with the tracks of each image of a camera, as they are published.
 
-        callback: is called in the tracker's thread, and changes nothing of the message. While it
-        is busy, that camera's next image waits.
+        callback: called in the tracker's thread; must not change the message. While it runs, the
+        camera's next image waits.
         Raises ValueError, as `start` does, if there is no such camera.
         """
 
@@ -97,10 +97,10 @@ class FrontEnd:
 
     def start(self) -> None:
         """
-        Configure and activate both nodes; call it where no other thread spins them.
+        Configure and activate both nodes; call it while no other thread spins them.
 
-        Raises RuntimeError if one refuses, with the reason in its log; ValueError for parameters
-        or cameras that neither knows.
+        Raises RuntimeError if one fails, with the reason in its log; ValueError for parameters or
+        cameras that neither node has.
         """
         try:
             if not bring_up(self.nodes):
@@ -126,7 +126,7 @@ class FrontEnd:
                 self.executor.spin_once(timeout_sec=WAKE_UP)
 
     def close(self) -> None:
-        """Shut both nodes down and take them from the executor."""
+        """Shut both nodes down and remove them from the executor."""
         take_down(self.nodes)
         for node in self.nodes:
             self.executor.remove_node(node)
@@ -152,7 +152,7 @@ class FrontEnd:
             raise
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

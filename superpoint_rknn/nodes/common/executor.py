@@ -14,7 +14,7 @@ except ImportError:  # Humble
 try:
     from rclpy.experimental import EventsExecutor
 except ImportError:  # Humble, and Jazzy at first
-    EventsExecutor = None  # type: ignore[assignment, misc]
+    EventsExecutor = None  # type: ignore[assignment]
 
 WAIT_SET = 'SUPERPOINT_RKNN_WAIT_SET'  # environment: if not empty, keep to rclpy's plain executor
 

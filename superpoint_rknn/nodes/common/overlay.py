@@ -63,7 +63,8 @@ class Tails:
         lines = np.rint(self._positions).astype(np.int32)
         for index, colour in enumerate(COLOURS.tolist()):
             cv2.polylines(canvas, list(lines[bucket == index]), False, colour)
-        _draw_rings(canvas, *self._positions[:, -1].T, COLOURS[bucket])
+        newest = self._positions[:, -1]
+        _draw_rings(canvas, newest[:, 0], newest[:, 1], COLOURS[bucket])
         return canvas
 
 

@@ -141,7 +141,7 @@ class ImagePipeline:
         """Do what is less urgent than the keypoints: stage times, overlay."""
         total = 1e3 * (time.perf_counter() - detected.image.arrived)
         self.camera.counters.stages({**detected.stages_ms, 'total': total})
-        due = self._overlays.take(time.monotonic_ns(), self._parameters['overlay.rate'])
+        due = self._overlays.select_if_due(time.monotonic_ns(), self._parameters['overlay.rate'])
         if due and self.camera.has_overlay_subscribers:
             self.camera.publish_overlay(detected.image, detected.detection)
 

@@ -1,4 +1,4 @@
-"""The calibration of a camera, as `camera_info` states it."""
+"""The camera model from the newest `camera_info`."""
 
 from __future__ import annotations
 
@@ -13,56 +13,56 @@ from superpoint_rknn.tracking.tracker import Tracks
 
 class Calibration:
     """
-    The lens that the newest camera_info states, made anew only when that changes.
+    The camera model of the newest camera_info; computed again only when that changes.
 
-    topic: where that is published.
+    topic: of the camera_info, for error messages.
     """
 
     def __init__(self, topic: str):
         self.info: CameraInfo | None = None
         self._topic = topic
         self._why = 'nothing received'
-        self._made_of: tuple | None = None
+        self._source: tuple | None = None
         self._camera_model: CameraModel | None = None
 
     @property
     def error_message(self) -> str:
-        """Why there is no lens, while there is none."""
+        """Why there is no camera model, while there is none."""
         return f'{self._topic}: {self._why}'
 
     def camera_model(self, size: tuple[int, int]) -> CameraModel | None:
-        """Lens for images of a size (height, width); None if it isn't known."""
+        """Return the camera model for images of a size (height, width); None if unknown."""
         info = self.info
         if info is None:
             return None
-        made_of = (
+        source = (
             *(size, info.height, info.width, info.distortion_model),
             *(np.asarray(info.k).tobytes(), np.asarray(info.d).tobytes()),
             *(info.binning_x, info.binning_y, info.roi.x_offset, info.roi.y_offset),
         )
-        if made_of != self._made_of:
+        if source != self._source:
             try:
                 self._camera_model = camera_model_from_info(info, size)
             except ValueError as error:
                 self._camera_model, self._why = None, str(error)
-            self._made_of = made_of
+            self._source = source
         return self._camera_model
 
 
 @dataclass(frozen=True)
 class View:
-    """What a camera sees of the tracks, and its lens, unless that isn't known."""
+    """The tracks in one camera's image, with its camera model."""
 
     tracks: Tracks
-    camera_model: CameraModel | None
+    camera_model: CameraModel | None  # None: unknown
     calibration: Calibration
 
 
 def camera_model_from_info(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
     """
-    Lens of a camera whose images have `image_size` (height, width).
+    Return the camera model for images of `image_size` (height, width).
 
-    Raises ValueError naming the field and the value if it isn't calibrated for such images.
+    Raises ValueError naming the field and the value if the calibration is not for such images.
     """
     if info.width and (info.height, info.width) != image_size:
         raise ValueError(

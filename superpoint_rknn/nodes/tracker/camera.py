@@ -1,4 +1,4 @@
-"""One camera of the tracker node: its topics and its accounting."""
+"""The topics of one camera of the tracker node."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from superpoint_rknn.features.rate import RateLimiter
@@ -26,14 +27,15 @@ from superpoint_rknn.nodes.tracker.calibration import Calibration
 from superpoint_rknn.nodes.tracker.messages import tracks_message
 from superpoint_rknn.tracking.tracker import Tracks
 
-IMAGES_DEPTH = 5  # every image counts here: two that come at once are both tracked
+IMAGES_DEPTH = 5  # two images that arrive together are both tracked
 
 
 class TrackerCamera:
     """
-    From `image`, `camera_info`, `keypoints`, `descriptors` to `tracks` and `tracks_overlay`.
+    Subscribes to `image`, `camera_info`, `keypoints` and `descriptors`; publishes `tracks` and
+    `tracks_overlay`.
 
-    name: before the names of its topics; empty: no prefix.
+    name: prefix of the topics' names; empty: no prefix.
     feed: gives images, keypoints and descriptors in place of their topics; None: the topics do.
     """
 
@@ -53,45 +55,46 @@ class TrackerCamera:
         self._node = node
         self._parameters = parameters
         self._in_process = in_process
-        self._take_image: Callable[[ReceivedImage], None] | None = None
+        self._on_received: Callable[[ReceivedImage], None] | None = None
         self._images: ImageSubscription | None = None
-        self._subscriptions = []
+        self._subscriptions: list[Subscription] = []
         self._listening: list[tuple[Channel, Callable]] = []
         self._tails = Tails()
-        self._drawn = RateLimiter()
+        self._overlays = RateLimiter()
         self._tracks = self._publisher(Keypoints, 'tracks', FEATURES)
         self._overlay = self._publisher(Image, 'tracks_overlay', OVERLAYS)
 
     @property
     def has_detector(self) -> bool:
-        """Whether anybody gives keypoints."""
-        # count_publishers knows nothing of remapping
+        """True if somebody publishes keypoints."""
+        # count_publishers does not apply remapping
         topic = self._node.resolve_topic_name(topic_of(self.name, 'keypoints'))
         return self._in_process is not None or self._node.count_publishers(topic) > 0
 
     def activate(
         self,
-        take_image: Callable[[ReceivedImage], None],
-        take_keypoints: Callable[[Keypoints], None] | None = None,
-        take_descriptors: Callable[[Descriptors], None] | None = None,
+        on_image: Callable[[ReceivedImage], None],
+        on_keypoints: Callable[[Keypoints], None] | None = None,
+        on_descriptors: Callable[[Descriptors], None] | None = None,
     ) -> None:
-        """Begin to take images, and keypoints and descriptors where they are wanted."""
-        self._take_image = take_image
+        """Subscribe to images, and to keypoints and descriptors where a callback is given."""
+        self._on_received = on_image
         self._subscribe(CameraInfo, 'camera_info', self._on_camera_info, CAMERA_INFOS)
         if self._in_process is not None:
-            for channel, callback in (
-                (self._in_process.images, self._take),
-                (self._in_process.keypoints, take_keypoints),
-                (self._in_process.descriptors, take_descriptors),
-            ):
+            channels: tuple[tuple[Channel, Callable | None], ...] = (
+                (self._in_process.images, self._receive),
+                (self._in_process.keypoints, on_keypoints),
+                (self._in_process.descriptors, on_descriptors),
+            )
+            for channel, callback in channels:
                 if callback is not None:
                     channel.subscribe(callback)
                     self._listening.append((channel, callback))
             return
-        if take_keypoints is not None:
-            self._subscribe(Keypoints, 'keypoints', take_keypoints, FEATURES)
-        if take_descriptors is not None:
-            self._subscribe(Descriptors, 'descriptors', take_descriptors, FEATURES)
+        if on_keypoints is not None:
+            self._subscribe(Keypoints, 'keypoints', on_keypoints, FEATURES)
+        if on_descriptors is not None:
+            self._subscribe(Descriptors, 'descriptors', on_descriptors, FEATURES)
         self._images = ImageSubscription(
             self._node,
             topic_of(self.name, 'image'),
@@ -102,7 +105,7 @@ class TrackerCamera:
         )
 
     def deactivate(self) -> None:
-        """Take no more messages."""
+        """Unsubscribe."""
         if self._images is not None:
             self._images.destroy()
             self._images = None
@@ -113,7 +116,7 @@ class TrackerCamera:
             self._node.destroy_subscription(self._subscriptions.pop())
 
     def destroy(self) -> None:
-        """Take the publishers down."""
+        """Destroy the publishers."""
         for publisher in (self._tracks, self._overlay):
             self._node.destroy_lifecycle_publisher(publisher)
 
@@ -128,13 +131,13 @@ class TrackerCamera:
         self._draw_overlay(image, tracks)
 
     def _draw_overlay(self, image: ReceivedImage, tracks: Tracks) -> None:
-        """Draw the tracks while somebody looks; tails begin where that began."""
+        """Draw and publish the tracks with their tails while somebody subscribes."""
         if not self._overlay.get_subscription_count():
             self._tails.clear()
             return
         self._tails.update(tracks)
         moment = time.monotonic_ns()
-        if self._drawn.select_if_due(moment, self._parameters['overlay.rate']):
+        if self._overlays.select_if_due(moment, self._parameters['overlay.rate']):
             canvas = self._tails.draw(image.grey())
             self._overlay.publish(image_message(image.message.header, canvas))
 
@@ -153,11 +156,12 @@ class TrackerCamera:
         self._subscriptions.append(subscription)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
-        self._take(ReceivedImage(message))
+        self._receive(ReceivedImage(message))
 
-    def _take(self, image: ReceivedImage) -> None:
+    def _receive(self, image: ReceivedImage) -> None:
         self.counters.arrive()
-        self._take_image(image)
+        if self._on_received is not None:
+            self._on_received(image)
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self.calibration.info = message

@@ -1,4 +1,4 @@
-"""What the tracker publishes for an estimator, and the calibration that it takes."""
+"""The messages for an estimator: `feature` and `restart`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from superpoint_rknn.nodes.tracker.vins import VinsAdapter, feature_message
 
 class FeatureOutput:
     """
-    Publishes `feature` and `restart` of one or two cameras as the parameters say; for one thread.
+    Publishes `feature` and `restart` of one camera or stereo pair; for one thread.
 
     feature, restart: publishers of sensor_msgs/PointCloud and std_msgs/Bool, shared by all.
-    numbers: of these cameras among all. For VINS-Fusion, which knows one camera or pair, only the
-    first is published.
+    numbers: of these cameras among all. VINS-Fusion has one camera or pair: only the first is
+    published for it.
     """
 
     def __init__(
@@ -42,20 +42,20 @@ class FeatureOutput:
         self._adapter: VinsAdapter | None = None
 
     def restart(self) -> None:
-        """Tell the estimator to begin anew, if it was given anything."""
+        """Tell the estimator to restart, if it was sent features."""
         if self._adapter is not None:
             self._restart.publish(Bool(data=True))
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
-        """What comes next doesn't continue what was before."""
+    def reset(self) -> None:
+        """Start a new sequence: the next features do not continue the last ones."""
         self._adapter = None
 
     def publish(self, header: Header, left: View, right: View | None = None) -> None:
         """
-        Publish the tracks of an image; without a lens there is nothing, which is warned of.
+        Publish the features of an image; without a camera model there are none, with a warning.
 
-        right: what the other camera of a pair sees of them.
+        right: the same tracks in the other camera of a stereo pair.
         """
         style = self._parameters['feature.format']
         if style == 'off' or (style == 'vins_fusion' and self._numbers[0] > 0):

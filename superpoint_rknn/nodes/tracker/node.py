@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle.publisher import LifecyclePublisher
@@ -23,23 +24,23 @@ from superpoint_rknn.nodes.tracker.thread import TrackerThread
 
 class TrackerNode(ManagedNode):
     """
-    Follows the keypoints of cameras over time.
+    Tracks the keypoints of cameras over time.
 
     Callbacks only hand messages over; a thread for each camera or stereo pair does the work.
-    Every image is tracked, those that have no keypoints too.
-    feeds: give images, keypoints and descriptors from within the process; None: topics do.
+    Every image is tracked, also one without keypoints.
+    in_process: channels that replace the topics image, keypoints and descriptors; None: topics.
     """
 
     def __init__(
         self,
         interruption: Interruption | None = None,
         in_process: InProcessCameras | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         self._in_process = in_process
         self._cameras: list[TrackerCamera] = []
         self._threads: list[TrackerThread] = []
-        self._publishers_of_all: list[LifecyclePublisher] = []
+        self._shared_publishers: list[LifecyclePublisher] = []
         super().__init__('tracker', PARAMETERS, track_settings_of, **kwargs)
 
     def configure(self) -> None:
@@ -67,20 +68,20 @@ class TrackerNode(ManagedNode):
             thread.activate()
 
     def stop(self) -> None:
-        """Take no more images."""
+        """Unsubscribe; let the images being tracked end."""
         for thread in self._threads:
             thread.deactivate()
 
     def release(self) -> None:
-        """Take the topics down."""
+        """Destroy the publishers."""
         self._threads.clear()
         while self._cameras:
             self._cameras.pop().destroy()
-        while self._publishers_of_all:
-            self.destroy_lifecycle_publisher(self._publishers_of_all.pop())
+        while self._shared_publishers:
+            self.destroy_lifecycle_publisher(self._shared_publishers.pop())
 
     def statuses(self) -> list[DiagnosticStatus]:
-        """Of each camera counts, rates, stage times and the tracks alive."""
+        """Per camera: counts, rates, stage times and live tracks."""
         return [
             images_status(
                 f'{self.get_fully_qualified_name()}: {title_of(camera.name)}',
@@ -97,7 +98,7 @@ class TrackerNode(ManagedNode):
 
     def _publisher(self, kind: type, topic: str) -> LifecyclePublisher:
         publisher = self.advertise(kind, topic, FEATURES)
-        self._publishers_of_all.append(publisher)
+        self._shared_publishers.append(publisher)
         return publisher
 
 

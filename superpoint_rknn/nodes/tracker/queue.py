@@ -1,4 +1,4 @@
-"""Images that wait for what belongs to them, on the way from the executor to the tracker."""
+"""Queue from the executor to the tracker's thread: joins images, keypoints and right images."""
 
 from __future__ import annotations
 
@@ -6,50 +6,52 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.messages import ReceivedImage, nanoseconds
 from superpoint_rknn.nodes.common.stereo_pairs import StereoPairs
 
-IMAGES = 16  # that wait; the oldest gives way
+IMAGES = 16  # that wait; the oldest leaves when there are more
 KEYPOINTS = 32  # that wait for their image
 DESCRIPTORS = 2
 
 
 @dataclass
 class ImageJob:
-    """An image to be tracked, with what belongs to it where that has come."""
+    """An image to be tracked, with its keypoints and its right image where they have arrived."""
 
     image: ReceivedImage
-    deadline: float  # to wait until for the rest, by time.perf_counter [s]
+    deadline: float  # end of the wait for the rest, by time.perf_counter [s]
     expects_keypoints: bool
     expects_right: bool
     keypoints: Keypoints | None = None
-    right: ReceivedImage | None = None  # of the same moment
-    gone: bool = False  # out of the queue
+    right: ReceivedImage | None = None  # of the same stereo pair
+    has_left: bool = False  # the queue
 
 
 class TrackerQueue:
     """
     Joins images, keypoints and right images by stamp; images leave in the order of arrival.
 
-    Keypoints have the exact stamp. An image leaves with its keypoints, or without once keypoints
-    of a later image have come (the detector skipped this one); with the right image of its moment,
-    or without once the right camera is past it; or when its wait is over, or the queue is full.
-    One thread takes.
+    Keypoints have their image's stamp. An image leaves with its keypoints, or without them once
+    keypoints of a later image have arrived (the detector dropped this image); with its right
+    image, or without it once the right camera is past its stamp; when its deadline has passed; or
+    when the queue is full. One thread takes.
 
-    tolerance: most difference between the stamps of a stereo pair [ns]; None: there is no right
-    camera.
+    tolerance: largest difference between the stamps of a stereo pair [ns]; None: there is no
+    right camera.
     """
 
     def __init__(self, tolerance: int | None = None):
         self._changed = threading.Condition()
         self._images: deque[ImageJob] = deque()
-        self._pairs: StereoPairs[ImageJob | ReceivedImage] | None = None
+        self._pairs: StereoPairs[Any] | None = None  # ImageJob left, ReceivedImage right
         if tolerance is not None:
             self._pairs = StereoPairs(tolerance, IMAGES)
         self._keypoints: dict[int, Keypoints] = {}
-        self._alone: dict[int, float] = {}  # stamps of images that left without: when they came
+        # Images that left without keypoints: stamp [ns] -> arrival [s].
+        self._without_keypoints: dict[int, float] = {}
         self._descriptors: deque[Descriptors] = deque(maxlen=DESCRIPTORS)
         self._last_image: int | None = None  # stamps, in the order of arrival [ns]
         self._last_keypoints: int | None = None
@@ -59,15 +61,15 @@ class TrackerQueue:
         self, image: ReceivedImage, wait: float, expects_keypoints: bool = True
     ) -> tuple[list[ReceivedImage], list[ReceivedImage]]:
         """
-        Add an image that waits at most `wait` [s] for what belongs to it.
+        Add an image that waits at most `wait` [s] for its keypoints and its right image.
 
-        Returns the images that gave way, of this and of the right camera.
+        Returns the images that are dropped, of this and of the right camera.
         """
         deadline = time.perf_counter() + wait
         job = ImageJob(image, deadline, expects_keypoints, self._pairs is not None)
         with self._changed:
             if self._last_image is not None and image.stamp < self._last_image:
-                self._forget_keypoints_after(image.stamp)
+                self._discard_keypoints_after(image.stamp)
             self._last_image = image.stamp
             rights = self._join(0, image.stamp, job)
             self._images.append(job)
@@ -78,7 +80,7 @@ class TrackerQueue:
             return [oldest.image], rights + ([oldest.right] if oldest.right else [])
 
     def put_right(self, image: ReceivedImage) -> list[ReceivedImage]:
-        """Add an image of the right camera; returns those that gave way."""
+        """Add an image of the right camera; return those that are dropped."""
         with self._changed:
             rights = self._join(1, image.stamp, image)
             self._changed.notify_all()
@@ -86,36 +88,36 @@ class TrackerQueue:
 
     def put_keypoints(self, message: Keypoints) -> float | None:
         """
-        Add the keypoints of an image, which may have come already or not.
+        Add the keypoints of an image, which may have arrived already or not.
 
-        Returns how long after it they came, if it has left without them [s].
+        Returns their delay after the image [s] if it has left without them; else None.
         """
         stamp = nanoseconds(message.header.stamp)
         with self._changed:
             if self._last_keypoints is not None and stamp < self._last_keypoints:
-                self._forget_keypoints_after(stamp)
+                self._discard_keypoints_after(stamp)
             self._last_keypoints = stamp
             self._keypoints[stamp] = message
             while len(self._keypoints) > KEYPOINTS:
                 del self._keypoints[next(iter(self._keypoints))]
             self._changed.notify_all()
-            arrived = self._alone.pop(stamp, None)
+            arrived = self._without_keypoints.pop(stamp, None)
             return None if arrived is None else time.perf_counter() - arrived
 
     def put_descriptors(self, message: Descriptors) -> None:
-        """Add descriptors; they are taken once their image was."""
+        """Add descriptors; they are taken after their image."""
         with self._changed:
             self._descriptors.append(message)
             self._changed.notify_all()
 
     def take(self) -> ImageJob | Descriptors | None:
-        """Wait for the next thing to do; None once closed."""
+        """Wait for the next image or descriptors to process; None once closed."""
         with self._changed:
             while not self._closed:
                 if self._images and self._is_ready(self._images[0]):
                     job = self._leave()
                     if job.expects_keypoints and job.keypoints is None:
-                        self._remember_alone(job.image)
+                        self._note_without_keypoints(job.image)
                     return job
                 if self._descriptors and not self._waits_for_image(self._descriptors[0]):
                     return self._descriptors.popleft()
@@ -126,12 +128,12 @@ class TrackerQueue:
             return None
 
     def clear(self) -> tuple[list[ReceivedImage], list[ReceivedImage]]:
-        """Forget all that waits; returns the images, of this and of the right camera."""
+        """Discard all that waits; return the images, of this and of the right camera."""
         with self._changed:
             rights = [] if self._pairs is None else self._pairs.clear()[1]
             jobs = [self._leave() for _ in range(len(self._images))]
             self._keypoints.clear()
-            self._alone.clear()
+            self._without_keypoints.clear()
             self._descriptors.clear()
             self._last_image = self._last_keypoints = None
             rights += [job.right for job in jobs if job.right is not None]
@@ -146,7 +148,7 @@ class TrackerQueue:
     def _join(
         self, camera: int, stamp: int, item: ImageJob | ReceivedImage
     ) -> list[ReceivedImage]:
-        """Find the partner of an image; returns right images that will have none."""
+        """Find the partner of an image; return right images that will have none."""
         if self._pairs is None:
             return []
         pair, lefts, rights = self._pairs.add(camera, stamp, item)
@@ -154,7 +156,7 @@ class TrackerQueue:
             job.expects_right = False
         if pair is not None:
             job, right = pair
-            if job.gone:
+            if job.has_left:
                 return [*rights, right]
             job.right, job.expects_right = right, False
         return rights
@@ -165,24 +167,24 @@ class TrackerQueue:
         return complete or len(self._images) >= IMAGES or time.perf_counter() >= job.deadline
 
     def _leave(self) -> ImageJob:
-        """The oldest image, with what has come of what belongs to it."""
+        """Take the oldest image out, with its keypoints where they have arrived."""
         job = self._images.popleft()
-        job.gone = True
+        job.has_left = True
         job.keypoints = self._keypoints.pop(job.image.stamp, None)
         return job
 
-    def _remember_alone(self, image: ReceivedImage) -> None:
-        self._alone[image.stamp] = image.arrived
-        while len(self._alone) > KEYPOINTS:
-            del self._alone[next(iter(self._alone))]
+    def _note_without_keypoints(self, image: ReceivedImage) -> None:
+        self._without_keypoints[image.stamp] = image.arrived
+        while len(self._without_keypoints) > KEYPOINTS:
+            del self._without_keypoints[next(iter(self._without_keypoints))]
 
     def _waits_for_image(self, message: Descriptors) -> bool:
         stamp = nanoseconds(message.header.stamp)
         return any(job.image.stamp <= stamp for job in self._images)
 
-    def _forget_keypoints_after(self, stamp: int) -> None:
-        """Time ran back: what is stamped later belongs to before."""
+    def _discard_keypoints_after(self, stamp: int) -> None:
+        """Discard keypoints with later stamps: the stamps ran back."""
         self._keypoints = {s: k for s, k in self._keypoints.items() if s <= stamp}
-        self._alone.clear()
+        self._without_keypoints.clear()
         if self._last_keypoints is not None and self._last_keypoints > stamp:
             self._last_keypoints = stamp if stamp in self._keypoints else None

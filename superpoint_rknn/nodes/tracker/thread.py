@@ -1,4 +1,4 @@
-"""A camera, or a stereo pair, whose points are tracked in a thread of their own."""
+"""The tracker's thread: one for each camera or stereo pair."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from superpoint_rknn.tracking.tracker import Tracker
 
 class TrackerThread:
     """
-    Tracks the points of the first camera over time, and finds them in the second one's images.
+    Tracks the keypoints of a camera over time, and finds the tracks in the right camera's images.
 
-    Messages arrive in the executor; a thread, from activation to deactivation, does the work.
+    Messages arrive in the executor's thread and wait in a queue; a thread of its own, which lives
+    from activation to deactivation, does the work.
     cameras: one, or the left and the right one of a stereo pair.
     """
 
@@ -46,29 +47,26 @@ class TrackerThread:
         self._log = node.get_logger()
         self._parameters = parameters
         self._output = output
-        self._queue: TrackerQueue | None = None
+        self._queue = self._new_queue()
         self._thread: threading.Thread | None = None
         self._last_stamp: int | None = None
 
     def activate(self) -> None:
-        """Begin to take images, with no tracks."""
-        tolerance = None
-        if self._right is not None:
-            tolerance = round(1e9 * self._parameters['sync_tolerance'])
-        self._queue = TrackerQueue(tolerance)
+        """Subscribe and start the thread, with no tracks."""
+        self._queue = self._new_queue()
         self.tracker.restart()
-        self._output.forget()
+        self._output.reset()
         self._last_stamp = None
-        self._left.activate(self._put_image, self._put_keypoints, self._queue.put_descriptors)
+        self._left.activate(self._on_image, self._on_keypoints, self._queue.put_descriptors)
         if self._right is not None:
-            self._right.activate(self._put_right)
+            self._right.activate(self._on_right_image)
         self._thread = threading.Thread(
             target=self._work, name=f'tracker_{self._left.name}', daemon=True
         )
         self._thread.start()
 
     def deactivate(self) -> None:
-        """Take no more images, wait for the one being tracked; what still waits is dropped."""
+        """Unsubscribe, wait for the image being tracked; images that still wait are dropped."""
         for camera in self.cameras:
             camera.deactivate()
         if self._thread is not None:
@@ -77,33 +75,37 @@ class TrackerThread:
             self._thread.join()
             self._thread = None
 
-    def _put_image(self, image: ReceivedImage) -> None:
-        """Leave an image for the thread; the oldest gives way where too many wait."""
+    def _new_queue(self) -> TrackerQueue:
+        if self._right is None:
+            return TrackerQueue()
+        return TrackerQueue(round(1e9 * self._parameters['sync_tolerance']))
+
+    def _on_image(self, image: ReceivedImage) -> None:
+        """Put an image into the queue; the oldest is dropped where too many wait."""
         wait = self._parameters['keypoints_wait']
         self._drop(*self._queue.put_image(image, wait, self._left.has_detector))
 
-    def _put_keypoints(self, message: Keypoints) -> None:
-        """Leave keypoints for the thread; those that come too late are told of."""
+    def _on_keypoints(self, message: Keypoints) -> None:
+        """Put keypoints into the queue; warn if they arrive too late."""
         late = self._queue.put_keypoints(message)
         if late is None:
             return
         times = self._left.counters.count('late_keypoints')
         self._log.warning(
-            f'keypoints came {late:.2f} s after their image, which was tracked without them: no '
-            f'track begins at them; keypoints_wait is {self._parameters["keypoints_wait"]:g} s, '
+            f'keypoints arrived {late:.2f} s after their image, which was tracked without them: '
+            f'no track begins at them; keypoints_wait is {self._parameters["keypoints_wait"]:g} s, '
             f'and {IMAGES} images wait at most (seen {times} times)',
             throttle_duration_sec=THROTTLE,
         )
 
-    def _put_right(self, image: ReceivedImage) -> None:
+    def _on_right_image(self, image: ReceivedImage) -> None:
         self._drop([], self._queue.put_right(image))
 
     def _drop(self, lefts: list[ReceivedImage], rights: list[ReceivedImage]) -> None:
-        """Count images that gave way."""
-        for _ in lefts:
-            self._left.counters.finish('dropped')
-        for _ in rights:
-            self._right.counters.finish('dropped')
+        """Count dropped images of the left and of the right camera."""
+        for camera, images in zip(self.cameras, (lefts, rights), strict=False):
+            for _ in images:
+                camera.counters.finish('dropped')
 
     def _work(self) -> None:
         while (item := self._queue.take()) is not None:
@@ -116,26 +118,29 @@ class TrackerThread:
                 self._log.warning(f'descriptors refused: {error}', throttle_duration_sec=THROTTLE)
             except Exception:
                 self._log.error(
-                    f'given up:\n{traceback.format_exc()}', throttle_duration_sec=THROTTLE
+                    f'image dropped:\n{traceback.format_exc()}', throttle_duration_sec=THROTTLE
                 )
 
     def _track(self, job: ImageJob) -> None:
-        """Track one image and publish; a bad one is warned of and counted."""
+        """Track one image and publish; a bad image is logged and counted."""
         outcome, right_outcome = 'failed', 'dropped'
         counters = self._left.counters
         start = time.perf_counter()
         try:
             image = job.image.grey()
             self._check_stamp(job.image.stamp)
-            camera_model = self._left.calibration.camera_model(image.shape)
+            height, width = image.shape
+            camera_model = self._left.calibration.camera_model((height, width))
             self.tracker.settings = self._parameters.settings
-            keypoints = self._keypoints_of(job, image.shape)
+            keypoints = self._keypoints_of(job, (height, width))
             tracks = self.tracker.track(image, job.image.stamp, keypoints, camera_model)
             tracked = time.perf_counter()
             self._left.publish(job.image, tracks)
             outcome = 'published'
             left = View(tracks, camera_model, self._left.calibration)
-            right, right_outcome = self._find_right(job, left)
+            right = None
+            if self._right is not None:
+                right, right_outcome = self._find_right(self._right, job, left)
             found = time.perf_counter()
             self._output.publish(job.image.message.header, left, right)
         except (ValueError, cv2.error) as error:
@@ -143,7 +148,7 @@ class TrackerThread:
             return
         finally:
             counters.finish(outcome)
-            if job.right is not None:
+            if self._right is not None and job.right is not None:
                 self._right.counters.finish(right_outcome)
         end = time.perf_counter()
         counters.stages(
@@ -156,30 +161,29 @@ class TrackerThread:
             }
         )
 
-    def _find_right(self, job: ImageJob, left: View) -> tuple[View | None, str]:
-        """Find the tracks in the right image and publish them; also returns that image's fate."""
+    def _find_right(
+        self, camera: TrackerCamera, job: ImageJob, left: View
+    ) -> tuple[View | None, str]:
+        """Find the tracks in the right image and publish them; return its outcome, too."""
         if job.right is None:
-            if self._right is not None:
-                self._left.counters.count('without_right')
+            self._left.counters.count('without_right')
             return None, 'dropped'
         try:
             image = job.right.grey()
-            camera_model = self._right.calibration.camera_model(image.shape)
+            height, width = image.shape
+            camera_model = camera.calibration.camera_model((height, width))
+            camera_models = (left.camera_model, camera_model)
             tracks = in_right_image(
-                job.image.grey(),
-                image,
-                left.tracks,
-                self.tracker.settings,
-                (left.camera_model, camera_model),
+                job.image.grey(), image, left.tracks, self.tracker.settings, camera_models
             )
-            self._right.publish(job.right, tracks)
+            camera.publish(job.right, tracks)
         except (ValueError, cv2.error) as error:
-            self._right.warnings.refused(error)
+            camera.warnings.refused(error)
             return None, 'failed'
-        return View(tracks, camera_model, self._right.calibration), 'published'
+        return View(tracks, camera_model, camera.calibration), 'published'
 
     def _describe(self, message: Descriptors) -> None:
-        """Take descriptors of an image; ValueError if the message contradicts itself."""
+        """Give the descriptors of an image to the tracker; ValueError if they are inconsistent."""
         points = points_of(message.keypoints)
         rows = descriptor_rows(message)
         self._left.counters.count('descriptors')
@@ -189,7 +193,7 @@ class TrackerThread:
         self._left.counters.stages({'describe': 1e3 * (time.perf_counter() - start)})
 
     def _keypoints_of(self, job: ImageJob, size: tuple[int, int]) -> Points | None:
-        """Keypoints of an image; none, with a warning, if the message can't be of it."""
+        """Return the keypoints of an image; None, with a warning, if they do not fit it."""
         message = job.keypoints
         if message is None:
             self._left.counters.count('without_keypoints')
@@ -206,7 +210,7 @@ class TrackerThread:
             return None
 
     def _check_stamp(self, stamp: int) -> None:
-        """Begin anew where stamps jump; ValueError for a stamp that the image before had."""
+        """Restart the tracker where stamps jump; ValueError for the same stamp twice."""
         last = self._last_stamp
         if stamp == last:
             raise ValueError(f'header.stamp: {stamp} ns, the same as of the image before')

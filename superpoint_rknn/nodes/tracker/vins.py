@@ -1,9 +1,9 @@
 """
-Tracks as VINS-Fusion and VINS-Mono read them: sensor_msgs/PointCloud on `feature`.
+Tracks in the format of VINS-Fusion and VINS-Mono: sensor_msgs/PointCloud on `feature`.
 
-Both take an id that comes back after a gap for one without a gap and then put its observations
-into the wrong images. So a piece of track without gaps (Tracks.key) is what counts here, and one
-that was left out of a message is not sent again.
+Both assume that an id has no gaps: after a gap they would assign its observations to the wrong
+images. So ids stand for pieces of tracks without gaps (Tracks.key), and a piece that was left out
+of a message is not sent again.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ MONO_CHANNELS = ('id', 'u', 'v', 'vx', 'vy')
 
 @dataclass(frozen=True)
 class Features:
-    """What an estimator gets of one moment; row by row a point seen by a camera."""
+    """The features of one image or stereo pair; one row per point and camera."""
 
     id: np.ndarray  # (N,) int64, below 2^24
     camera: np.ndarray  # (N,) int64, number of the camera
-    pixel: np.ndarray  # (N, 2) u, v as seen in the image [px]
+    pixel: np.ndarray  # (N, 2) u, v in the image [px]
     direction: np.ndarray  # (N, 2) undistorted, on the plane z = 1
     velocity: np.ndarray  # (N, 2) of the direction [1/s]
 
@@ -43,16 +43,16 @@ class Features:
 
 class FeatureIds:
     """
-    Keys of tracks as ids below a limit, none twice at a time.
+    Map keys of tracks to ids below a limit, without two equal ids in a message.
 
-    limit: ids are below it; more than there are tracks at a time.
+    limit: larger than the number of tracks in a message.
     """
 
     def __init__(self, limit: int):
         self._limit = limit
-        self._keys = np.zeros(0, np.int64)  # of the message before, ascending
-        self._ids = np.zeros(0, np.int64)
-        self._newest = -1  # key that was sent
+        self._keys: np.ndarray = np.zeros(0, np.int64)  # of the last message, ascending
+        self._ids: np.ndarray = np.zeros(0, np.int64)
+        self._newest = -1  # largest key that was sent
 
     def assign(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """
@@ -83,29 +83,29 @@ class FeatureIds:
 
 @dataclass(frozen=True)
 class Seen:
-    """The tracks in one camera's image; row by row a track."""
+    """The tracks in one camera's image; one row per track."""
 
     key: np.ndarray  # (N,) int64
     pixel: np.ndarray  # (N, 2) [px]
-    direction: np.ndarray  # (N, 2); NaN where the lens shows none
+    direction: np.ndarray  # (N, 2); NaN where the camera model has none
     velocity: np.ndarray  # (N, 2) of the direction [1/s]; 0 for a new track
 
     def features(self, rows: np.ndarray, ids: np.ndarray, camera: int) -> Features:
-        """Some rows, with their ids and the number of the camera."""
+        """Return some rows as features, with their ids and the number of the camera."""
         cameras = np.full(len(rows), camera, np.int64)
         return Features(ids, cameras, self.pixel[rows], self.direction[rows], self.velocity[rows])
 
 
 class Motion:
-    """Directions of one camera's tracks from image to image."""
+    """Velocities of one camera's tracks, from image to image."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._stamp: int | None = None
-        self._keys = np.zeros(0, np.int64)  # of the image before
-        self._directions = np.zeros((0, 2))
+        self._keys: np.ndarray = np.zeros(0, np.int64)  # of the last image
+        self._directions: np.ndarray = np.zeros((0, 2))
 
-    def look(self, stamp: int, tracks: Tracks, camera_model: CameraModel) -> Seen:
-        """The tracks of the next image; stamp: [ns]."""
+    def observe(self, stamp: int, tracks: Tracks, camera_model: CameraModel) -> Seen:
+        """Return directions and velocities of the tracks in the next image; stamp: [ns]."""
         directions = camera_model.undistort(tracks.x, tracks.y)
         velocities = np.zeros_like(directions)
         if self._stamp is not None:
@@ -133,7 +133,7 @@ class VinsAdapter:
         self.restart()
 
     def restart(self) -> None:
-        """What comes next doesn't continue what was before."""
+        """Start a new sequence: what follows does not continue what was before."""
         self._ids = FeatureIds(self._limit)
         self._stamp: int | None = None
         self._motion, self._right_motion = Motion(), Motion()
@@ -148,20 +148,20 @@ class VinsAdapter:
         right: tuple[Tracks, CameraModel] | None = None,
     ) -> Features | None:
         """
-        Take the tracks of the next image; returns what to send of it, if anything.
+        Return the features to send for the next image; None if there is nothing to send.
 
         stamp: of the image [ns], later than the one before.
         rate: most messages a second [Hz]; 0: one for every image.
         right: those of the tracks that the second camera sees, and its lens.
-        VINS-Mono gets nothing of the first image and only tracks seen more than once.
+        VINS-Mono is sent nothing for the first image, and only tracks seen more than once.
         """
         first, step = self._stamp is None, stamp - (self._stamp or 0)
         self._stamp = stamp
-        left = self._motion.look(stamp, tracks, camera_model)
+        left = self._motion.observe(stamp, tracks, camera_model)
         if right is None:
-            self._right_motion = Motion()  # a gap has no velocity
+            self._right_motion = Motion()  # no velocity across a gap
         else:
-            seen_right = self._right_motion.look(stamp, *right)
+            seen_right = self._right_motion.observe(stamp, *right)
         if rate > 0 and not self._sent.select_if_due(stamp, rate, 0 if first else step):
             return None
         mono = self.style == 'vins_mono'
@@ -188,22 +188,24 @@ def feature_message(
     header: Header, features: Features, style: str, cameras: int = 1
 ) -> PointCloud:
     """
-    Message of the features of an image with this header, to an estimator of so many cameras.
+    Return the message with the features of an image; cameras: of the estimator.
 
-    VINS-Fusion tells of six channels, but reads nine as soon as there are six: the last three,
-    the point's true place, are 0. VINS-Mono's has id * cameras + camera, and "world" as frame.
+    VINS-Fusion documents six channels but reads nine where there are six: the last three, the
+    true position of the point, are 0. VINS-Mono's ids are id * cameras + camera, its frame is
+    "world".
     """
     common = [*features.pixel.T, *features.velocity.T]
     if style == 'vins_mono':
         header = Header(stamp=header.stamp, frame_id='world')
-        names, rows = MONO_CHANNELS, [features.id * cameras + features.camera, *common]
+        names: tuple[str, ...] = MONO_CHANNELS
+        rows = [features.id * cameras + features.camera, *common]
     else:
         zeros = np.zeros(len(features.id))
         names = FUSION_CHANNELS
         rows = [features.id, features.camera, *common, zeros, zeros, zeros]
     return PointCloud(
         header=header,
-        # the message has no other form than an object a point
+        # The message type demands one object per point.
         points=[Point32(x=x, y=y, z=1.0) for x, y in features.direction.tolist()],
         channels=[
             ChannelFloat32(name=name, values=float_array(row))
