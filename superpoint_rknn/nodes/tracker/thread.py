@@ -93,8 +93,9 @@ class TrackerThread:
         times = self._left.counters.count('late_keypoints')
         self._log.warning(
             f'keypoints arrived {late:.2f} s after their image, which was tracked without them: '
-            f'no track begins at them; keypoints_wait is {self._parameters["keypoints_wait"]:g} s, '
-            f'and {IMAGES} images wait at most (seen {times} times)',
+            'no track begins at them; keypoints_wait is '
+            f'{self._parameters["keypoints_wait"]:g} s, and {IMAGES} images wait at most '
+            f'(seen {times} times)',
             throttle_duration_sec=THROTTLE,
         )
 
