@@ -34,7 +34,7 @@ from tqdm import tqdm
 from superpoint_rknn.extract.job import Job, choose_topics, place_outputs, state_of
 from superpoint_rknn.extract.output import differences, find_record
 from superpoint_rknn.extract.parameters import read_parameters, settings_of
-from superpoint_rknn.extract.processes import run_jobs
+from superpoint_rknn.extract.worker_pool import run_jobs
 from superpoint_rknn.files import check_output, write_atomically
 from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.model_files import find_model, model_id

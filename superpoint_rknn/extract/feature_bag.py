@@ -13,7 +13,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from superpoint_rknn.features.keypoints import Keypoints
-from superpoint_rknn.runtimes.model_files import shipped_models
+from superpoint_rknn.files import find_shared_file
 from superpoint_rknn.tracking.tracker import Tracks
 
 KEYPOINTS = 'superpoint_rknn/msg/Keypoints'
@@ -25,7 +25,7 @@ NOTHING = np.zeros(0, np.uint32)
 def message_types() -> Typestore:
     """ROS 2's message types and this package's, read from its msg files."""
     types = get_typestore(Stores.ROS2_HUMBLE)
-    for path in sorted((shipped_models().parent / 'msg').glob('*.msg')):
+    for path in sorted(find_shared_file('msg/Keypoints.msg').parent.glob('*.msg')):
         types.register(get_types_from_msg(path.read_text(), f'superpoint_rknn/msg/{path.stem}'))
     return types
 
