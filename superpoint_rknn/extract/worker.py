@@ -25,7 +25,7 @@ from superpoint_rknn.extract.camera import RecordedCamera
 from superpoint_rknn.extract.feature_bag import FeatureBag
 from superpoint_rknn.extract.job import Job
 from superpoint_rknn.extract.output import RECORD
-from superpoint_rknn.extract.parameters import engine_options, settings_of
+from superpoint_rknn.extract.parameters import runtime_options, settings_of
 from superpoint_rknn.extract.prefetch import prefetch
 from superpoint_rknn.extractor import Detection
 from superpoint_rknn.features.rate import SECOND
@@ -146,9 +146,8 @@ def extract(job: Job, path: Path, report: Callable[[int, float], None]) -> dict[
     with closing(
         open_runtime(
             job.model,
-            job.values['runtime'],
             threads=job.threads,
-            **engine_options(job.values),
+            **runtime_options(job.values),
         )
     ) as runtime:
         start = time.perf_counter()

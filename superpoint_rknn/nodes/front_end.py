@@ -55,7 +55,7 @@ class FrontEnd:
         self._parameters = dict(parameters or {})
         self._in_process = InProcessCameras()
         rules = [text for pair in (remappings or {}).items() for text in ('-r', ':='.join(pair))]
-        options = {
+        options: dict[str, Any] = {
             'in_process': self._in_process,
             'context': self._context,
             'namespace': namespace,
@@ -64,6 +64,7 @@ class FrontEnd:
         }
         self.superpoint = SuperPointNode(**options)
         self.tracker = TrackerNode(**options)
+        _introduce(self.superpoint, self.tracker)
         self.executor = create_executor(self._context) if executor is None else executor
         self._owns_executor = executor is None
         for node in self.nodes:
@@ -152,13 +153,21 @@ class FrontEnd:
             raise
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
 def _create(interruption: Interruption) -> list[ManagedNode]:
     in_process = InProcessCameras()
-    return [SuperPointNode(interruption, in_process), TrackerNode(interruption, in_process)]
+    nodes = SuperPointNode(interruption, in_process), TrackerNode(interruption, in_process)
+    _introduce(*nodes)
+    return list(nodes)
+
+
+def _introduce(superpoint: SuperPointNode, tracker: TrackerNode) -> None:
+    """Have each take the parameters of the other for known."""
+    superpoint.values.neighbours = [tracker.values]
+    tracker.values.neighbours = [superpoint.values]
 
 
 def main(args: list[str] | None = None) -> int:

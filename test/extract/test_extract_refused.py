@@ -92,7 +92,7 @@ def test_parameters_that_are_refused(tmp_path, bag, extract, capsys):
     (tmp_path / 'no.yaml').write_text('a: 1\n')
     (tmp_path / 'vast.pgm').write_text('P5 40000 40000 255\n')
     for options, reason in (
-        (('-p', 'detector.threshold:=2'), 'threshold: 2.0, expected 0 to 1'),
+        (('-p', 'detector.threshold:=2'), '-p detector.threshold: 2, expected 0 to 1'),
         (('-p', 'detector.nms_radius:=2.5'), 'detector.nms_radius: 2.5'),
         (('-p', 'resize:=squeeze'), "resize: 'squeeze'"),
         (('-p', 'threshold'), 'expected NAME:=VALUE'),

@@ -13,18 +13,19 @@ from rclpy.exceptions import ParameterException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.publisher import LifecyclePublisher
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.timer import Timer
 
 from superpoint_rknn.nodes.common.executor import NO_PUBLISHER_EVENTS
 from superpoint_rknn.nodes.common.parameters import (
-    AUTOSTART,
-    Parameter,
+    NodeSettings,
     Parameters,
     declare_parameter,
 )
 from superpoint_rknn.nodes.common.qos import DIAGNOSTICS
+from superpoint_rknn.settings import Parameter
 
 RCLError = rclpy_implementation.RCLError
 DIAGNOSTICS_PERIOD = 1.0  # [s]
@@ -47,15 +48,16 @@ class ManagedNode(LifecycleNode):
         table: tuple[Parameter, ...],
         interpret: Callable[..., Any],
         more: Callable[[dict[str, Any]], tuple[Parameter, ...]] = lambda values: (),
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(name, **kwargs)
-        self.autostart = declare_parameter(self, AUTOSTART)
+        (autostart,) = (p for p in NodeSettings.parameters() if p.name == 'autostart')
+        self.autostart = declare_parameter(self, autostart)
         self.finalized = False
         self.values = Parameters(self, table, interpret, self.parameters_changed, more)
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._diagnostics = None
-        self._timer = None
+        self._diagnostics: Publisher | None = None
+        self._timer: Timer | None = None
 
     @property
     def running(self) -> bool:
@@ -185,6 +187,7 @@ class ManagedNode(LifecycleNode):
             self._diagnostics = None
 
     def _publish_diagnostics(self) -> None:
+        assert self._diagnostics is not None  # from configure to release
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
         message.status = self.statuses()

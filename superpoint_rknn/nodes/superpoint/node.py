@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import math
 import sys
+from dataclasses import asdict
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
@@ -24,7 +25,7 @@ from superpoint_rknn.nodes.superpoint.parameters import (
 from superpoint_rknn.nodes.superpoint.worker import Worker
 from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.model_files import find_model
-from superpoint_rknn.runtimes.open import open_runtime
+from superpoint_rknn.runtimes.open import RuntimeSettings, open_runtime
 from superpoint_rknn.runtimes.runtime import Runtime
 
 PATIENCE = 1.0  # [s] for an inference under way to end when the node is stopped
@@ -51,7 +52,7 @@ class SuperPointNode(ManagedNode):
         self,
         interruption: Interruption | None = None,
         in_process: InProcessCameras | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         self._interruption = interruption
         self._has_listeners = in_process is not None
@@ -160,27 +161,15 @@ class SuperPointNode(ManagedNode):
             self._start_descriptors()
 
     def _open_runtime(self) -> Runtime:
-        values = self.values
+        settings = RuntimeSettings.from_values(self.values)
         soc = detect_soc()
-        model = find_model(values['model'], soc, values['runtime'])
+        model = find_model(settings.model, soc, settings.runtime)
         if soc and model.suffix == '.onnx':
             self.get_logger().warning(
                 f'{soc}: running on the CPU, not on the NPU: set the parameter `model` to a .rknn '
                 'file converted for this chip'
             )
-        mean, std = (
-            None if math.isnan(values[name]) else values[name]
-            for name in ('input.mean', 'input.std')
-        )
-        return open_runtime(
-            model,
-            values['runtime'],
-            mean=mean,
-            std=std,
-            pass_through=values['input.pass_through'],
-            zero_copy=values['npu.zero_copy'],
-            core_mask=values['npu.core_mask'],
-        )
+        return open_runtime(**(asdict(settings) | {'model': model}))
 
     def _start_descriptors(self) -> None:
         """One camera at a time, each at the rate that is wanted."""

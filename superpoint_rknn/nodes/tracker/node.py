@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle.publisher import LifecyclePublisher
@@ -34,7 +35,7 @@ class TrackerNode(ManagedNode):
         self,
         interruption: Interruption | None = None,
         in_process: InProcessCameras | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         self._in_process = in_process
         self._cameras: list[TrackerCamera] = []
