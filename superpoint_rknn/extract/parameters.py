@@ -11,7 +11,7 @@ import numpy as np
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from superpoint_rknn.extract.feature_bag import beside
+from superpoint_rknn.extract.feature_bag import sibling_topic
 from superpoint_rknn.extractor import Settings
 from superpoint_rknn.features.image import read_mask
 from superpoint_rknn.features.keypoints import DetectorSettings
@@ -115,7 +115,7 @@ def _find(name: str) -> Parameter | None:
 
 def _mask_of(values: dict[str, Any], image_topic: str) -> np.ndarray | None:
     """Mask of the camera whose name the topic's place ends with, else the one of all cameras."""
-    place = beside(image_topic, 'mask').replace('/', '.')
+    place = sibling_topic(image_topic, 'mask').replace('/', '.')
     own = [name for name, path in values.items() if path and place.endswith(f'.{name}')]
     path = values[max(own, key=len, default='mask')]
     return read_mask(path) if path else None
