@@ -17,8 +17,9 @@ import bag
 import images
 import pictures
 import summary
-from processes import ProcessError, Processes
 from tqdm import tqdm
+
+from superpoint_rknn.processes import ProcessError, ProcessGroup
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent
@@ -66,24 +67,26 @@ def play_and_record(
         old.unlink()
     count = max(1, round(seconds * rate))
     parameters = ['-p', f'runtime:={runtime}', *(['-p', f'model:={model}'] if model else [])]
-    with Processes(log) as processes:
-        node = ['-m', 'superpoint_rknn.nodes.superpoint.node', '--ros-args', *parameters]
-        processes.start('node', *node, talks=False)
-        processes.start('recorder', HERE / 'recorder.py', path)
-        processes.hear('recorder', START_TIMEOUT)
-        player = [source, '--count', count, '--rate', rate, '--wait', START_TIMEOUT]
+    python = sys.executable
+    with ProcessGroup(log) as graph:
+        module = ['-m', 'superpoint_rknn.nodes.superpoint.node', '--ros-args', *parameters]
+        node = graph.start('node', python, *module)
+        recorder = graph.start('recorder', python, HERE / 'recorder.py', path, pipes=True)
+        graph.read_line(recorder, START_TIMEOUT)
+        options = [source, '--count', count, '--rate', rate, '--wait', START_TIMEOUT]
         with tqdm(total=round(seconds), desc='playing', unit=' s', disable=None) as bar:
-            processes.start('player', HERE / 'player.py', *player)
-            images_published = processes.hear(
-                'player',
+            player = graph.start('player', python, HERE / 'player.py', *options, pipes=True)
+            images_published = graph.read_line(
+                player,
                 seconds + START_TIMEOUT,
                 lambda waited: bar.update(min(int(waited), bar.total) - bar.n),
             )
-        processes.finish('player')
-        processes.tell('recorder', images_published)
-        report = json.loads(processes.hear('recorder', END_TIMEOUT))
-        processes.finish('recorder')
-        processes.finish('node', interrupt=True)
+        graph.finish(player)
+        recorder.write_line(images_published)
+        report = json.loads(graph.read_line(recorder, END_TIMEOUT))
+        graph.finish(recorder)
+        node.send_signal(signal.SIGINT)
+        graph.finish(node)
     return int(images_published), report
 
 

@@ -16,17 +16,28 @@ import numpy as np
 from superpoint_rknn.features.descriptors import DescriptorSampler
 from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector, Keypoints
 from superpoint_rknn.features.mask import allowed_map
-from superpoint_rknn.features.resize import ImageTransform
+from superpoint_rknn.features.resize import RESIZE_MODES, ImageTransform
 from superpoint_rknn.runtimes.runtime import Runtime
+from superpoint_rknn.settings import ParameterGroup, parameter
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ParameterGroup):
     """Settings of the extractor; replaced as a whole, so that no image sees half a change."""
 
     detector: DetectorSettings = field(default_factory=DetectorSettings)
-    resize: str = 'stretch'  # stretch, crop or letterbox
-    mask: np.ndarray | None = None  # (height, width) of the camera image; no keypoints where 0
+    resize: str = parameter(
+        'stretch',
+        'How a camera image of another size becomes the model input: stretch scales each axis by '
+        'itself, crop cuts the sides off, letterbox pads.',
+        choices=RESIZE_MODES,
+    )
+    mask: np.ndarray | None = parameter(  # (height, width) uint8
+        None,
+        "Image file of the camera image's size: no keypoints where it is 0. `cam0.mask` is the "
+        "mask of `cam0` alone, with . for / in the camera's name.",
+        is_file=True,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,33 @@
-"""Files that are either written whole or not at all."""
+"""Files: where the package's own are installed, and atomic writes."""
 
 from __future__ import annotations
 
 import os
+import site
+import sys
+import sysconfig
 import tempfile
 from pathlib import Path
+
+
+def find_shared_file(name: str) -> Path:
+    """
+    Find a file that the package ships: 'models/superpoint.npz', 'config/fastdds.xml', ...
+
+    Looks in the checkout, then in share/superpoint_rknn of ROS workspaces and of pip's folders.
+    Raises FileNotFoundError if it is in none of them.
+    """
+    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    prefixes += [sys.prefix, sysconfig.get_path('data'), site.getuserbase()]  # pip's
+    installed = [Path(prefix, 'share', 'superpoint_rknn') for prefix in prefixes if prefix]
+    # Not resolved: the files of a symlinked installation belong to it.
+    checkout = Path(__file__).absolute().parents[1]
+    for folder in (checkout, *installed):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(
+        f'{name}: not installed: source the workspace that superpoint_rknn is installed in'
+    )
 
 
 def check_output(path: Path | None, suffix: str) -> None:

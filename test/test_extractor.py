@@ -240,11 +240,10 @@ def test_stage_times_of_the_last_image_include_those_of_the_runtime(runtime):
             random_image(HEIGHT, WIDTH),
             r'mask: .*\(8, 8\)',
         ),
-        (Settings(resize='squeeze'), random_image(HEIGHT, WIDTH), "resize: 'squeeze'"),
         (Settings(), random_image(HEIGHT, WIDTH).astype(np.float32), 'image: float32'),
         (Settings(), random_image(0, WIDTH), 'at least one pixel'),
     ],
-    ids=['mask', 'resize', 'dtype', 'empty'],
+    ids=['mask', 'dtype', 'empty'],
 )
 def test_bad_settings_and_images_are_refused_and_the_next_image_is_served(
     runtime, settings, image, reason
@@ -270,3 +269,8 @@ def test_an_error_of_the_runtime_is_raised_and_the_next_image_served(runtime):
         extractor.detect(image)
     runtime.during = lambda: None
     assert points_of(extractor.detect(image).keypoints) == list(POINTS)
+
+
+def test_settings_of_an_unknown_resize_mode_are_refused():
+    with pytest.raises(ValueError, match=r"resize: 'squeeze', expected one of stretch, crop"):
+        Settings(resize='squeeze')

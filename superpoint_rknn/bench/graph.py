@@ -5,24 +5,21 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import secrets
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from superpoint_rknn.runtimes.model_files import shipped_models
+from superpoint_rknn.processes import Process, ProcessGroup
 
 RATES = (30.0, 60.0, 120.0)  # [Hz]
 FASTEST = 1000.0  # [Hz] more than that no camera gives
 FASTER = 1.25  # from one rate to the next, until images are dropped
-TIMEOUT = 120.0  # [s] for a process to end
-PATIENCE = 5.0  # [s] for one that is told to
+TIMEOUT = 120.0  # [s] for a process to warm up, and to end
 
 
 def has_ros() -> bool:
@@ -36,9 +33,10 @@ def ros_rows(recording: Path, rounds: int) -> list[dict]:
 
     recording: file of it. Raises RuntimeError if a process fails.
     """
-    with _graph() as start:
-        start('bench.ros_camera', recording, core=0)
-        return json.loads(_finish(start('bench.ros_steps', recording, rounds)))
+    with _graph() as graph:
+        _start(graph, 'bench.ros_camera', recording, core=0)
+        steps = _start(graph, 'bench.ros_steps', recording, rounds)
+        return json.loads(graph.finish(steps, TIMEOUT))
 
 
 def node_figures(
@@ -50,13 +48,14 @@ def node_figures(
     rate, descriptors_rate: of images, and at most of descriptors [Hz].
     Raises RuntimeError if a process fails.
     """
-    with _graph() as start:
-        rates = ('--ros-args', '-p', f'descriptors.rate:={descriptors_rate}')
-        node = start('bench.measured_node', recording, *rates)
-        camera = start('bench.ros_camera', recording, '--rate', rate, '--seconds', seconds, core=0)
-        seen = _play(camera, node)
+    with _graph() as graph:
+        parameters = ('--ros-args', '-p', f'descriptors.rate:={descriptors_rate}')
+        node = _start(graph, 'bench.measured_node', recording, *parameters)
+        played = ('--rate', rate, '--seconds', seconds)
+        camera = _start(graph, 'bench.ros_camera', recording, *played, core=0)
+        seen = _play(graph, camera, node)
         node.send_signal(signal.SIGINT)
-        measured = json.loads(_finish(node).splitlines()[-1])
+        measured = json.loads(graph.finish(node, TIMEOUT).splitlines()[-1])
     latencies = 1e3 * np.array(seen['latencies'] or [np.nan])
     overheads = 1e3 * np.array(measured['overheads'] or [np.nan])
     return {
@@ -82,13 +81,12 @@ def tracker_figures(recording: Path, rate: float, seconds: float) -> dict:
 
     rate: of images [Hz]. Raises RuntimeError if a process fails.
     """
-    with _graph() as start:
-        node = start('bench.measured_node', recording)
-        start('nodes.tracker_node', core=None)
-        camera = start(
-            'bench.ros_camera', recording, '--tracks', '--rate', rate, '--seconds', seconds, core=0
-        )
-        seen = _play(camera, node)
+    with _graph() as graph:
+        node = _start(graph, 'bench.measured_node', recording)
+        _start(graph, 'nodes.tracker.node', core=None)
+        played = ('--tracks', '--rate', rate, '--seconds', seconds)
+        camera = _start(graph, 'bench.ros_camera', recording, *played, core=0)
+        seen = _play(graph, camera, node)
     return {
         'rate_hz': rate,
         'reached_hz': round(seen['rate'], 1),
@@ -126,69 +124,28 @@ def _percentiles(values: np.ndarray) -> dict[str, float]:
 
 
 @contextmanager
-def _graph() -> Iterator:
-    """A ROS graph of its own; gives a function that starts one of our modules in it."""
-    environment = os.environ | {
-        'ROS_DOMAIN_ID': str(1 + os.getpid() % 100),
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        'ROS_LOCALHOST_ONLY': '1',
-    }
-    profile = str(shipped_models().parent / 'config' / 'fastdds.xml')
-    for name in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
-        environment.setdefault(name, profile)
-    with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
-        environment['ROS_LOG_DIR'] = folder
-        namespace = f'bench_{secrets.token_hex(4)}'  # others may have the same domain
-
-        def start(module: str, *arguments: object, core: int | None = -1) -> subprocess.Popen:
-            cores = sorted(os.sched_getaffinity(0))
-            cores = cores if core is None else [cores[core]]
-            log = stack.enter_context(Path(folder, f'{module}.log').open('w+'))
-            process = subprocess.Popen(
-                [sys.executable, '-m', f'superpoint_rknn.{module}', *map(str, arguments)]
-                + ([] if '--ros-args' in arguments else ['--ros-args'])
-                + ['-r', f'__ns:=/{namespace}'],
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, cores),
-            )
-            process.log = log
-            stack.callback(_end, process)
-            return process
-
-        yield start
+def _graph() -> Iterator[ProcessGroup]:
+    """Group of processes whose logs are deleted at the end."""
+    with tempfile.TemporaryDirectory() as folder, ProcessGroup(Path(folder)) as graph:
+        yield graph
 
 
-def _play(camera: subprocess.Popen, node: subprocess.Popen) -> dict:
-    """What the camera saw, once warmed up. Raises RuntimeError if it fails."""
-    if not camera.stdout.readline():
-        _finish(camera)
+def _start(graph: ProcessGroup, module: str, *arguments: object, core: int | None = -1) -> Process:
+    """
+    Start a module of this package in a graph.
+
+    core: index of the one core that it may use, the last by default; None: any core.
+    """
+    command = [sys.executable, '-m', f'superpoint_rknn.{module}', *arguments]
+    process = graph.start(module, *command, pipes=True)
+    if core is not None:  # before the process starts threads, which inherit it
+        os.sched_setaffinity(process.pid, {sorted(os.sched_getaffinity(0))[core]})
+    return process
+
+
+def _play(graph: ProcessGroup, camera: Process, node: Process) -> dict:
+    """Results of the camera for its images after the warm-up. Raises ProcessError if it fails."""
+    graph.read_line(camera, TIMEOUT)
     node.send_signal(signal.SIGUSR1)
-    camera.stdin.write('go\n')
-    camera.stdin.flush()
-    return json.loads(_finish(camera))
-
-
-def _finish(process: subprocess.Popen) -> str:
-    """What a process still prints. Raises RuntimeError unless it ends well and in time."""
-    try:
-        output, _ = process.communicate(timeout=TIMEOUT)
-    except subprocess.TimeoutExpired:
-        raise RuntimeError(f'{process.args[2]} did not end within {TIMEOUT:g} s') from None
-    if process.returncode:
-        process.log.seek(0)
-        words = process.log.read().strip().splitlines()[-1:]
-        raise RuntimeError(f'{process.args[2]}: exit code {process.returncode}: {words}')
-    return output
-
-
-def _end(process: subprocess.Popen) -> None:
-    process.send_signal(signal.SIGINT)  # a killed one leaves its shared memory behind
-    try:
-        process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    camera.write_line('go')
+    return json.loads(graph.finish(camera, TIMEOUT))

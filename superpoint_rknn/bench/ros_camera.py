@@ -100,7 +100,7 @@ def main() -> int:
     parser.add_argument('--rate', type=float, help='[Hz]; without it, only subscribe to the bench')
     parser.add_argument('--tracks', action='store_true', help='of a steady camera are awaited')
     parser.add_argument('--seconds', type=float, default=3.0)
-    arguments = parser.parse_args(rclpy.utilities.remove_ros_args()[1:])
+    arguments = parser.parse_args()
     rclpy.init()
     node = rclpy.create_node('camera')
     try:

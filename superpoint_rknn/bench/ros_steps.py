@@ -179,7 +179,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('recording', type=Path)
     parser.add_argument('rounds', type=int)
-    arguments = parser.parse_args(rclpy.utilities.remove_ros_args()[1:])
+    arguments = parser.parse_args()
     rclpy.init()
     node = rclpy.create_node('bench')
     recording = read_recording(arguments.recording)

@@ -1,4 +1,4 @@
-"""One camera of a recording: its images, one after another, to features."""
+"""Features of the images of one recorded camera."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from superpoint_rknn.tracking.tracker import Tracker, Tracks, TrackSettings
 
 @dataclass(frozen=True)
 class Features:
-    """What was found in an image."""
+    """Keypoints, tracks and descriptors of one image."""
 
     keypoints: Keypoints
     tracks: Tracks
-    descriptors: np.ndarray | None  # (N, dim) float32; None if it wasn't their turn
+    descriptors: np.ndarray | None  # (N, dim) float32; None if the rate skips this image
 
 
 class RecordedCamera:
     """
-    Does with each image what both nodes would, had they the time.
+    Computes for each image what the superpoint and tracker nodes publish if none is dropped.
 
-    One thread may call `detect` for the images to come while another calls `finish`.
-    rate: of descriptors, by the images' stamps [Hz]; None:
-    of every image, 0: of none.
+    One thread may call `detect` for later images while another calls `finish`.
+    rate: images per second that get descriptors, chosen by their
+    stamps [Hz]; None: every image, 0: none.
     """
 
     def __init__(
         self, runtime: Runtime, settings: Settings, tracking: TrackSettings, rate: float | None
     ):
-        self.restarts = 0  # of the tracker, where stamps jump
+        self.restarts = 0  # of the tracker, at jumps of the timestamp
         self._extractor = Extractor(runtime, settings)
         self._tracker = Tracker(tracking)
         self._rate = rate
@@ -44,27 +44,30 @@ class RecordedCamera:
 
     def detect(self, image: np.ndarray, stamp: int) -> Detection:
         """
-        Points of the next image, with its descriptor map if it is to have descriptors.
+        Detect the keypoints of the next image; fetch its descriptor map if descriptors are due.
 
         image: (height, width) uint8 grey. stamp: of the image [ns].
-        Raises ValueError, naming what is wrong, for an image that can't be used; RuntimeError if
-        the engine failed.
+        Raises ValueError with the reason if the image cannot be used, RuntimeError if the runtime
+        failed.
         """
         if stamp == self._last_detected:
-            raise ValueError(f'header.stamp: {stamp} ns, the same as of the image before')
+            raise ValueError(f'header.stamp: {stamp} ns, the same as that of the image before')
         rate = self._rate
-        due = bool(rate) and self._described.is_due(stamp, rate)
-        described = rate is None or due
+        is_due = rate is None or (rate > 0 and self._described.is_due(stamp, rate))
         detection = self._extractor.detect(
-            image, self._extractor.new_descriptor_map() if described else None
+            image, self._extractor.new_descriptor_map() if is_due else None
         )
         self._last_detected = stamp
-        if due:
+        if is_due and rate is not None:
             self._described.select(stamp, rate)
         return detection
 
     def finish(self, image: np.ndarray, stamp: int, detection: Detection) -> Features:
-        """Features of the next image that was detected in; the image is left alone from then."""
+        """
+        Track and describe the keypoints of the next image that `detect` has seen.
+
+        image, stamp: as for `detect`. The tracker keeps the image; do not change it.
+        """
         if jumps(self._last_finished, stamp):
             self._tracker.restart()
             self.restarts += 1

@@ -1,4 +1,4 @@
-"""What is to be extracted from which recording, settled before the work begins."""
+"""A job of `extract`: one recording, its output and its settings."""
 
 from __future__ import annotations
 
@@ -9,62 +9,64 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from superpoint_rknn.extract.feature_bag import beside
+from superpoint_rknn.extract.feature_bag import sibling_topic
 from superpoint_rknn.sources.bag import Images
 
 
 @dataclass(frozen=True)
 class Job:
-    """One recording, and the bag that its features go to."""
+    """One recording, the bag to write, and the settings."""
 
     bag: str
     output: str
     topics: tuple[str, ...]
-    images: int  # of these topics
+    images: int  # on these topics
     model: str  # path
     values: dict[str, Any]  # parameters, see read_parameters
-    descriptors_rate: float | None  # [Hz] by image stamps; None: every image
-    request: dict[str, Any]  # what a later run compares
-    threads: int | None = None  # of the CPU runtime
+    descriptors_rate: float | None  # [Hz] by timestamp; None: every image
+    request: dict[str, Any]  # inputs and settings that a later run compares
+    threads: int | None = None  # of the CPU runtime; None: its default
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Job:
-        """Raise TypeError or ValueError if the bytes are no job."""
+        """Raises TypeError or ValueError if the bytes are not those of a job."""
         return cls(**json.loads(data))
 
 
-def place_outputs(bags: Sequence[Path], output: Path) -> list[Path]:
+def output_paths(bags: Sequence[Path], output: Path) -> list[Path]:
     """
-    Where the features of each recording go: `output`, or of several a folder in it for each.
+    Path of the output bag of each recording: `output`, or a bag in it for each of several.
 
-    Raises ValueError if two would go to one place, or one into a recording, links followed.
+    Raises ValueError if two recordings share an output, or an output and a recording contain
+    each other; links are resolved.
     """
     if len(bags) == 1:
-        places = [output]
+        paths = [output]
     else:
         if (output / 'metadata.yaml').exists():
-            raise ValueError(f'{output} is a bag; of several recordings it is the folder of bags')
-        places = [output / (bag.name if bag.is_dir() else bag.stem) for bag in bags]
-    for place, times in Counter(places).items():
-        if times > 1:
-            same = ' and '.join(str(b) for b, p in zip(bags, places, strict=True) if p == place)
-            raise ValueError(f'{same} would both become {place}: extract them one by one')
+            raise ValueError(f'{output} is a bag; for several recordings, name a folder for bags')
+        paths = [output / (bag.name if bag.is_dir() else bag.stem) for bag in bags]
+    for path, count in Counter(paths).items():
+        if count > 1:
+            same = ' and '.join(str(b) for b, p in zip(bags, paths, strict=True) if p == path)
+            raise ValueError(f'{same} would both be written to {path}: extract them one by one')
     for bag in bags:
-        for place in places:
-            ends = bag.resolve(), place.resolve()
-            if ends[0] in (ends[1], *ends[1].parents) or ends[1] in ends[0].parents:
-                raise ValueError(f'{place}: an output can neither be nor hold the recording {bag}')
-    return places
+        for path in paths:
+            source, target = bag.resolve(), path.resolve()
+            if source in (target, *target.parents) or target in source.parents:
+                raise ValueError(f'{path}: output and recording {bag} must not contain each other')
+    return paths
 
 
 def choose_topics(images: Images, wanted: Sequence[str] | None) -> tuple[str, ...]:
     """
-    Image topics to take: those wanted, else the only one that has images.
+    Image topics to extract from: the wanted ones, else the only one that has images.
 
-    Raises ValueError, listing the topics, if that isn't clear.
+    Raises ValueError, with a list of the topics, if a wanted one has no images, if several have
+    images and none is wanted, or if two would share their output topics.
     """
     counts = images.counts
     listed = ', '.join(f'{topic} ({counts[topic]})' for topic in sorted(counts)) or 'none'
@@ -73,22 +75,22 @@ def choose_topics(images: Images, wanted: Sequence[str] | None) -> tuple[str, ..
         if not counts[topic]:
             raise ValueError(f'{images.path}: no images on {topic!r}; image topics: {listed}')
     if not wanted and len(filled) != 1:
-        advice = '; choose by --topic, once for each camera' if filled else ''
+        advice = '; choose with --topic, once for each camera' if filled else ''
         raise ValueError(f'{images.path}: image topics: {listed}{advice}')
     topics = tuple(dict.fromkeys(wanted or filled))
-    taken = defaultdict(list)
+    sources_of = defaultdict(list)
     for topic in topics:
-        taken[beside(topic, 'keypoints')].append(topic)
-    for keypoints, sources in taken.items():
+        sources_of[sibling_topic(topic, 'keypoints')].append(topic)
+    for keypoints, sources in sources_of.items():
         if len(sources) > 1:
             raise ValueError(
-                f'{images.path}: features of {" and ".join(sources)} would both go to {keypoints}'
+                f'{images.path}: features of {" and ".join(sources)} would share {keypoints}'
             )
     return topics
 
 
-def state_of(bag: Path) -> dict[str, int]:
-    """Size of a recording's files, and when the last was written: what tells that it changed."""
+def file_state(bag: Path) -> dict[str, int]:
+    """Total size and newest modification time of a recording's files, to detect changes."""
     files = bag.iterdir() if bag.is_dir() else [bag]
     states = [file.stat() for file in files if file.is_file()]
     return {

@@ -1,4 +1,4 @@
-"""Where a bag of features comes to stand: whole under its name, or not at all."""
+"""Output bags: written to a locked folder, then renamed, so that none is ever incomplete."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-RECORD = 'superpoint_rknn'  # key of a bag's custom data
+RECORD = 'superpoint_rknn'  # key in the custom data of a bag's metadata
 
 
-def find_record(path: Path) -> dict[str, Any] | None:
+def read_record(path: Path) -> dict[str, Any] | None:
     """
-    What was extracted into a bag: its `request`, and its `summary`.
+    Read the `request` and the `summary` of a bag that `extract` wrote.
 
-    Returns None where there is nothing yet. Raises FileExistsError where something else is.
+    Returns None if `path` does not exist or is an empty folder. Raises FileExistsError if it is
+    anything else.
     """
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return None
@@ -30,13 +31,12 @@ def find_record(path: Path) -> dict[str, Any] | None:
         return {'request': dict(record['request']), 'summary': dict(record['summary'])}
     except (OSError, YAMLError, ValueError, LookupError, TypeError):
         raise FileExistsError(
-            f'{path} is there already and no result of `superpoint_rknn extract`: name another '
-            'output'
+            f'{path} exists and was not written by `superpoint_rknn extract`: name another output'
         ) from None
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """How two requests differ, for people; empty if they don't."""
+def describe_changes(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Text that lists the entries in which two requests differ; empty if they are equal."""
     return ', '.join(
         f'{name}: {before.get(name)!r} before, {now.get(name)!r} now'
         for name in sorted(before.keys() | now.keys())
@@ -46,9 +46,9 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
 
 class Output:
     """
-    A bag being written in a folder beside its place, NAME.partial, which is locked meanwhile.
+    Context in which a bag is written: a locked folder NAME.partial beside the final path.
 
-    What an interrupted run left there is removed. As a context it tidies up at the end.
+    Leftovers of an interrupted run are removed at the start, the folder at the end.
     """
 
     def __init__(self, path: Path):
@@ -56,14 +56,14 @@ class Output:
         self._partial = path.with_name(f'{path.name}.partial')
         self.bag = self._partial / path.name
         self._replaced = self._partial / 'replaced'
-        self.lock: int | None = None  # file descriptor; the lock lasts as long as a copy is open
+        self.lock = -1  # file descriptor; the folder stays locked while a copy of it is open
 
     def __enter__(self) -> Output:
-        """Raise FileExistsError if another run is writing there, or the folder isn't ours."""
+        """Raises FileExistsError if another run writes there, or the folder holds other files."""
         self._partial.mkdir(parents=True, exist_ok=True)
         self.lock = os.open(self._partial, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            self._take()
+            self._lock_and_empty()
         except BaseException:
             os.close(self.lock)
             raise
@@ -80,30 +80,32 @@ class Output:
 
     def complete(self) -> None:
         """
-        Give the bag its name, on disk for good; what `extract` left there before goes.
+        Sync the bag to disk and rename it to the final path, replacing an older output.
 
-        Raises FileExistsError if something else came there meanwhile.
+        Raises FileExistsError if something else was created there meanwhile.
         """
         for path in (*self.bag.iterdir(), self.bag):
-            _to_disk(path)
-        find_record(self.path)
+            _fsync(path)
+        read_record(self.path)
         if self.path.exists():
             self.path.rename(self._replaced)
         self.bag.rename(self.path)
-        _to_disk(self.path.parent)
+        _fsync(self.path.parent)
 
-    def _take(self) -> None:
+    def _lock_and_empty(self) -> None:
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FileExistsError(f'{self._partial}: another run is writing there') from None
         for path in self._partial.iterdir():
             if path not in (self.bag, self._replaced):
-                raise FileExistsError(f'{path} is in the way: remove {self._partial}')
+                raise FileExistsError(
+                    f'{path} is not from `superpoint_rknn extract`: remove {self._partial}'
+                )
             shutil.rmtree(path)
 
 
-def _to_disk(path: Path) -> None:
+def _fsync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar('T')
 
 
-def prefetch(items: Generator[T, None, None], depth: int = 2) -> Iterator[T]:
+def prefetch(items: Generator[T, None, None], depth: int = 2) -> Generator[T, None, None]:
     """
     Items of a generator that a thread goes through, up to `depth` of them ahead, in their order.
 

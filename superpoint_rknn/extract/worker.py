@@ -1,8 +1,8 @@
 """
-The process that extracts the features of one recording.
+The worker process that extracts the features of one recording.
 
-It is told its job through a connection and tells its progress there: JSON objects with `images`
-done and `covered` [s] of the recording, at last a `summary`, or an `error`.
+It receives its job through a connection and answers with JSON objects: progress, as the number of
+`images` done and the time `covered` of the recording [s]; at the end a `summary` or an `error`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import json
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import cv2
 import numpy as np
@@ -25,8 +27,7 @@ from superpoint_rknn.extract.camera import RecordedCamera
 from superpoint_rknn.extract.feature_bag import FeatureBag
 from superpoint_rknn.extract.job import Job
 from superpoint_rknn.extract.output import RECORD
-from superpoint_rknn.extract.parameters import engine_options, settings_of
-from superpoint_rknn.extract.prefetch import prefetch
+from superpoint_rknn.extract.parameters import runtime_options, settings_of
 from superpoint_rknn.extractor import Detection
 from superpoint_rknn.features.rate import SECOND
 from superpoint_rknn.runtimes.open import open_runtime
@@ -34,14 +35,38 @@ from superpoint_rknn.runtimes.runtime import Runtime
 from superpoint_rknn.sources.bag import Images, RecordedImage
 from superpoint_rknn.sources.messages import grey_image, stamp_ns
 
-REPORT_PERIOD = 0.1  # [s]
-NAMED_FAILURES = 10  # in the summary
-REASON_LENGTH = 300  # of each, which may quote what a recording holds
+REPORT_PERIOD = 0.1  # [s] between two progress messages
+LISTED_FAILURES = 10  # in the summary
+FAILURE_LENGTH = 300  # characters; a reason may quote data of the recording
+
+T = TypeVar('T')
+
+
+def prefetch(items: Generator[T, None, None], depth: int = 2) -> Generator[T, None, None]:
+    """
+    Iterate over a generator that runs in a thread of its own, up to `depth` items ahead.
+
+    The thread runs and closes the generator. An exception is raised after the items before it.
+    Closing waits until the item in progress is complete.
+    """
+    end = object()
+    pending: deque[Future[Any]] = deque()
+    thread = ThreadPoolExecutor(1)
+    try:
+        pending.extend(thread.submit(next, items, end) for _ in range(depth))
+        while (item := pending.popleft().result()) is not end:
+            pending.append(thread.submit(next, items, end))
+            yield item
+    finally:
+        for future in pending:
+            future.cancel()
+        thread.submit(items.close)
+        thread.shutdown()
 
 
 @dataclass(frozen=True)
 class Detected:
-    """An image whose points the engine has found."""
+    """An image and its keypoints."""
 
     header: Any  # std_msgs/Header
     stamp: int  # [ns]
@@ -50,7 +75,7 @@ class Detected:
 
 
 class Extraction:
-    """The way of one recording, with its figures."""
+    """Extraction of one recording to a bag, with its counts and failures."""
 
     def __init__(self, job: Job, runtime: Runtime, report: Callable[[int, float], None]):
         self._job = job
@@ -67,32 +92,32 @@ class Extraction:
 
     @property
     def covered(self) -> float:
-        """How much of the recording's time is done [s]."""
+        """Time of the recording that is done [s]."""
         return (self._last_ns - self._first_ns) / SECOND
 
     def write(self, bag: FeatureBag) -> None:
         """
-        Write the features of all images; bad ones are named and counted.
+        Write the features of all images; images that cannot be used are counted and left out.
 
-        Raises ValueError if the recording is damaged or no image is good, RuntimeError if the
-        engine failed.
+        Raises ValueError if the recording is damaged or no image can be used, RuntimeError if the
+        runtime failed.
         """
         with closing(prefetch(self._detected())) as detected:
-            for recorded, found in detected:
+            for recorded, result in detected:
                 try:
-                    self._write_one(bag, recorded, found)
+                    self._write_one(bag, recorded, result)
                 except (ValueError, cv2.error) as error:
-                    self._note_failure(recorded, error)
+                    self._count_failure(recorded, error)
                 self._first_ns = self._first_ns if self._done else recorded.time_ns
                 self._last_ns = recorded.time_ns
                 self._done += 1
                 self._report(self._done, self.covered)
         if self._failed == self._done:
-            reason = f'of {self._done} images none could be used: ' + '; '.join(self._failures[:1])
+            reason = f'none of {self._done} images could be used: ' + '; '.join(self._failures[:1])
             raise ValueError(f'{self._job.bag}: {reason}')
 
     def summary(self, seconds: float) -> dict[str, Any]:
-        """Figures of the whole; `seconds` is how long it took."""
+        """Figures of the extraction, which took `seconds` [s]."""
         return {
             'images': self._done - self._failed,
             'failed': self._failed,
@@ -107,7 +132,7 @@ class Extraction:
         }
 
     def _detected(self) -> Generator[tuple[RecordedImage, Detected | Exception], None, None]:
-        """The images one after another, as far as the engine: this runs ahead of the rest."""
+        """Detect in each image, or pass its error on; runs in the prefetch thread."""
         for recorded in Images(Path(self._job.bag)).recorded(self._job.topics):
             try:
                 yield recorded, self._detect(recorded)
@@ -121,34 +146,34 @@ class Extraction:
         return Detected(message.header, stamp, image, camera.detect(image, stamp))
 
     def _write_one(
-        self, bag: FeatureBag, recorded: RecordedImage, found: Detected | Exception
+        self, bag: FeatureBag, recorded: RecordedImage, result: Detected | Exception
     ) -> None:
-        if isinstance(found, Exception):
-            raise found
+        if isinstance(result, Exception):
+            raise result
         camera = self._cameras[recorded.topic]
-        features = camera.finish(found.image, found.stamp, found.detection)
-        points, shape = features.keypoints, found.image.shape
-        source = recorded.topic, recorded.time_ns, found.header, shape, points
-        bag.add(*source, features.tracks)
-        self._keypoints += len(points)
+        features = camera.finish(result.image, result.stamp, result.detection)
+        height, width = result.image.shape
+        keypoints = features.keypoints
+        common = (recorded.topic, recorded.time_ns, result.header, (height, width), keypoints)
+        bag.add(*common, features.tracks)
+        self._keypoints += len(keypoints)
         if features.descriptors is not None:
-            bag.add_descriptors(*source, features.descriptors, self._runtime.model)
+            bag.add_descriptors(*common, features.descriptors, self._runtime.model)
             self._descriptors += 1
 
-    def _note_failure(self, recorded: RecordedImage, error: Exception) -> None:
+    def _count_failure(self, recorded: RecordedImage, error: Exception) -> None:
         self._failed += 1
-        if self._failed <= NAMED_FAILURES:
-            self._failures.append(f'{recorded.name}: {error}'[:REASON_LENGTH])
+        if self._failed <= LISTED_FAILURES:
+            self._failures.append(f'{recorded.name}: {error}'[:FAILURE_LENGTH])
 
 
 def extract(job: Job, path: Path, report: Callable[[int, float], None]) -> dict[str, Any]:
-    """Write the features of a recording to a new bag at `path`; returns the summary."""
+    """Write the features of a recording to a new bag at `path`; return the summary."""
     with closing(
         open_runtime(
             job.model,
-            job.values['runtime'],
             threads=job.threads,
-            **engine_options(job.values),
+            **runtime_options(job.values),
         )
     ) as runtime:
         start = time.perf_counter()
@@ -163,41 +188,41 @@ def extract(job: Job, path: Path, report: Callable[[int, float], None]) -> dict[
 
 def main(handle: int, path: Path) -> int:
     """
-    Do the job that comes through a connection and write its bag at `path`.
+    Run the job that is received from the parent process and write its bag at `path`.
 
-    handle: file descriptor of the connection.
+    handle: file descriptor of the connection. Returns the exit code.
     """
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, _exit)
     with Connection(handle) as parent:
 
         def send(**message: Any) -> None:
             parent.send_bytes(json.dumps(message).encode())
 
-        due = 0.0
+        next_report = 0.0
 
         def report(images: int, covered: float) -> None:
-            nonlocal due
-            if time.monotonic() >= due:
-                due = time.monotonic() + REPORT_PERIOD
+            nonlocal next_report
+            if time.monotonic() >= next_report:
+                next_report = time.monotonic() + REPORT_PERIOD
                 send(images=images, covered=covered)
 
         try:
             send(summary=extract(Job.from_json(parent.recv_bytes()), path, report))
-        except ConnectionError:  # whoever asked is gone
+        except ConnectionError:  # the parent has ended
             return 1
-        except OSError as error:  # a full disk names no file
+        except OSError as error:  # the error of a full disk names no file
             send(error=f'{path}: {error}')
             return 1
         except (RuntimeError, ValueError) as error:
             send(error=str(error))
             return 1
         finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends by itself from here
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is about to end
         return 0
 
 
-def _end(number: int, _: Any) -> NoReturn:
-    signal.signal(number, signal.SIG_IGN)  # a second one must not break off the clearing up
+def _exit(number: int, _: Any) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the clean-up
     sys.exit(128 + number)
 
 

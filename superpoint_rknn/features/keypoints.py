@@ -16,6 +16,7 @@ from superpoint_rknn.features.top_k import (
     select_top_k_keypoints,
     sort_by_score,
 )
+from superpoint_rknn.settings import ParameterGroup, parameter
 
 PIXELS = CELL * CELL
 # Candidate cells per keypoint: the strongest 500 keypoints of real images lie in 1.6 to 2.4 times
@@ -41,32 +42,41 @@ class Keypoints:
 
 
 @dataclass(frozen=True)
-class DetectorSettings:
+class DetectorSettings(ParameterGroup, prefix='detector.'):
     """
-    Which points to keep; lengths are network pixels.
+    Which keypoints to keep.
 
     Raises ValueError for a setting outside its range.
     """
 
-    threshold: float = 0.015  # lowest detector probability, itself excluded, 0..1
-    nms_radius: int = 4  # [px] no stronger point this near, along either axis
-    max_keypoints: int = 500  # the strongest
-    border: int = 4  # [px] margin without points
-    grid: tuple[int, int] = (1, 1)  # rows, columns: an even spread over the image's parts
-    subpixel: bool = False  # refine each point by up to half a pixel
-
-    def __post_init__(self):
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f'threshold: {self.threshold}, expected 0 to 1')
-        for name, least in (('nms_radius', 0), ('max_keypoints', 1), ('border', 0)):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or value < least:
-                raise ValueError(f'{name}: {value}, expected a whole number, at least {least}')
-        if len(self.grid) != 2 or not 1 <= min(self.grid) <= max(self.grid) <= MOST_PARTS:
-            raise ValueError(
-                f'grid: {self.grid}, expected rows and columns, 1 to {MOST_PARTS} each'
-            )
-        object.__setattr__(self, 'grid', tuple(self.grid))
+    threshold: float = parameter(
+        0.015, 'Keypoints have a detector probability above this.', limits=(0, 1)
+    )
+    nms_radius: int = parameter(
+        4,
+        'Radius of non-maximum suppression: a keypoint has no stronger pixel this near along both '
+        'axes.',
+        unit='px of the model input',
+        limits=(0, 32),
+    )
+    max_keypoints: int = parameter(
+        500, 'Highest number of keypoints per image; the strongest are kept.', limits=(1, 10000)
+    )
+    border: int = parameter(
+        4,
+        'Width of the margin without keypoints.',
+        unit='px of the model input',
+        limits=(0, 256),
+    )
+    grid: tuple[int, int] = parameter(
+        (1, 1),
+        'Rows and columns of image parts over which keypoints are spread evenly; [1, 1]: the '
+        'strongest of the whole image.',
+        limits=(1, MOST_PARTS),
+    )
+    subpixel: bool = parameter(
+        False, 'Refine each keypoint by a parabola through its neighbours, up to half a pixel.'
+    )
 
 
 class KeypointDetector:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+RESIZE_MODES = ('stretch', 'crop', 'letterbox')
 PADDING = 128  # grey around the camera image in a letterbox
 
 
@@ -56,7 +57,7 @@ class ImageTransform:
             left = (input_width - shown_width) // 2
             top = (input_height - shown_height) // 2
             return cls(image_size, input_size, (s, s), (float(left), float(top)))
-        raise ValueError(f'resize: {mode!r}, expected stretch, crop or letterbox')
+        raise ValueError(f'resize: {mode!r}, expected one of {", ".join(RESIZE_MODES)}')
 
     @property
     def valid(self) -> tuple[int, int, int, int]:

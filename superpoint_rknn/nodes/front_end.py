@@ -64,6 +64,7 @@ class FrontEnd:
         }
         self.superpoint = SuperPointNode(**options)
         self.tracker = TrackerNode(**options)
+        _introduce(self.superpoint, self.tracker)
         self.executor = create_executor(self._context) if executor is None else executor
         self._owns_executor = executor is None
         for node in self.nodes:
@@ -158,7 +159,15 @@ class FrontEnd:
 
 def _create(interruption: Interruption) -> list[ManagedNode]:
     in_process = InProcessCameras()
-    return [SuperPointNode(interruption, in_process), TrackerNode(interruption, in_process)]
+    nodes = SuperPointNode(interruption, in_process), TrackerNode(interruption, in_process)
+    _introduce(*nodes)
+    return list(nodes)
+
+
+def _introduce(superpoint: SuperPointNode, tracker: TrackerNode) -> None:
+    """Have each take the parameters of the other for known."""
+    superpoint.values.neighbours = [tracker.values]
+    tracker.values.neighbours = [superpoint.values]
 
 
 def main(args: list[str] | None = None) -> int:

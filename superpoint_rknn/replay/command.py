@@ -27,7 +27,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from tqdm import tqdm
 
-from superpoint_rknn.extract.feature_bag import beside
+from superpoint_rknn.extract.feature_bag import sibling_topic
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.messages import nanoseconds
 from superpoint_rknn.sources.bag import IMAGE_TYPES, Images
@@ -137,9 +137,9 @@ class Player:
         )
         names = self._wait_for
         if names is None:
-            tracked = self._node.count_publishers(beside(image_topic, 'tracks'))
+            tracked = self._node.count_publishers(sibling_topic(image_topic, 'tracks'))
             names = ['tracks'] if tracked else ['keypoints']
-        topics = [beside(image_topic, name) for name in names]
+        topics = [sibling_topic(image_topic, name) for name in names]
         for name, result in zip(names, topics, strict=True):
             self._newest[result] = -1
             self._node.create_subscription(

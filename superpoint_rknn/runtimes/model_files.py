@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import site
-import sys
-import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +14,7 @@ from superpoint_rknn.features.quantization import (
     input_table,
     is_identity,
 )
+from superpoint_rknn.files import find_shared_file
 from superpoint_rknn.runtimes.runtime import ModelError
 
 SHIPPED = ('superpoint', 'superpoint_small')  # networks; the first is the default
@@ -26,18 +23,13 @@ SAME_NPU = {'rk3566': 'rk3568'}  # chips that run what is converted for another
 
 def shipped_models() -> Path:
     """Folder of the networks that the package ships. Raises ModelError if it isn't there."""
-    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
-    prefixes += [sys.prefix, sysconfig.get_path('data'), site.getuserbase()]  # pip's
-    installed = [Path(p, 'share', 'superpoint_rknn', 'models') for p in prefixes if p]
-    # Not resolved: the files of a symlinked installation belong to it.
-    checkout = Path(__file__).absolute().parents[2] / 'models'
-    for folder in (checkout, *installed):
-        if (folder / f'{SHIPPED[0]}_400x640_u8.onnx').is_file():
-            return folder
-    raise ModelError(
-        'the models that superpoint_rknn ships were not found: name one by the parameter `model`, '
-        'or source the workspace that the package is installed in'
-    )
+    try:
+        return find_shared_file(f'models/{SHIPPED[0]}_400x640_u8.onnx').parent
+    except FileNotFoundError:
+        raise ModelError(
+            'the models that superpoint_rknn ships were not found: name one by the parameter '
+            '`model`, or source the workspace that the package is installed in'
+        ) from None
 
 
 def default_model(soc: str | None, name: str = SHIPPED[0]) -> Path:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from superpoint_rknn.runtimes.runtime import ModelError, Runtime, RuntimeUnavailableError
+from superpoint_rknn.runtimes.runtime import (
+    PASS_THROUGH,
+    ModelError,
+    Runtime,
+    RuntimeUnavailableError,
+)
+from superpoint_rknn.settings import ParameterGroup, parameter
 
 log = logging.getLogger(__name__)
 
@@ -18,37 +27,96 @@ SUFFIXES = {  # of the model files that each engine runs
 }
 
 
+@dataclass(frozen=True)
+class RuntimeSettings(ParameterGroup):
+    """
+    Which model runs on which runtime, and how.
+
+    Raises ValueError for a setting outside its range.
+    """
+
+    model: str = parameter(
+        '',
+        'Path of a model, .rknn or .onnx, or the name of a shipped one, superpoint or '
+        'superpoint_small, for this chip or else for its CPU. Empty: superpoint.',
+        read_only=True,
+    )
+    runtime: str = parameter(
+        'auto',
+        'What executes the model; auto: chosen by the kind of model file.',
+        choices=tuple(SUFFIXES),
+        read_only=True,
+    )
+    mean: float = parameter(
+        math.nan,
+        "Mean of the normalisation (x - mean) / std of the model's input. NaN: from the model "
+        'card.',
+        name='input.mean',
+        read_only=True,
+    )
+    std: float = parameter(
+        math.nan,
+        'Standard deviation of that normalisation. NaN: from the model card, else the value that '
+        'makes the quantised input equal to the bytes of the image.',
+        name='input.std',
+        read_only=True,
+    )
+    pass_through: str = parameter(
+        'auto',
+        'auto, true: the NPU gets the bytes of the image, converted by a table of 256 entries '
+        'where needed. false: the library normalises and quantises each image, which is slower.',
+        name='input.pass_through',
+        choices=PASS_THROUGH,
+        read_only=True,
+    )
+    zero_copy: bool = parameter(
+        False,
+        'Share memory with the NPU instead of copying (librknn on RKNPU2); switched off with a '
+        'warning where results differ.',
+        name='npu.zero_copy',
+        read_only=True,
+    )
+    core_mask: int = parameter(
+        0,
+        'Cores of the NPU to use, one bit each (librknn; RK3588: 1, 2, 4, all 7); 0: the driver '
+        'chooses.',
+        name='npu.core_mask',
+        limits=(0, 0xFFFF),
+        read_only=True,
+    )
+
+
 def open_runtime(
     model: str | Path,
-    runtime: str = 'auto',
+    runtime: str = RuntimeSettings.runtime,
     *,
-    mean: float | None = None,
-    std: float | None = None,
-    pass_through: str = 'auto',
-    zero_copy: bool = False,
-    core_mask: int = 0,
+    mean: float = RuntimeSettings.mean,
+    std: float = RuntimeSettings.std,
+    pass_through: str = RuntimeSettings.pass_through,
+    zero_copy: bool = RuntimeSettings.zero_copy,
+    core_mask: int = RuntimeSettings.core_mask,
     threads: int | None = None,
 ) -> Runtime:
     """
     Load a network, .rknn or .onnx, on the engine for it.
 
-    runtime: 'auto', 'librknn', 'rknnlite' or 'onnx'.
-    mean, std: normalisation of the network's input; None: see `resolve_input_table`.
-    pass_through: 'auto', 'true' or 'false'.
-    zero_copy, core_mask: of librknn: share memory with the NPU, and which cores to use (0: the
-    driver chooses).
+    model: path of the file. Further arguments: see RuntimeSettings.
     threads: of an inference on the CPU; None: one for each physical core.
-    Raises ModelError or RuntimeUnavailableError with the reason; ValueError for an unknown name.
+    Raises ModelError or RuntimeUnavailableError with the reason; ValueError for a setting outside
+    its range.
     """
     path = Path(model)
+    RuntimeSettings(str(path), runtime, mean, std, pass_through, zero_copy, core_mask)
     if not path.is_file():
         raise ModelError(f'{path}: no such file')
-    if runtime not in SUFFIXES:
-        raise ValueError(f'runtime: {runtime!r}, expected auto, librknn, rknnlite or onnx')
     if path.suffix not in SUFFIXES[runtime]:
         suffixes = ' or '.join(SUFFIXES[runtime])
         raise ModelError(f'{path}: {runtime} expects a model file with the suffix {suffixes}')
-    options = {'mean': mean, 'std': std, 'pass_through': pass_through}
+    options: dict[str, Any] = {
+        'mean': None if math.isnan(mean) else mean,
+        'std': None if math.isnan(std) else std,
+        'pass_through': pass_through,
+    }
     if path.suffix == '.onnx':
         from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime
 
@@ -69,7 +137,9 @@ def open_runtime(
     return RknnliteRuntime(path, **options)
 
 
-def _open_fallback(path: Path, options: dict, reason: RuntimeUnavailableError) -> Runtime:
+def _open_fallback(
+    path: Path, options: dict[str, Any], reason: RuntimeUnavailableError
+) -> Runtime:
     """Open a model by rknnlite, since the C library can't for a reason; tell both."""
     from superpoint_rknn.runtimes.rknn.rknnlite import RknnliteRuntime
 

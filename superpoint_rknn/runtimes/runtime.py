@@ -9,6 +9,7 @@ import numpy as np
 
 from superpoint_rknn.features.quantization import Quantization
 
+PASS_THROUGH = ('auto', 'true', 'false')
 CELL = 8  # [px] side of the square that one element of the outputs describes
 
 
@@ -104,5 +105,5 @@ def check_array(
 
 def check_pass_through(value: str) -> None:
     """Raise ValueError unless this is a value of the option pass_through."""
-    if value not in ('auto', 'true', 'false'):
-        raise ValueError(f"pass_through {value!r}: expected 'auto', 'true' or 'false'")
+    if value not in PASS_THROUGH:
+        raise ValueError(f'pass_through: {value!r}, expected one of {", ".join(PASS_THROUGH)}')

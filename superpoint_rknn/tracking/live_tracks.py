@@ -25,7 +25,7 @@ class LiveTracks:
     def __len__(self) -> int:
         return len(self.key)
 
-    def __getitem__(self, index: np.ndarray) -> LiveTracks:
+    def __getitem__(self, index: np.ndarray | slice) -> LiveTracks:
         return LiveTracks(*(getattr(self, f.name)[index] for f in fields(self)))
 
     def __add__(self, other: LiveTracks) -> LiveTracks:

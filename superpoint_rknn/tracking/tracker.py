@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from superpoint_rknn.features.keypoints import Keypoints
+from superpoint_rknn.settings import ParameterGroup, parameter
 from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.live_tracks import NOBODY, LiveTracks
 from superpoint_rknn.tracking.optical_flow import follow, move_together, texture
@@ -24,39 +25,59 @@ Follow = Callable[[np.ndarray, np.ndarray, np.ndarray, float], tuple[np.ndarray,
 
 
 @dataclass(frozen=True)
-class TrackSettings:
+class TrackSettings(ParameterGroup):
     """
-    How points are followed; lengths are pixels of the camera image.
+    How keypoints are tracked; lengths are pixels of the camera image.
 
     Raises ValueError for a setting outside its range.
     """
 
-    max_tracks: int = 200
-    min_distance: float = 15.0  # of a new point to all others; tracks end at half of it
-    grid: tuple[int, int] = (5, 8)  # rows, columns: new points go to the emptiest parts
-    min_texture: float = 0.003  # of a new point, see flow.texture
-    snap_radius: float = 2.0  # a keypoint this near is the track's own; 0: none is
-    snap_gain: float = 0.2  # share of the way to that keypoint that the track moves, 0..1
-    forward_backward: float = 1.0  # most distance from the start after following back
-    epipolar: float = 1.0  # most distance from the epipolar line; 0: not tested
-
-    def __post_init__(self):
-        for name, low, high in (
-            ('max_tracks', 1, MOST_TRACKS),
-            ('min_distance', 0, 1000),
-            ('min_texture', 0, 1),
-            ('snap_radius', 0, 100),
-            ('snap_gain', 0, 1),
-            ('forward_backward', 0, 100),
-            ('epipolar', 0, 100),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f'{name}: {getattr(self, name)}, expected {low} to {high}')
-        if len(self.grid) != 2 or not 1 <= min(self.grid) <= max(self.grid) <= MOST_PARTS:
-            raise ValueError(
-                f'grid: {self.grid}, expected rows and columns, 1 to {MOST_PARTS} each'
-            )
-        object.__setattr__(self, 'grid', tuple(self.grid))
+    max_tracks: int = parameter(
+        200, 'Highest number of tracks at a time.', limits=(1, MOST_TRACKS)
+    )
+    min_distance: float = parameter(
+        15.0,
+        'Least distance of a new track to all others; of two tracks nearer than half of it the '
+        'younger ends.',
+        unit='px',
+        limits=(0, 1000),
+    )
+    grid: tuple[int, int] = parameter(
+        (5, 8),
+        'Rows and columns of image parts; tracks begin first where there are the fewest.',
+        limits=(1, MOST_PARTS),
+    )
+    min_texture: float = parameter(
+        0.003,
+        'Least texture around a keypoint where a track begins: the lower eigenvalue of its '
+        'gradients, as OpenCV scales it, which falls with the square of the contrast; 0: any.',
+        limits=(0, 1),
+    )
+    snap_radius: float = parameter(
+        2.0,
+        'A track moves towards a keypoint within this distance, which keeps it from drifting; '
+        '0: never.',
+        unit='px',
+        limits=(0, 100),
+    )
+    snap_gain: float = parameter(
+        0.2,
+        'Share of the distance to its keypoint that a track moves in each image: 1 follows the '
+        "detector's jitter, 0 lets tracks drift.",
+        limits=(0, 1),
+    )
+    forward_backward: float = parameter(
+        1.0,
+        'Highest distance from its start of a point that is tracked to the next image and back.',
+        unit='px',
+        limits=(0, 100),
+    )
+    epipolar: float = parameter(
+        1.0,
+        'Highest distance from the epipolar line of the motion between two images; 0: not tested.',
+        unit='px',
+        limits=(0, 100),
+    )
 
 
 @dataclass(frozen=True)
@@ -120,9 +141,9 @@ class Tracker:
         self._images += 1
         live = self._live
         if self._image is not None and len(live):
-            live = self._followed(image, live, camera_model)
-        found = None if keypoints is None else np.stack([keypoints.x, keypoints.y], axis=1)
+            live = self._followed(self._image, image, live, camera_model)
         if keypoints is not None:
+            found = np.stack([keypoints.x, keypoints.y], axis=1)
             live = self._snapped(live, found, keypoints.score)
         live = live[apart(live.points, self.settings.min_distance / 2)]
         live = live[: self.settings.max_tracks]
@@ -164,11 +185,13 @@ class Tracker:
         return len(known)
 
     def _followed(
-        self, image: np.ndarray, live: LiveTracks, camera_model: CameraModel | None
+        self,
+        before: np.ndarray,
+        image: np.ndarray,
+        live: LiveTracks,
+        camera_model: CameraModel | None,
     ) -> LiveTracks:
-        points, sound = self._follow(
-            self._image, image, live.points, self.settings.forward_backward
-        )
+        points, sound = self._follow(before, image, live.points, self.settings.forward_backward)
         sound[sound] = move_together(
             live.points[sound], points[sound], self.settings.epipolar, camera_model
         )

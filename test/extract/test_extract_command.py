@@ -20,7 +20,7 @@ from superpoint_rknn.extract.output import Output
 
 @pytest.fixture
 def long_bag(tmp_path, photograph):
-    """More than any of the tests waits for."""
+    """A recording longer than any test waits for."""
     view = np.ascontiguousarray(photograph[:120, :160])
     return write_bag(tmp_path / 'long', {'/image': [image_of(ROS2, n, view) for n in range(3000)]})
 
@@ -47,7 +47,7 @@ def start(model):
 
 
 def wait_until_written(partial, name):
-    """Wait until features come in; returns the worker's process id."""
+    """Wait until features are written; return the worker's process id."""
     end = time.monotonic() + 60
     while not (data := list(partial.glob(f'{name}/*.mcap'))) or data[0].stat().st_size < 2**20:
         assert time.monotonic() < end
@@ -83,27 +83,27 @@ def test_figures(tmp_path, bag, model, extract):
     assert figures['model'].startswith('small@')
 
 
-def test_what_is_finished_is_not_done_again(tmp_path, bag, extract, capsys):
+def test_finished_bags_are_skipped(tmp_path, bag, extract, capsys):
     out = tmp_path / 'out'
     assert extract(bag, '-o', out) == 0
     before = files_of(out)
     assert extract(bag, '-o', out, '--json', tmp_path / 'f.json') == 0
-    assert 'was there already' in capsys.readouterr().out
+    assert 'finished before' in capsys.readouterr().out
     assert json.loads((tmp_path / 'f.json').read_text())['bags'][0]['skipped'] is True
     assert extract(bag, '-o', out, '-p', 'detector.max_keypoints:=5') == 1
-    told = capsys.readouterr().err
-    assert 'detector.max_keypoints: 500 before, 5 now' in told
-    assert '--force' in told
+    err = capsys.readouterr().err
+    assert 'detector.max_keypoints: 500 before, 5 now' in err
+    assert '--force' in err
     assert files_of(out) == before
     assert extract(bag, '-o', out, '-p', 'detector.max_keypoints:=5', '--force') == 0
     assert files_of(out) != before
     assert sorted(path.name for path in out.parent.iterdir()) == ['drive', 'f.json', 'out']
     before = files_of(out)
     assert extract(bag, '-o', out, '-p', 'detector.max_keypoints:=5', '--force') == 0
-    assert files_of(out) == before  # the same command takes a run up, with --force too
+    assert files_of(out) == before  # the same command resumes a run, with --force too
 
 
-def test_an_output_knows_of_changes_that_names_and_sizes_hide(tmp_path, bag, extract, capsys):
+def test_changes_of_mask_and_recording_are_detected_by_content(tmp_path, bag, extract, capsys):
     mask = tmp_path / 'mask.png'
     options = ('-o', tmp_path / 'out', '-p', f'mask:={mask}')
     cv2.imwrite(str(mask), np.full((120, 160), 255, np.uint8))
@@ -119,7 +119,7 @@ def test_an_output_knows_of_changes_that_names_and_sizes_hide(tmp_path, bag, ext
     assert 'modified_ns: ' in capsys.readouterr().err
 
 
-def test_one_bad_recording_does_not_keep_others_back(tmp_path, bag, pictures, extract, capfd):
+def test_a_bad_recording_does_not_stop_the_others(tmp_path, bag, pictures, extract, capfd):
     bad = write_bag(
         tmp_path / 'bad', {'/cam0/image_raw': [image_of(ROS2, 0, pictures[0], step=3)]}
     )
@@ -130,7 +130,7 @@ def test_one_bad_recording_does_not_keep_others_back(tmp_path, bag, pictures, ex
     assert second['images'] == 6
 
 
-def test_interrupted_and_taken_up_again(tmp_path, bag, long_bag, start, extract, all_gone):
+def test_an_interrupted_run_is_resumed(tmp_path, bag, long_bag, start, extract, all_gone):
     out = tmp_path / 'out'
     process = start(bag, long_bag, '-o', out, '--jobs', 1)
     worker = wait_until_written(out / 'long.partial', 'long')
@@ -147,7 +147,7 @@ def test_interrupted_and_taken_up_again(tmp_path, bag, long_bag, start, extract,
     assert files_of(out / 'drive') == finished
 
 
-def test_killed_and_taken_up_again(tmp_path, long_bag, start, extract, all_gone):
+def test_a_killed_run_is_resumed(tmp_path, long_bag, start, extract, all_gone):
     process = start(long_bag, '-o', tmp_path / 'out')
     worker = wait_until_written(tmp_path / 'out.partial', 'out')
     process.kill()
@@ -168,24 +168,24 @@ def test_a_worker_that_dies_is_reported(tmp_path, long_bag, start):
     assert not list(tmp_path.glob('out*'))
 
 
-def test_a_full_disk_is_told_with_the_place(tmp_path, bag, extract, capfd):
+def test_a_full_disk_is_reported_with_the_output(tmp_path, bag, extract, capfd):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**17, before[1]))
     try:
         assert extract(bag, '-o', tmp_path / 'out') == 1
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    told = capfd.readouterr().err
-    assert str(tmp_path / 'out') in told
-    assert 'File too large' in told
+    err = capfd.readouterr().err
+    assert str(tmp_path / 'out') in err
+    assert 'File too large' in err
     assert not list(tmp_path.glob('out*'))
 
 
-def test_what_came_to_an_output_meanwhile_stays(tmp_path):
+def test_a_file_created_at_the_output_meanwhile_is_kept(tmp_path):
     with Output(tmp_path / 'out') as output:
         output.bag.mkdir()
         (tmp_path / 'out').write_text('precious')
-        with pytest.raises(FileExistsError, match='out is there already'):
+        with pytest.raises(FileExistsError, match='out exists'):
             output.complete()
     assert (tmp_path / 'out').read_text() == 'precious'
 

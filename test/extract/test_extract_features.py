@@ -1,4 +1,4 @@
-"""What is extracted: the same as by hand, from every kind of recording."""
+"""Extracted features equal those of Extractor and Tracker, for every kind of recording."""
 
 import json
 
@@ -99,7 +99,7 @@ def test_recordings_of_ros_1(tmp_path, bag, pictures, extract):
 
 
 def test_two_cameras_do_not_mix(tmp_path, bag, pictures, extract):
-    """The second sees the same backwards, at half the rate."""
+    """The second camera has the same images in reverse order, at half the rate."""
     left = [image_of(ROS2, n, picture) for n, picture in enumerate(pictures)]
     right = [image_of(ROS2, n, pictures[-1 - n]) for n in (0, 2, 4)]
     both = write_bag(tmp_path / 'both', {'/left/image': left, '/right/image': right})
@@ -139,13 +139,13 @@ def test_images_that_can_not_be_used_are_named_and_left_out(tmp_path, pictures, 
     messages[3].data = messages[3].data[:-1]
     messages[4].header = messages[2].header
     bag = write_bag(tmp_path / 'drive', {'/image': messages})
-    for _ in range(2):  # a finished bag tells the same again
+    for _ in range(2):  # a finished bag repeats the report
         assert extract(bag, '-o', tmp_path / 'out', '--json', tmp_path / 'f.json') == 1
-        told = capfd.readouterr().err
-        assert '3 images left out' in told
-        assert "/image:1: encoding: '32FC1" in told
-        assert '/image:3: header.stamp' in told  # in the order of recording
-        assert '/image:4: data: 19199 bytes' in told
+        err = capfd.readouterr().err
+        assert '3 images left out' in err
+        assert "/image:1: encoding: '32FC1" in err
+        assert '/image:3: header.stamp' in err  # in the order of recording
+        assert '/image:4: data: 19199 bytes' in err
         (figures,) = json.loads((tmp_path / 'f.json').read_text())['bags']
         assert (figures['images'], figures['failed']) == (3, 3)
         assert max(len(failure) for failure in figures['failures']) == 300

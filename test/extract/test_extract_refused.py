@@ -1,4 +1,4 @@
-"""What the command refuses, and that it leaves all as it was."""
+"""Inputs that the command refuses, and that it changes no file then."""
 
 import shutil
 
@@ -18,7 +18,7 @@ def test_only_its_own_results_are_replaced(tmp_path, bag, pictures, extract, cap
     (tmp_path / 'way').symlink_to('drive')
     for place in ('way/out', 'other/../drive/out', 'way'):
         assert extract(bag, '-o', tmp_path / place, '--force') == 1
-        assert 'can neither be nor hold the recording' in capsys.readouterr().err
+        assert 'must not contain each other' in capsys.readouterr().err
     (tmp_path / 'way').unlink()
     assert files_of(tmp_path) == before
     (tmp_path / 'out.partial').mkdir()
@@ -28,21 +28,21 @@ def test_only_its_own_results_are_replaced(tmp_path, bag, pictures, extract, cap
     assert (tmp_path / 'out.partial/precious').exists()
 
 
-def test_two_of_one_name(tmp_path, bag, extract, capsys):
+def test_two_recordings_of_one_name(tmp_path, bag, extract, capsys):
     (single,) = bag.glob('*.mcap')
     assert extract(bag, single, '-o', tmp_path / 'out') == 1
-    told = capsys.readouterr().err
-    assert f'{bag} and {single} would both become' in told
+    err = capsys.readouterr().err
+    assert f'{bag} and {single} would both be written to' in err
     assert not (tmp_path / 'out').exists()
 
 
-def test_topics_that_are_not_clear(tmp_path, pictures, extract, capsys):
+def test_ambiguous_topics(tmp_path, pictures, extract, capsys):
     images = [image_of(ROS2, 0, pictures[0])]
     bag = write_bag(tmp_path / 'two', {'/cam/left': images, '/cam/right': images * 2})
     for options, reason in (
-        ((), 'image topics: /cam/left (1), /cam/right (2); choose by --topic'),
+        ((), 'image topics: /cam/left (1), /cam/right (2); choose with --topic'),
         (('--topic', '/cam/up'), "no images on '/cam/up'"),
-        (('--topic', '/cam/left', '--topic', '/cam/right'), 'would both go to /cam/keypoints'),
+        (('--topic', '/cam/left', '--topic', '/cam/right'), 'would share /cam/keypoints'),
     ):
         assert extract(bag, '-o', tmp_path / 'out', *options) == 1
         assert reason in capsys.readouterr().err
@@ -64,7 +64,7 @@ def test_recordings_that_can_not_be_used(tmp_path, bag, pictures, extract, capfd
     words.write_text(words.read_text().replace('message_count: 6', 'message_count: six'))
     for name, reason in (
         ('nowhere', 'no such file or folder'),
-        ('unknown', "of 1 images none could be used: /image:0: encoding: '32FC1'"),
+        ('unknown', "none of 1 images could be used: /image:0: encoding: '32FC1'"),
         ('blind', 'blind: image topics: none'),
         ('cut.mcap', '`mcap recover`'),
         ('crashed', '`ros2 bag reindex`'),
@@ -77,7 +77,7 @@ def test_recordings_that_can_not_be_used(tmp_path, bag, pictures, extract, capfd
         assert not list(tmp_path.glob('out*'))
 
 
-def test_names_that_sqlite_would_take_for_others(tmp_path, pictures, extract, capsys):
+def test_names_that_sqlite_would_parse_as_a_uri(tmp_path, pictures, extract, capsys):
     images = [image_of(ROS2, 0, pictures[0])]
     bag = write_bag(tmp_path / 'drive', {'/image': images}, StoragePlugin.SQLITE3)
     for name in ('drive#2', 'drive?2', '100%41'):
@@ -87,12 +87,12 @@ def test_names_that_sqlite_would_take_for_others(tmp_path, pictures, extract, ca
         assert list(tmp_path.iterdir()) == [bag]
 
 
-def test_parameters_that_are_refused(tmp_path, bag, extract, capsys):
+def test_bad_parameters(tmp_path, bag, extract, capsys):
     (tmp_path / 'bad.yaml').write_text('/**:\n  ros__parameters:\n    detector:\n      nms: 3\n')
     (tmp_path / 'no.yaml').write_text('a: 1\n')
     (tmp_path / 'vast.pgm').write_text('P5 40000 40000 255\n')
     for options, reason in (
-        (('-p', 'detector.threshold:=2'), 'threshold: 2.0, expected 0 to 1'),
+        (('-p', 'detector.threshold:=2'), '-p detector.threshold: 2, expected 0 to 1'),
         (('-p', 'detector.nms_radius:=2.5'), 'detector.nms_radius: 2.5'),
         (('-p', 'resize:=squeeze'), "resize: 'squeeze'"),
         (('-p', 'threshold'), 'expected NAME:=VALUE'),

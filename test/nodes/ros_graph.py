@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -10,12 +9,12 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from processes import PROFILES, free_domain
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.processes import ProcessGroup, graph_variables, stop
 
 RELIABLE = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -24,34 +23,25 @@ class Graph:
     """The test's own node, and the processes that it started."""
 
     def __init__(self, log_dir):
-        self.domain = free_domain()
+        self.group = ProcessGroup(log_dir)
         self.context = rclpy.Context()
-        os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-        # images of a megabyte aren't lost
-        os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(PROFILES))
-        rclpy.init(context=self.context, domain_id=self.domain)
+        os.environ.update(graph_variables(self.group.domain))  # for this process, too
+        rclpy.init(context=self.context, domain_id=self.group.domain)
         self.node = rclpy.create_node('test', context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
-        self.processes = []
-        self.log_dir = log_dir
 
     def start(self, *program, env=None, **parameters):
         """Start a node as a process, the superpoint node by default; it writes `process.log`."""
         program = program or ('-m', 'superpoint_rknn.nodes.superpoint.node')
-        log = self.log_dir / f'{len(self.processes)}.log'
-        given = [f'-p{name}:={value}' for name, value in parameters.items()]
-        given = [text for item in given for text in (item[:2], item[2:])]
-        with log.open('w') as output:
-            process = subprocess.Popen(
-                [sys.executable, *program, '--ros-args', *given],
-                env=os.environ | {'ROS_DOMAIN_ID': str(self.domain)} | (env or {}),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        process.log = log
-        self.processes.append(process)
-        return process
+        values = [f'{name}:={value}' for name, value in parameters.items()]
+        values = [text for value in values for text in ('-p', value)]
+        return self.start_program(sys.executable, *program, '--ros-args', *values, env=env)
+
+    def start_program(self, *command, env=None):
+        """Start any program in the graph; it writes `process.log`."""
+        name = str(len(self.group.processes))
+        return self.group.start(name, *command, variables=env)
 
     def collect(self, kind, topic, qos=RELIABLE):
         """List that fills with the messages of a topic."""
@@ -62,8 +52,10 @@ class Graph:
     def wait(self, condition, what, timeout=30.0):
         """Spin until `condition()`; fails naming `what` was waited for."""
         if not self.spin(condition, timeout):
-            logs = '\n'.join(p.log.read_text() for p in self.processes)
-            pytest.fail(f'waited {timeout} s in vain for {what}; output of the nodes:\n{logs}')
+            logs = '\n'.join(p.log.read_text() for p in self.group.processes)
+            pytest.fail(
+                f'timeout after {timeout} s, waiting for {what}; output of the nodes:\n{logs}'
+            )
 
     def spin(self, condition, timeout):
         """Spin until `condition()` or for `timeout` [s]; returns whether it came true."""
@@ -92,14 +84,7 @@ class Graph:
         return process.poll(), time.monotonic() - start
 
     def close(self):
-        for process in self.processes:
-            process.send_signal(signal.SIGINT)  # a killed one leaves its shared memory behind
-        for process in self.processes:
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        stop(self.group.processes)
         self.executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
@@ -115,7 +100,7 @@ def image_message(image):
 
 class Rig:
     """
-    A graph with a camera on `image` and ears on all that the superpoint node publishes.
+    A graph with an `image` publisher and subscriptions to the superpoint node's topics.
 
     name: of one of several cameras, whose topics are below it.
     """
@@ -154,9 +139,8 @@ class Rig:
         """
         Warm up: wait until images reach the node and keypoints come back.
 
-        Both ends of a topic learn of each other at different times, so a count of subscriptions
-        does not tell; only a message that arrives does. What the warm-up added to the counts is
-        left out of them from then on.
+        The two ends of a topic discover each other at different times, so a count of subscriptions
+        proves nothing; only a message that arrives does. Counts leave the warm-up's images out.
         """
         self.graph.wait(lambda: self.camera.get_subscription_count(), 'the node to take images')
         self.warm = False

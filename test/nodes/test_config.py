@@ -47,8 +47,9 @@ def sections(path):
 @pytest.mark.parametrize('name', ['superpoint', 'tracker'])
 def test_the_files_of_defaults_state_the_defaults(name):
     (values,) = sections(CONFIG / f'{name}.yaml').values()
-    defaults = {p.name: p.default for p in NODES[name]}
-    assert values == {known: defaults[known] for known in values}
+    parameters = {p.name: p for p in NODES[name]}
+    for parameter, value in values.items():
+        assert parameters[parameter].check(value) == parameters[parameter].default, parameter
 
 
 @pytest.mark.parametrize('file', TUNED)
@@ -64,7 +65,7 @@ def test_tuned_files_name_parameters_that_there_are(file):
 @pytest.mark.parametrize('file', TUNED)
 @pytest.mark.parametrize('node', NODES)
 def test_tuned_files_reach_the_nodes(graph, file, node):
-    module = f'superpoint_rknn.nodes.{node}_node'
+    module = f'superpoint_rknn.nodes.{node}.node'
     path = CONFIG / file
     graph.start('-m', module, '--ros-args', '--params-file', str(path), '-r', '__ns:=/robot')
 

@@ -1,8 +1,5 @@
 """The launch file under the real `ros2 launch`, on machines that have it."""
 
-import os
-import subprocess
-
 import pytest
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
@@ -14,19 +11,10 @@ pytestmark = pytest.mark.usefixtures('ros2_launch')
 def test_launch_brings_the_node_up_in_its_namespace_and_ctrl_c_takes_it_down(graph, tmp_path):
     parameters = tmp_path / 'parameters.yaml'
     parameters.write_text('/**: {ros__parameters: {runtime: onnx, detector: {max_keypoints: 33}}}')
-    log = tmp_path / 'launch.log'
-    with log.open('w') as output:
-        process = subprocess.Popen(
-            [
-                *('ros2', 'launch', 'superpoint_rknn', 'superpoint.launch.py'),
-                *('camera:=cam7', f'params_file:={parameters}'),
-            ],
-            env=os.environ | {'ROS_DOMAIN_ID': str(graph.domain)},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    process.log = log
-    graph.processes.append(process)
+    process = graph.start_program(
+        *('ros2', 'launch', 'superpoint_rknn', 'superpoint.launch.py'),
+        *('camera:=cam7', f'params_file:={parameters}'),
+    )
 
     def state():
         return graph.call(GetState, 'cam7/superpoint/get_state', GetState.Request()).current_state
@@ -40,4 +28,4 @@ def test_launch_brings_the_node_up_in_its_namespace_and_ctrl_c_takes_it_down(gra
     assert answer.values[1].string_value == 'onnx'
     code, _ = graph.interrupt(process)
     assert code == 0
-    assert 'process has finished cleanly' in log.read_text()
+    assert 'process has finished cleanly' in process.log.read_text()

@@ -1,7 +1,5 @@
 """vio.launch.py under the real launch system, on machines that have it."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -59,16 +57,8 @@ def test_vio_brings_up_camera_superpoint_tracker_and_estimator(
         'camera_launch': tmp_path / 'camera.launch.py',
         'estimator_launch': tmp_path / 'estimator.launch.py',
     }
-    log = tmp_path / 'launch.log'
-    with log.open('w') as output:
-        process = subprocess.Popen(
-            [sys.executable, '-c', LAUNCH, VIO, *(f'{k}:={v}' for k, v in given.items())],
-            env=os.environ | {'ROS_DOMAIN_ID': str(graph.domain)},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    process.log = log
-    graph.processes.append(process)
+    arguments = [f'{name}:={value}' for name, value in given.items()]
+    process = graph.start_program(sys.executable, '-c', LAUNCH, VIO, *arguments)
 
     def state(node):
         return graph.call(GetState, f'cam7/{node}/get_state', GetState.Request()).current_state.id
@@ -90,7 +80,7 @@ def test_vio_brings_up_camera_superpoint_tracker_and_estimator(
     values = graph.call(GetParameters, 'cam7/tracker/get_parameters', request).values
     assert (values[0].string_value, values[1].double_value) == (style, 10.0)
     for name in ('camera', 'estimator'):
-        assert f'{name} of_its_own' in log.read_text()
+        assert f'{name} of_its_own' in process.log.read_text()
     assert graph.interrupt(process)[0] in (0, 1)  # launch ends with 1 where it was interrupted
     processes = 1 if composed == 'true' else 2
-    assert log.read_text().count('process has finished cleanly') == processes
+    assert process.log.read_text().count('process has finished cleanly') == processes

@@ -247,7 +247,7 @@ def test_signed_weights_of_later_layers_do_not_saturate(tmp_path, shipped, image
 
 
 def test_options_are_checked():
-    with pytest.raises(ValueError, match="pass_through 'maybe'"):
+    with pytest.raises(ValueError, match="pass_through: 'maybe'"):
         OnnxRuntime(SHIPPED, pass_through='maybe')
 
 

@@ -3,39 +3,46 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from superpoint_rknn.nodes.common.parameters import Parameter
+from superpoint_rknn.settings import ParameterGroup, parameter
 
 MOST_CAMERAS = 16
 NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*')
 
-CAMERAS = Parameter(
-    'cameras',
-    [''],
-    "Names of the cameras: 'cam0' has its topics below `cam0/`. One empty name: one camera, whose "
-    'topics have no prefix.',
-    read_only=True,
-)
-STEREO = Parameter(
-    'stereo',
-    False,
-    'Cameras come in pairs, the first and the second, the third and the fourth, ...: both images '
-    'of one stamp are taken together.',
-    read_only=True,
-)
-SYNC_TOLERANCE = Parameter(
-    'sync_tolerance',
-    0.005,
-    'Most difference between the stamps of the two images of a stereo pair, below half the time '
-    'between two images [s].',
-    limits=(0.0, 1.0),
-    read_only=True,
-)
+
+@dataclass(frozen=True)
+class CameraSettings(ParameterGroup):
+    """Which cameras a node serves. Raises ValueError for names that are refused."""
+
+    cameras: tuple[str, ...] = parameter(
+        ('',),
+        "Names of the cameras: 'cam0' has its topics below `cam0/`. One empty name: one camera, "
+        'whose topics have no prefix.',
+        read_only=True,
+    )
+    stereo: bool = parameter(
+        False,
+        'Cameras come in pairs, the first and the second, the third and the fourth, ...: both '
+        'images of one stamp are taken together, or neither.',
+        read_only=True,
+    )
+    sync_tolerance: float = parameter(
+        0.005,
+        'Highest difference between the stamps of the two images of a stereo pair, below half the '
+        'time between two images.',
+        unit='s',
+        limits=(0, 1),
+        read_only=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_cameras(list(self.cameras), self.stereo)
 
 
 def check_cameras(names: list[str], stereo: bool) -> None:
     """Raise ValueError with the reason unless these are names of cameras, or of stereo pairs."""
-    names = list(names)
     if not 1 <= len(names) <= MOST_CAMERAS:
         raise ValueError(f'cameras: {len(names)} names, expected 1 to {MOST_CAMERAS}')
     if names != ['']:

@@ -20,12 +20,12 @@ from rclpy.timer import Timer
 
 from superpoint_rknn.nodes.common.executor import NO_PUBLISHER_EVENTS
 from superpoint_rknn.nodes.common.parameters import (
-    AUTOSTART,
-    Parameter,
+    NodeSettings,
     Parameters,
     declare_parameter,
 )
 from superpoint_rknn.nodes.common.qos import DIAGNOSTICS
+from superpoint_rknn.settings import Parameter
 
 RCLError = rclpy_implementation.RCLError
 DIAGNOSTICS_PERIOD = 1.0  # [s]
@@ -49,7 +49,8 @@ class ManagedNode(LifecycleNode):
         **kwargs: Any,
     ):
         super().__init__(name, **kwargs)
-        self.autostart = declare_parameter(self, AUTOSTART)
+        (autostart,) = (p for p in NodeSettings.parameters() if p.name == 'autostart')
+        self.autostart = declare_parameter(self, autostart)
         self.finalized = False
         self.values = Parameters(self, table, interpret, self.parameters_changed, more)
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)

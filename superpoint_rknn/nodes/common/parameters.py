@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import rclpy.parameter
 from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,
@@ -14,41 +16,51 @@ from rcl_interfaces.msg import (
 )
 from rclpy.node import Node
 
+from superpoint_rknn.parameters import unknown_parameter
+from superpoint_rknn.settings import Parameter, ParameterGroup, parameter
+
 S = TypeVar('S')
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """One parameter as users see it."""
+class NodeSettings(ParameterGroup):
+    """What both nodes have in common."""
 
-    name: str
-    default: Any
-    description: str
-    limits: tuple[float, float] | None = None
-    choices: tuple[str, ...] = field(default=())
-    read_only: bool = False
-
-    @property
-    def descriptor(self) -> ParameterDescriptor:
-        descriptor = ParameterDescriptor(description=self.description, read_only=self.read_only)
-        if self.limits is not None and isinstance(self.default, float):
-            low, high = self.limits
-            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-        elif self.limits is not None:
-            low, high = self.limits
-            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
-        if self.choices:
-            descriptor.additional_constraints = 'one of ' + ', '.join(self.choices)
-        return descriptor
+    autostart: bool = parameter(
+        True, 'Configure and activate at start, without a lifecycle manager.', read_only=True
+    )
+    image_transport: str = parameter(
+        'raw',
+        'raw: sensor_msgs/Image on `image`. compressed: sensor_msgs/CompressedImage on '
+        '`image/compressed`.',
+        choices=('raw', 'compressed'),
+        read_only=True,
+    )
+    overlay_rate: float = parameter(
+        10.0,
+        'Highest rate of overlay images, which are drawn only while somebody subscribes.',
+        name='overlay.rate',
+        unit='Hz',
+        limits=(0.1, 1000),
+    )
 
 
-AUTOSTART = Parameter(
-    'autostart', True, 'Configure and activate at start, without a manager.', read_only=True
-)
-
-OVERLAY_RATE = Parameter(
-    'overlay.rate', 10.0, 'Most overlay images per second [Hz].', limits=(0.1, 1000.0)
-)
+def describe(parameter: Parameter) -> ParameterDescriptor:
+    """Description of a parameter for ROS."""
+    unit = f' [{parameter.unit}]' if parameter.unit else ''
+    descriptor = ParameterDescriptor(
+        description=parameter.help + unit, read_only=parameter.read_only
+    )
+    is_list = isinstance(parameter.default, tuple)
+    if parameter.choices or is_list:
+        descriptor.additional_constraints = parameter.expectation
+    elif parameter.limits is not None and isinstance(parameter.default, float):
+        low, high = map(float, parameter.limits)
+        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    elif parameter.limits is not None:
+        low, high = map(int, parameter.limits)
+        descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
+    return descriptor
 
 
 def declare_parameter(node: Node, parameter: Parameter) -> Any:
@@ -58,13 +70,18 @@ def declare_parameter(node: Node, parameter: Parameter) -> Any:
     Raises rclpy's ParameterException naming the parameter if the value given for it is refused.
     """
     if not node.has_parameter(parameter.name):
-        node.declare_parameter(parameter.name, parameter.default, parameter.descriptor)
-    return node.get_parameter(parameter.name).value
+        default = parameter.default
+        default = list(default) if isinstance(default, tuple) else default
+        node.declare_parameter(parameter.name, default, describe(parameter))
+    value = node.get_parameter(parameter.name).value
+    return value.tolist() if isinstance(value, array) else value
 
 
 class Parameters(Generic[S]):
     """
     The values of a node's parameters, and the settings that they state, as they change.
+
+    neighbours: parameters of the other nodes in this process, which get the same arguments.
 
     interpret: makes settings of (all values, names of the changed ones, settings before or None);
     raises TypeError or ValueError with the reason if a value is bad.
@@ -81,13 +98,21 @@ class Parameters(Generic[S]):
         changed: Callable[[set[str]], None],
         more: Callable[[dict[str, Any]], tuple[Parameter, ...]] = lambda values: (),
     ):
-        self.settings: S | None = None  # until declared
+        self._settings: S | None = None  # until declared
+        self.neighbours: Sequence[Parameters] = ()
         self._node = node
         self._table = table
         self._interpret = interpret
         self._changed = changed
         self._more = more
         self._values: dict[str, Any] = {}
+
+    @property
+    def settings(self) -> S:
+        """The settings that the values state. Raises RuntimeError before `declare`."""
+        if self._settings is None:
+            raise RuntimeError('the parameters are not declared yet')
+        return self._settings
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
@@ -101,9 +126,10 @@ class Parameters(Generic[S]):
         first = not self._values
         values = {p.name: declare_parameter(self._node, p) for p in self._table}
         values |= {p.name: declare_parameter(self._node, p) for p in self._more(values)}
-        self.settings = self._checked(values, set(values))
+        self._settings = self._checked(values, set(values))
         self._values = values
         if first:
+            self._warn_of_unknown()
             self._node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, parameters: list) -> SetParametersResult:
@@ -113,7 +139,7 @@ class Parameters(Generic[S]):
             return SetParametersResult(successful=True)
         values = self._values | changes
         try:
-            self.settings = self._checked(values, set(changes))
+            self._settings = self._checked(values, set(changes))
         except (TypeError, ValueError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._values = values
@@ -122,10 +148,18 @@ class Parameters(Generic[S]):
 
     def _checked(self, values: dict[str, Any], changed: set[str]) -> S:
         """Settings that these values state; ValueError with the reason if they are bad."""
-        for parameter in self._table:
-            if parameter.choices and values[parameter.name] not in parameter.choices:
-                raise ValueError(
-                    f'{parameter.name}: {values[parameter.name]!r}, expected '
-                    f'{parameter.descriptor.additional_constraints}'
-                )
-        return self._interpret(values, changed, self.settings)
+        checked = {p.name: p.check(values[p.name]) for p in self._table}
+        return self._interpret(values | checked, changed, self._settings)
+
+    def _knows(self, name: str) -> bool:
+        return self._node.has_parameter(name) or any(p.name == name for p in self._table)
+
+    def _warn_of_unknown(self) -> None:
+        """Name parameters of the command line and of files that no node in this process has."""
+        with self._node.handle:
+            given = self._node.handle.get_parameters(rclpy.parameter.Parameter)
+        for name in sorted(given):
+            is_qos = name.startswith('qos_overrides.')  # declared with the topics
+            if is_qos or any(each._knows(name) for each in (self, *self.neighbours)):
+                continue
+            self._node.get_logger().warning(f'{unknown_parameter(name)}; the value is ignored')

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -26,7 +26,7 @@ from superpoint_rknn.nodes.superpoint.stereo import StereoPipeline
 from superpoint_rknn.nodes.superpoint.worker import Worker
 from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.model_files import find_model
-from superpoint_rknn.runtimes.open import open_runtime
+from superpoint_rknn.runtimes.open import RuntimeSettings, open_runtime
 from superpoint_rknn.runtimes.runtime import Runtime
 
 STOP_TIMEOUT = 1.0  # [s] for an inference under way to end when the node is stopped
@@ -151,27 +151,15 @@ class SuperPointNode(ManagedNode):
         return camera
 
     def _open_runtime(self) -> Runtime:
-        values = self.values
+        settings = RuntimeSettings.from_values(self.values)
         soc = detect_soc()
-        model = find_model(values['model'], soc, values['runtime'])
+        model = find_model(settings.model, soc, settings.runtime)
         if soc and model.suffix == '.onnx':
             self.get_logger().warning(
                 f'{soc}: running on the CPU, not on the NPU: set the parameter `model` to a .rknn '
                 'file converted for this chip'
             )
-        mean, std = (
-            None if math.isnan(values[name]) else values[name]
-            for name in ('input.mean', 'input.std')
-        )
-        return open_runtime(
-            model,
-            values['runtime'],
-            mean=mean,
-            std=std,
-            pass_through=values['input.pass_through'],
-            zero_copy=values['npu.zero_copy'],
-            core_mask=values['npu.core_mask'],
-        )
+        return open_runtime(**(asdict(settings) | {'model': model}))
 
     def _start_descriptors(self) -> None:
         rate = self.values['descriptors.rate']

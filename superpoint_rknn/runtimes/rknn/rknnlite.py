@@ -37,7 +37,7 @@ IMAGES_BETWEEN_COLLECTIONS = 8
 class RknnliteRuntime:
     """A SuperPoint network on the NPU; see Runtime. Descriptors come as float32."""
 
-    input_table = None
+    input_table: np.ndarray | None = None
 
     def __init__(
         self,

@@ -6,10 +6,13 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, SetParameters
-from ros_graph import RELIABLE
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from ros_graph import RELIABLE, image_message
+from sensor_msgs.msg import Image
 from tracker_rig import TRACKER, TrackerRig, calibration, corners, nanoseconds, turned
 
 from superpoint_rknn.msg import Keypoints
+from superpoint_rknn.nodes.tracker.node import TrackerNode
 from superpoint_rknn.nodes.tracker.parameters import PARAMETERS
 
 
@@ -241,3 +244,24 @@ def test_a_bad_parameter_keeps_the_node_unconfigured_with_the_reason(graph):
     state = graph.call(GetState, 'tracker/get_state', GetState.Request()).current_state.id
     assert state == State.PRIMARY_STATE_UNCONFIGURED
     assert graph.interrupt(process)[0] == 0
+
+
+def test_images_of_a_best_effort_camera_arrive(graph):
+    best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    camera = graph.node.create_publisher(Image, 'image', best_effort)
+    tracks = graph.collect(Keypoints, 'tracks')
+    node = TrackerNode(context=graph.context)
+    graph.executor.add_node(node)
+    try:
+        node.trigger_configure()
+        node.trigger_activate()
+
+        def tracked():
+            camera.publish(image_message(np.zeros((32, 48), np.uint8)))
+            return graph.spin(lambda: tracks, 0.1)
+
+        assert graph.spin(tracked, 10), 'no tracks'
+    finally:
+        node.shut_down()
+        graph.executor.remove_node(node)
+        node.destroy_node()

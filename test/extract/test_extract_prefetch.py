@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from superpoint_rknn.extract.prefetch import prefetch
+from superpoint_rknn.extract.worker import prefetch
 
 
 def test_items_are_made_in_order_while_the_one_before_is_in_use():

@@ -1,0 +1,227 @@
+"""Child processes: start them in a ROS graph of their own, talk to them in lines, stop them."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from superpoint_rknn.files import find_shared_file
+
+STOP_TIMEOUT = 10.0  # [s] from the signal to SIGKILL
+# Of util-linux: the kernel kills the process when its parent dies. Popen's preexec_fn could do the
+# same, but runs Python code in the forked child, where a Ctrl-C would be swallowed.
+KILLED_WITH_PARENT = ('setpriv', '--pdeathsig', 'KILL', '--')
+LOG_PREFIX = re.compile(r'\[[A-Z]+\] \[[\d.]+\] \[\S*\]: ')  # severity, time and logger of ROS
+HARMLESS_LINE = re.compile(r'\s*$|\[(DEBUG|INFO|WARN)\]')
+
+
+class ProcessError(RuntimeError):
+    """A child process failed, ended too early or did not answer in time."""
+
+
+def free_domain() -> int:
+    """
+    Return a ROS domain from 1 to 101 that no process on this machine uses.
+
+    The first participant of domain d listens on UDP port 7400 + 250 d + 10 (RTPS 2.2, 9.6.1.1).
+    Raises ProcessError if all of them are in use.
+    """
+    for domain in random.sample(range(1, 102), 101):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(('', 7410 + 250 * domain))
+            except OSError:
+                continue
+            return domain
+    raise ProcessError('all ROS domains from 1 to 101 are in use')
+
+
+def graph_variables(domain: int) -> dict[str, str]:
+    """
+    Environment variables of a ROS graph on this machine only, with images in shared memory.
+
+    A Fast DDS profile that the environment already names is kept. Raises FileNotFoundError if
+    the package's profile is not installed.
+    """
+    distro = os.environ.get('ROS_DISTRO')
+    variables = {'ROS_DOMAIN_ID': str(domain), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+    if distro == 'humble':  # knows no discovery range; later versions warn of this variable
+        variables['ROS_LOCALHOST_ONLY'] = '1'
+    profile_names = ['FASTDDS_DEFAULT_PROFILES_FILE']
+    if distro in ('humble', 'jazzy'):  # Fast DDS 2; version 3 warns of this name
+        profile_names.append('FASTRTPS_DEFAULT_PROFILES_FILE')
+    for name in profile_names:
+        variables[name] = os.environ.get(name) or str(find_shared_file('config/fastdds.xml'))
+    return variables
+
+
+def stop(
+    processes: Iterable[subprocess.Popen[Any]],
+    timeout: float = STOP_TIMEOUT,
+    number: int = signal.SIGINT,
+) -> None:
+    """
+    Send a signal to processes and wait for them; kill those still alive after `timeout` [s].
+
+    number: of the signal. A node that is killed leaves its shared memory behind; SIGINT lets it
+    remove it.
+    """
+    processes = list(processes)
+    for process in processes:
+        process.send_signal(number)
+    end = time.monotonic() + timeout
+    for process in processes:
+        try:
+            process.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class Process(subprocess.Popen[str]):
+    """
+    A child process, its name, and the file that it logs to.
+
+    It does not receive the terminal's Ctrl-C, and is killed when this process dies.
+    pipes: whether its stdin and stdout are pipes to here, for one line at a time; if not, stdin is
+    empty and stdout goes to the log as stderr does.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[object],
+        log: Path,
+        environment: Mapping[str, str],
+        pipes: bool,
+    ):
+        self.name = name
+        self.log = log
+        with log.open('w') as output:
+            super().__init__(
+                [*KILLED_WITH_PARENT, *map(str, command)],
+                env=environment,
+                stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if pipes else output,
+                stderr=output,
+                text=True,
+                start_new_session=True,
+            )
+
+    def write_line(self, line: object) -> None:
+        """Write a line to the process's stdin."""
+        print(line, file=self.stdin, flush=True)
+
+    def last_error(self) -> str:
+        """Return the last line of the log that is no debug, info or warning; '' if none is."""
+        lines = self.log.read_text(errors='replace').splitlines()
+        errors = [line.strip() for line in lines if not HARMLESS_LINE.match(line)]
+        return LOG_PREFIX.sub('', errors[-1]) if errors else ''
+
+
+class ProcessGroup:
+    """
+    Child processes in one ROS graph, which are stopped when this context ends.
+
+    log_dir: existing folder for the log NAME.log of each process.
+    """
+
+    def __init__(self, log_dir: Path):
+        self.domain = free_domain()
+        self.processes: list[Process] = []  # those that `finish` has not seen end
+        self._log_dir = log_dir
+        self._variables = graph_variables(self.domain) | {'ROS_LOG_DIR': str(log_dir)}
+
+    def __enter__(self) -> ProcessGroup:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        stop(self.processes)
+
+    def start(
+        self,
+        name: str,
+        *command: object,
+        pipes: bool = False,
+        variables: Mapping[str, str] | None = None,
+    ) -> Process:
+        """
+        Start a command in the graph.
+
+        pipes: see Process. variables: more environment variables.
+        """
+        environment = {**os.environ, **self._variables, **(variables or {})}
+        process = Process(name, command, self._log_dir / f'{name}.log', environment, pipes)
+        self.processes.append(process)
+        return process
+
+    def read_line(
+        self, process: Process, timeout: float, on_wait: Callable[[float], None] | None = None
+    ) -> str:
+        """
+        Wait for the next line of a process's stdout and return it without its line break.
+
+        on_wait: called ten times a second with the seconds waited.
+        Raises ProcessError if any process of the group ends before, or after `timeout` [s].
+        """
+        stdout = process.stdout
+        assert stdout is not None, f'{process.name} was started without pipes'
+        start = time.monotonic()
+        while not _is_readable(stdout, 0.1):
+            waited = time.monotonic() - start
+            ended = [p for p in self.processes if p.poll() is not None]
+            if ended and _is_readable(stdout, 0):  # it printed meanwhile
+                break
+            if ended:
+                raise self._exit_error(ended[0])
+            if waited > timeout:
+                raise self._error(f'{process.name} printed nothing for {timeout:g} s')
+            if on_wait:
+                on_wait(waited)
+        line = stdout.readline()
+        if not line:
+            self.finish(process)
+            raise ProcessError(f'{process.name} ended too early')
+        return line.strip()
+
+    def finish(self, process: Process, timeout: float = STOP_TIMEOUT) -> str:
+        """
+        Wait until a process ends and return what is left on its stdout.
+
+        Raises ProcessError if it does not end within `timeout` [s] with exit code 0.
+        """
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise self._error(f'{process.name} did not end within {timeout:g} s') from None
+        if process.returncode:
+            raise self._exit_error(process)
+        self.processes.remove(process)
+        return output or ''
+
+    def _exit_error(self, process: Process) -> ProcessError:
+        return self._error(f'{process.name} ended with exit code {process.returncode}')
+
+    def _error(self, reason: str) -> ProcessError:
+        """Error that quotes the last error in each process's log."""
+        quotes = [f'{p.name}: {error}' for p in self.processes if (error := p.last_error())]
+        return ProcessError(f'{reason} ({"; ".join(quotes)})' if quotes else reason)
+
+
+def _is_readable(stream: IO[str], timeout: float) -> bool:
+    return bool(select.select([stream], [], [], timeout)[0])

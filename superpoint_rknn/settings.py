@@ -1,0 +1,145 @@
+"""
+Parameters as fields of dataclasses, each with its default, range, unit and help text.
+
+A dataclass that inherits from ParameterGroup defines parameters beside the code that uses them and
+checks their values when it is made. ROS declarations, `extract` and the documentation read them
+from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from numbers import Integral, Real
+from typing import Any, ClassVar, Protocol, TypeVar
+
+METADATA = 'parameter'  # key in the metadata of a field
+NUMBERS: dict[type, Any] = {int: Integral, float: Real}  # NumPy's too
+
+T = TypeVar('T')
+G = TypeVar('G', bound='ParameterGroup')
+
+
+class Values(Protocol):
+    """Values of parameters by name: a dict, for instance."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """Value of a parameter."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """
+    One parameter as users see it.
+
+    default: bool, int, float, str, a pair of int (rows and columns) or a tuple of str; its type is
+    the type of all values. limits: lowest and highest number, both included.
+    """
+
+    name: str
+    default: Any
+    help: str
+    unit: str = ''
+    limits: tuple[float, float] | None = None
+    choices: tuple[str, ...] = ()
+    read_only: bool = False
+    is_file: bool = False  # the path of a file; the field holds what was read, None for ''
+
+    @property
+    def expectation(self) -> str:
+        """What a value has to be, to follow 'expected' in an error."""
+        between = 'a number' if self.limits is None else '{:g} to {:g}'.format(*self.limits)
+        if self.choices:
+            return 'one of ' + ', '.join(self.choices)
+        if isinstance(self.default, bool):
+            return 'true or false'
+        if isinstance(self.default, int):
+            return f'a whole number, {between}'
+        if isinstance(self.default, float):
+            return between
+        if isinstance(self.default, str):
+            return 'text'
+        if self._is_pair:
+            return f'rows and columns, {between} each'
+        return 'a list of texts'
+
+    def check(self, value: Any) -> Any:
+        """
+        Value as the settings hold it: lists become tuples.
+
+        Raises ValueError naming parameter, value and expectation.
+        """
+        if not self._accepts(value):
+            raise ValueError(f'{self.name}: {value!r}, expected {self.expectation}')
+        return tuple(value) if isinstance(self.default, tuple) else value
+
+    @property
+    def _is_pair(self) -> bool:
+        return isinstance(self.default, tuple) and isinstance(self.default[0], int)
+
+    def _accepts(self, value: Any) -> bool:
+        if isinstance(self.default, bool):
+            return isinstance(value, bool)
+        if isinstance(self.default, (int, float)):
+            return self._accepts_number(value, type(self.default))
+        if isinstance(self.default, str):
+            return isinstance(value, str) and (not self.choices or value in self.choices)
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            return False
+        if self._is_pair:
+            return len(value) == 2 and all(self._accepts_number(item, int) for item in value)
+        return all(isinstance(item, str) for item in value)
+
+    def _accepts_number(self, value: Any, kind: type) -> bool:
+        if isinstance(value, bool) or not isinstance(value, NUMBERS[kind]):
+            return False
+        return self.limits is None or bool(self.limits[0] <= value <= self.limits[1])
+
+
+def parameter(default: T, help: str, *, name: str = '', **properties: Any) -> T:
+    """
+    Dataclass field that is a parameter; properties: further fields of Parameter.
+
+    name: where it differs from the field's, without the prefix of the group.
+    """
+    value = '' if properties.get('is_file') else default
+    metadata = {METADATA: Parameter(name, value, help, **properties)}
+    return field(default=default, metadata=metadata)
+
+
+class ParameterGroup:
+    """
+    Base of dataclasses whose fields are parameters.
+
+    prefix: of the parameters' names. Making one raises ValueError for a value that is refused.
+    """
+
+    _prefix: ClassVar[str] = ''
+
+    def __init_subclass__(cls, prefix: str = '', **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        cls._prefix = prefix
+
+    def __post_init__(self) -> None:
+        for attribute, parameter in self._parameters():
+            if not parameter.is_file:
+                value = parameter.check(getattr(self, attribute))
+                object.__setattr__(self, attribute, value)  # frozen
+
+    @classmethod
+    def parameters(cls) -> tuple[Parameter, ...]:
+        """All parameters of the group, in the order of the fields."""
+        return tuple(parameter for _, parameter in cls._parameters())
+
+    @classmethod
+    def from_values(cls: type[G], values: Values) -> G:
+        """Group of the values that parameters have. Raises ValueError for one that is refused."""
+        return cls(**{attribute: values[p.name] for attribute, p in cls._parameters()})
+
+    @classmethod
+    def _parameters(cls) -> Iterator[tuple[str, Parameter]]:
+        for each in fields(cls):  # type: ignore[arg-type]  # children are dataclasses
+            if METADATA in each.metadata:
+                found = each.metadata[METADATA]
+                yield each.name, replace(found, name=cls._prefix + (found.name or each.name))

@@ -1,0 +1,227 @@
+"""The managed node in the test's own process, on a network that costs nothing."""
+
+import threading
+
+import numpy as np
+import pytest
+from fake_runtime import HEIGHT, WIDTH, FakeRuntime
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from ros_graph import RELIABLE, Graph, image_message
+from sensor_msgs.msg import Image
+
+from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.nodes.common.managed_node import DIAGNOSTICS_PERIOD
+from superpoint_rknn.nodes.superpoint.node import SuperPointNode
+
+SECOND = 1_000_000_000  # [ns]
+RARE = 0.01  # [Hz] a rate of descriptors at which none are due while a test runs
+IMAGE = np.zeros((HEIGHT, WIDTH), np.uint8)
+
+
+class Node(SuperPointNode):
+    """The node on a given runtime."""
+
+    def __init__(self, runtime, **kwargs):
+        self.fake = runtime
+        super().__init__(**kwargs)
+
+    def _open_runtime(self):
+        return self.fake
+
+
+class Bench:
+    """An active node, its cameras and its keypoints."""
+
+    def __init__(self, graph, *names, qos=RELIABLE, **parameters):
+        self.graph = graph
+        self.runtime = FakeRuntime()
+        self.sent = 0
+        self.node = Node(
+            self.runtime,
+            context=graph.context,
+            parameter_overrides=[
+                Parameter('cameras', value=list(names) or ['']),
+                *(Parameter(name.replace('__', '.'), value=v) for name, v in parameters.items()),
+            ],
+        )
+        graph.executor.add_node(self.node)
+        self.topics = [f'{name}/' for name in names] or ['']
+        self.cameras = [graph.node.create_publisher(Image, f'{t}image', qos) for t in self.topics]
+        self.subscriptions = []
+        self.keypoints = self.collect(Keypoints, 'keypoints')
+        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+
+    def collect(self, kind, topic):
+        """Lists, one for each camera, that fill with the messages of its topic."""
+        lists = [[] for _ in self.topics]
+        for prefix, messages in zip(self.topics, lists, strict=True):
+            self.subscriptions.append(
+                self.graph.node.create_subscription(
+                    kind, f'{prefix}{topic}', messages.append, RELIABLE
+                )
+            )
+        return lists
+
+    def wait_ready(self):
+        """Wait until each camera's images reach the node and its keypoints the test."""
+        for number, keypoints in enumerate(self.keypoints):
+            for _ in range(100):
+                self.send(number)
+                if self.graph.spin(lambda k=keypoints: k, 0.1):
+                    break
+            assert keypoints
+        self.graph.spin(lambda: self.counts()['pending'] == 0, 10)
+        return self
+
+    def send(self, number=0):
+        """Publish an image of a camera."""
+        self.sent += 1
+        message = image_message(IMAGE)
+        message.header.stamp.sec = self.sent
+        self.cameras[number].publish(message)
+
+    def show(self):
+        """
+        Show an image to each camera, one after another, and wait for their keypoints.
+
+        Returns for each whether its descriptor map was fetched.
+        """
+        first = len(self.runtime.fetched)
+        for number, keypoints in enumerate(self.keypoints):
+            before = len(keypoints)
+            self.send(number)
+            self.graph.wait(lambda k=keypoints, n=before: len(k) > n, 'keypoints')
+        return self.runtime.fetched[first:]
+
+    def counts(self, number=0):
+        """What the node reports now of a camera's images."""
+        values = self.node.statuses()[number].values
+        return {v.key: int(v.value) for v in values if v.value.isdigit()}
+
+    def let_time_pass(self, seconds):
+        """
+        Call the timers for descriptors as often as they are due in that time.
+
+        Before each call two images come of each camera: once the keypoints of the second one are
+        published, the first one waits to be described.
+        """
+        due = [
+            (tick * timer.timer_period_ns, timer)
+            for timer in self.node.timers
+            if timer.timer_period_ns != DIAGNOSTICS_PERIOD * SECOND
+            for tick in range(1, seconds * SECOND // timer.timer_period_ns + 1)
+        ]
+        for _, timer in sorted(due, key=lambda call: call[0]):
+            self.show()
+            self.show()
+            timer.callback()
+
+    def close(self):
+        self.node.shut_down()
+        self.graph.executor.remove_node(self.node)
+        self.node.destroy_node()
+        for subscription in self.subscriptions:
+            self.graph.node.destroy_subscription(subscription)
+        for camera in self.cameras:
+            self.graph.node.destroy_publisher(camera)
+
+
+@pytest.fixture(scope='module')
+def graph(tmp_path_factory):
+    graph = Graph(tmp_path_factory.mktemp('graph'))
+    yield graph
+    graph.close()
+
+
+@pytest.fixture
+def start(graph):
+    benches = []
+
+    def start(*names, **parameters):
+        benches.append(Bench(graph, *names, **parameters))
+        return benches[-1]
+
+    yield start
+    for bench in benches:
+        bench.close()
+
+
+def test_images_of_a_best_effort_camera_arrive(start):
+    best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    start(qos=best_effort).wait_ready().show()
+
+
+def test_descriptor_maps_are_fetched_only_while_somebody_subscribes(start):
+    bench = start(descriptors__rate=1000.0).wait_ready()
+    bench.show()
+    assert not any(bench.runtime.fetched)
+    assert bench.counts()['descriptors'] == 0
+    (descriptors,) = bench.collect(Descriptors, 'descriptors')
+    bench.graph.wait(lambda: bench.show() and descriptors, 'descriptors')
+    assert bench.show() == [True]
+    bench.graph.node.destroy_subscription(bench.subscriptions.pop())
+    bench.graph.wait(lambda: bench.show() == [False], 'the node to notice the end')
+    assert not any(bench.show() + bench.show())
+
+
+def test_each_camera_has_descriptors_at_the_rate_also_once_it_is_changed(start):
+    bench = start('left', 'right', descriptors__rate=RARE)
+    descriptors = bench.collect(Descriptors, 'descriptors')
+    bench.wait_ready()
+    bench.graph.wait(lambda: all(bench.show()), 'the node to notice the subscriptions')
+    for rate in (RARE, 2.5 * RARE, 0.0, RARE):
+        (result,) = bench.node.set_parameters([Parameter('descriptors.rate', value=rate)])
+        assert result.successful
+        bench.let_time_pass(400)
+        expected = round(400 * rate)
+        for messages in descriptors:
+            bench.graph.spin(lambda m=messages, n=expected: len(m) >= n, 10)
+        bench.graph.spin(lambda: False, 0.05)  # for what would be too much
+        assert [*map(len, descriptors)] == [expected] * 2
+        for messages in descriptors:
+            messages.clear()
+
+
+def test_images_that_wait_or_are_processed_at_deactivation_count_as_dropped(start):
+    bench = start().wait_ready()
+    before = bench.counts()
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def hold():
+        begun.set()
+        assert goes_on.wait(30)
+
+    bench.runtime.during = hold
+    bench.send()
+    bench.graph.wait(begun.is_set, 'an inference')
+    bench.send()
+    bench.graph.wait(lambda: bench.counts()['pending'] == 2, 'another image')
+    bench.node.trigger_deactivate()  # the inference is not waited for for ever
+    counts = bench.counts()
+    assert counts['pending'] == 1
+    assert counts['dropped'] == before['dropped'] + 1
+    goes_on.set()
+    bench.graph.wait(lambda: bench.counts()['pending'] == 0, 'the inference to end')
+    counts = bench.counts()
+    assert counts['dropped'] == before['dropped'] + 2
+    assert counts['published'] == before['published']
+    assert counts['received'] == counts['published'] + counts['dropped']
+
+
+def test_an_image_that_waits_for_its_partner_at_deactivation_counts_as_dropped(start):
+    bench = start('left', 'right', stereo=True)
+    bench.graph.wait(bench.cameras[0].get_subscription_count, 'the node to take images')
+
+    def waits():
+        bench.send()
+        return bench.graph.spin(lambda: bench.counts()['pending'] == 1, 0.1)
+
+    bench.graph.wait(waits, 'an image')
+    dropped = bench.counts()['dropped']
+    bench.node.trigger_deactivate()
+    counts = bench.counts()
+    assert counts['pending'] == 0
+    assert counts['dropped'] == counts['received'] == dropped + 1

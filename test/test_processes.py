@@ -1,0 +1,139 @@
+"""Child processes of a ROS graph."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from superpoint_rknn.processes import ProcessError, ProcessGroup, graph_variables, stop
+
+IGNORES_SIGINT = 'signal.signal(signal.SIGINT, signal.SIG_IGN)'
+ENDS_ON_SIGINT = 'signal.signal(signal.SIGINT, lambda *_: sys.exit(7))'
+
+
+def start_python(group, name, code, pipes=True):
+    return group.start(name, sys.executable, '-c', code, pipes=pipes)
+
+
+def start_waiting(group, name, handler):
+    code = f'import signal, sys, time\n{handler}\nprint("ready", flush=True)\ntime.sleep(60)'
+    process = start_python(group, name, code)
+    assert group.read_line(process, 60) == 'ready'
+    return process
+
+
+def test_a_process_that_fails_is_reported_with_its_last_error(tmp_path):
+    code = 'import sys; print("[INFO] fine", file=sys.stderr); sys.exit("no camera")'
+    with ProcessGroup(tmp_path) as group:
+        player = start_python(group, 'player', code)
+        with pytest.raises(ProcessError, match=r'player ended .* code 1 \(player: no camera\)'):
+            group.read_line(player, 60)
+
+
+def test_a_process_that_prints_nothing_is_reported(tmp_path):
+    with ProcessGroup(tmp_path) as group:
+        recorder = start_python(group, 'recorder', 'input()')
+        with pytest.raises(ProcessError, match=r'recorder printed nothing for 0\.2 s'):
+            group.read_line(recorder, 0.2)
+
+
+def test_the_end_of_any_process_ends_the_wait_for_another(tmp_path):
+    with ProcessGroup(tmp_path) as group:
+        recorder = start_python(group, 'recorder', 'input()')
+        start_python(group, 'node', 'raise SystemExit("no model")', pipes=False)
+        with pytest.raises(ProcessError, match=r'node ended .* code 1 \(node: no model\)'):
+            group.read_line(recorder, 60)
+
+
+def test_lines_are_written_and_read_and_the_rest_is_returned(tmp_path):
+    with ProcessGroup(tmp_path) as group:
+        echo = start_python(group, 'echo', 'print(input() * 2); print(input() * 3)')
+        echo.write_line('ab')
+        waits = []
+        assert group.read_line(echo, 60, waits.append) == 'abab'
+        assert waits == sorted(waits)
+        echo.write_line('c')
+        assert group.finish(echo, 60) == 'ccc\n'
+        assert group.processes == []
+
+
+def test_a_process_that_does_not_end_in_time_is_reported(tmp_path):
+    with ProcessGroup(tmp_path) as group:
+        node = start_waiting(group, 'node', IGNORES_SIGINT)
+        with pytest.raises(ProcessError, match=r'node did not end within 0\.1 s'):
+            group.finish(node, 0.1)
+
+
+def test_stop_interrupts_all_at_once_and_kills_those_that_stay(tmp_path):
+    group = ProcessGroup(tmp_path)
+    deaf = [start_waiting(group, f'deaf{n}', IGNORES_SIGINT) for n in range(2)]
+    ends = start_waiting(group, 'ends', ENDS_ON_SIGINT)
+    start = time.monotonic()
+    stop([*deaf, ends], timeout=3.0)
+    assert [process.returncode for process in (*deaf, ends)] == [-signal.SIGKILL] * 2 + [7]
+    assert 3.0 <= time.monotonic() - start < 5.5  # one timeout, not one for each
+
+
+def test_processes_see_the_graph_and_end_with_its_context(tmp_path, monkeypatch):
+    monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE', raising=False)
+    names = ('ROS_DOMAIN_ID', 'FASTDDS_DEFAULT_PROFILES_FILE', 'EXTRA')
+    code = (
+        f'import json, os; values = [os.environ[name] for name in {names}]\n'
+        'print(json.dumps(values), flush=True); input()'
+    )
+    with ProcessGroup(tmp_path) as group:
+        command = (sys.executable, '-c', code)
+        process = group.start('node', *command, pipes=True, variables={'EXTRA': '1'})
+        domain, profile, extra = json.loads(group.read_line(process, 60))
+        assert (domain, extra) == (str(group.domain), '1')
+        assert '<segment_size>' in Path(profile).read_text()
+        assert process.poll() is None
+    assert process.poll() is not None
+
+
+@pytest.mark.parametrize(
+    ('distro', 'more'),
+    [
+        ('humble', {'ROS_LOCALHOST_ONLY', 'FASTRTPS_DEFAULT_PROFILES_FILE'}),
+        ('jazzy', {'FASTRTPS_DEFAULT_PROFILES_FILE'}),
+        ('kilted', set()),
+    ],
+)
+def test_variables_are_those_that_the_distribution_knows(monkeypatch, distro, more):
+    monkeypatch.setenv('ROS_DISTRO', distro)
+    monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', '/own.xml')
+    variables = graph_variables(5)
+    assert variables['FASTDDS_DEFAULT_PROFILES_FILE'] == '/own.xml'
+    common = {'ROS_DOMAIN_ID', 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'FASTDDS_DEFAULT_PROFILES_FILE'}
+    assert variables.keys() == common | more
+
+
+def test_a_domain_in_use_is_not_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr('random.sample', lambda *_: [99, *range(1, 99)])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as participant:
+        participant.bind(('', 7410 + 250 * 99))
+        assert ProcessGroup(tmp_path).domain != 99
+
+
+def test_no_process_outlives_a_parent_that_is_killed(tmp_path, all_gone):
+    code = (
+        'import pathlib, sys\n'
+        'from superpoint_rknn.processes import ProcessGroup\n'
+        'group = ProcessGroup(pathlib.Path(sys.argv[1]))\n'
+        'child = "import os; print(os.getpid(), flush=True); input()"\n'
+        'process = group.start("child", sys.executable, "-c", child, pipes=True)\n'
+        'print(group.read_line(process, 60), flush=True)\n'
+        'input()\n'
+    )
+    command = [sys.executable, '-c', code, str(tmp_path)]
+    pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True) as parent:
+        child = parent.stdout.readline().strip()
+        assert Path('/proc', child).exists()
+        parent.kill()
+    assert all_gone([child])
