@@ -38,7 +38,6 @@ def test_every_image_has_its_keypoints_and_descriptors(graph, bag):
 
 def test_a_recording_that_nobody_listens_to(graph, bag, monkeypatch, capsys):
     monkeypatch.setattr(command, 'START_TIMEOUT', 0.2)
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(graph.domain))
     assert cli.main(['replay', str(bag)]) == 1
     assert '/cam0/image_raw: no node subscribes to it' in capsys.readouterr().err
 
