@@ -220,7 +220,7 @@ def open_session(
     """
     Load a model on the CPU.
 
-    name: what errors call it. precise: see saturates. Raises ModelError if it is refused.
+    name: what errors call it. precise: see has_int8_overflow. Raises ModelError if it is refused.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = physical_cores()
