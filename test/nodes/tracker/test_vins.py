@@ -6,11 +6,11 @@ import pytest
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from superpoint_rknn.nodes.tracker.calibration import camera_model_from_info
 from superpoint_rknn.nodes.tracker.vins import (
     EXACT,
     FeatureIds,
     VinsAdapter,
-    camera_model_from_info,
     feature_message,
 )
 from superpoint_rknn.tracking.camera_model import CameraModel
