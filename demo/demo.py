@@ -41,7 +41,7 @@ def run(
     model, runtime: parameters of the node.
     Raises DemoError, ProcessError, OSError or ValueError if anything is wrong.
     """
-    source = images.resolve(source, CHECKOUT / '.cache')
+    source = images.resolve(source)
     out.mkdir(parents=True, exist_ok=True)
     path = out / 'bag'
     remove_old(path)

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Sets up rknn-toolkit2 in .venv-rknn, apart from the checkout's own environment: it needs NumPy 1
-# and torch. 1.5 GB. Environment: PYTHON, an interpreter from 3.10 to 3.12; TORCH_INDEX, where torch
-# comes from.
+# Install rknn-toolkit2 into .venv-rknn (1.5 GB), apart from .venv: it needs NumPy 1 and torch.
+# Environment: PYTHON, an interpreter from 3.10 to 3.12; TORCH_INDEX, see requirements/torch_venv.sh.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 name=rknn-toolkit venv=$PWD/.venv-rknn size='1.5 GB'
@@ -15,7 +14,7 @@ install_toolkit() {
   "$venv/bin/python" -c 'from rknn.api import RKNN' || fail "$toolkit can't be imported"
 }
 
-[ "$(uname -m)" = x86_64 ] || fail 'the toolkit runs on x86-64 alone; convert on a PC'
+[ "$(uname -m)" = x86_64 ] || fail 'rknn-toolkit2 runs on x86-64 only: convert on a PC'
 unset PYTHONPATH
 set_up install_toolkit
 echo "rknn-toolkit: $toolkit is ready in $venv/bin/python" >&2

@@ -1,9 +1,9 @@
-# Sourced by scripts that keep torch in an environment apart from the checkout's own. They have set
-# name, of the script; venv, its folder; size, on disk; requirements, a file; pythons, to look for;
-# latest, of Python 3, that serves. Environment: PYTHON, the interpreter to use.
-
-# PyPI's torch brings CUDA along. Where this can't be reached, pip takes torch from elsewhere.
-torch_wheels=${TORCH_INDEX:-https://download.pytorch.org/whl/cpu/torch/}
+# Sourced by scripts that install torch into a virtual environment apart from .venv. They set name
+# (of the script), venv (its folder), size (on disk), requirements (a file), pythons (interpreters
+# to try) and latest (the last supported minor version of Python 3).
+# Environment: PYTHON, the interpreter to use; TORCH_INDEX, a page or folder of torch wheels for
+# pip's --find-links. Without it torch comes from the index that pip is configured for, which may
+# have it with CUDA only: about 5 GB more.
 
 fail() { echo "$name: $*" >&2; exit 1; }
 
@@ -21,8 +21,8 @@ find_python() {
 
 pip_install() { "$venv/bin/python" -m pip install -q --disable-pip-version-check "$@"; }
 
-# set_up [COMMAND...]: make the environment, then run COMMAND, unless that succeeded before for the
-# same files.
+# set_up COMMAND...: create the environment and run COMMAND in it, unless that succeeded before with
+# the same files.
 set_up() {
   local wanted python
   wanted=$(cat "$requirements" "${BASH_SOURCE[0]}" "$0" | sha256sum)
@@ -31,7 +31,10 @@ set_up() {
   echo "$name: setting up $venv ($size)" >&2
   rm -rf "$venv"
   "$python" -m venv "$venv"
-  pip_install --retries 1 --find-links "$torch_wheels" --no-deps "$(grep '^torch==' "$requirements")"
+  if [ -n "${TORCH_INDEX:-}" ]; then
+    # Alone and first: a local version such as +cpu is then kept by what follows.
+    pip_install --find-links "$TORCH_INDEX" --no-deps "$(grep '^torch==' "$requirements")"
+  fi
   pip_install -r "$requirements"
   "$@"
   echo "$wanted" > "$venv/.done"

@@ -17,6 +17,7 @@ import pytest
 HERE = Path(__file__).parent
 WEIGHTS = HERE.parent / 'models' / 'superpoint.npz'
 sys.path[:0] = [str(HERE / 'rknn_standin'), str(HERE.parent / 'demo')]  # scripts, no packages
+sys.path.append(str(HERE.parent))  # for training/; the package itself may be installed elsewhere
 
 from rknn_standin import MODEL, build  # noqa: E402
 

@@ -47,8 +47,8 @@ class Settings:
                 raise ValueError(f'{name}: {getattr(self, name)}, expected 0 to 1')
         if self.device == 'cuda' and not torch.cuda.is_available():
             raise ValueError(
-                'device: cuda: torch sees no GPU; one for CUDA is installed by removing '
-                '.venv-train and setting TORCH_INDEX to an index that has it'
+                'device: cuda: torch finds no GPU; to install torch with CUDA, remove '
+                '.venv-train and set TORCH_INDEX to an index that has it'
             )
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from superpoint_rknn.analyze.output_errors import Outputs
+from superpoint_rknn.features import CELL
 from superpoint_rknn.features.quantization import Quantization
-from superpoint_rknn.runtimes.runtime import CELL
 
 MAX_BYTES = 256 << 20  # of one array; the descriptors of a 1080p image take 33 MB as float32
 CHANNELS = CELL * CELL + 1

@@ -20,7 +20,7 @@ from superpoint_rknn.network.network import (
     float_graph,
     float_tensor,
 )
-from superpoint_rknn.runtimes.onnx.int8_overflow import saturates
+from superpoint_rknn.runtimes.onnx.int8_overflow import has_int8_overflow
 from superpoint_rknn.runtimes.onnx.model import has_signed_first_layer, read_onnx
 from superpoint_rknn.runtimes.onnx.runtime import LOAD_ERRORS, physical_cores
 from superpoint_rknn.runtimes.runtime import ModelError
@@ -47,7 +47,7 @@ class IntegerTrace:
         """Raise ModelError if the file is no such network."""
         self.path = Path(path)
         model, self.content = read_onnx(self.path)
-        precise = has_signed_first_layer(model) and saturates()
+        precise = has_signed_first_layer(model) and has_int8_overflow()
         try:
             self.layers = _integer_layers(model)
             self.size = _image_size(model)
@@ -220,7 +220,7 @@ def open_session(
     """
     Load a model on the CPU.
 
-    name: what errors call it. precise: see saturates. Raises ModelError if it is refused.
+    name: what errors call it. precise: see has_int8_overflow. Raises ModelError if it is refused.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = physical_cores()

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from superpoint_rknn.analyze.layer_errors import Deviation, keypoint_cells
+from superpoint_rknn.features import CELL
 from superpoint_rknn.features.descriptors import DescriptorSampler
 from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector, Keypoints
-from superpoint_rknn.runtimes.runtime import CELL
 
 STRONGEST = DetectorSettings(threshold=0.0005)  # 500 points on nearly every picture
 NEAR = 1.0  # [px]

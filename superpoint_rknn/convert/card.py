@@ -9,11 +9,11 @@ import onnx
 
 from superpoint_rknn import __version__
 from superpoint_rknn.convert.build import FLOAT_LAYERS
+from superpoint_rknn.features import CELL
 from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.network.network import DESCRIPTORS, IMAGE, LOGITS
 from superpoint_rknn.quantize.calibration import CalibrationImage
 from superpoint_rknn.quantize.card import origin
-from superpoint_rknn.runtimes.runtime import CELL
 
 DIM = 256
 

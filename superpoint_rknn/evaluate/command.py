@@ -43,7 +43,7 @@ from superpoint_rknn.evaluate.features import (
     orb,
     sift,
 )
-from superpoint_rknn.evaluate.fetch import fetch
+from superpoint_rknn.evaluate.fetch import fetch_scenes
 from superpoint_rknn.evaluate.metrics import Features, measure
 from superpoint_rknn.evaluate.pairs import VIEW_SIZE, Pair, Scene, make_pair
 from superpoint_rknn.evaluate.report import chart, table
@@ -214,7 +214,7 @@ def run(args: argparse.Namespace) -> int:
         check_output(args.json, '.json')
         return tracks_command.run(args)
     if args.fetch:
-        print(f'the scenes of opencv-doc are there: {fetch()}')
+        print(f'scenes: {fetch_scenes()}')
         return 0
     check_output(args.json, '.json')
     check_output(args.plot, '.png')

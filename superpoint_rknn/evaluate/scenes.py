@@ -7,10 +7,8 @@ values as model cards list calibration images; `other_views` show the same place
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
-import os
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -19,6 +17,8 @@ import cv2
 import numpy as np
 
 from superpoint_rknn.evaluate.pairs import Pair, Scene, covering, stretched_pair
+from superpoint_rknn.fetch.archive import sha256_of
+from superpoint_rknn.fetch.fetch import cache_folder
 from superpoint_rknn.sources.open import open_source, thinned
 
 LIST = Path(__file__).with_suffix('.json')
@@ -43,7 +43,7 @@ class SceneFile:
         """Where this file lies; None if it is nowhere, or only with another content."""
         for folder in folders(self.package):
             path = folder / self.path
-            if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == self.sha256:
+            if path.is_file() and sha256_of(path) == self.sha256:
                 return path
         return None
 
@@ -63,16 +63,10 @@ def scene_files(section: str = 'scenes') -> list[SceneFile]:
     return [SceneFile(entry['package'], entry['path'], entry['sha256']) for entry in entries]
 
 
-def cache_folder() -> Path:
-    """Where `evaluate --fetch` puts the scenes of opencv-doc."""
-    cache = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    return Path(cache, 'superpoint_rknn', OPENCV)
-
-
 def folders(package: str) -> list[Path]:
     """Folders that may hold a package's pictures."""
     if package == OPENCV:
-        return [INSTALLED, cache_folder()]
+        return [INSTALLED, cache_folder(OPENCV)]
     # Found without an import: the pictures are needed, not the library.
     spec = importlib.util.find_spec('skimage')
     return [Path(place, 'data') for place in spec.submodule_search_locations] if spec else []

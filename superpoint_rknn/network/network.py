@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from superpoint_rknn.runtimes.runtime import CELL
+from superpoint_rknn.features import CELL
 
 IMAGE, LOGITS, DESCRIPTORS = 'image', 'semi', 'desc'  # the graph's input and outputs
 OPSET = 12  # MaxPool takes uint8 from 12 on; newer ones are unknown to rknn-toolkit 1.7

@@ -1,4 +1,4 @@
-"""What board this is, read from the files that its kernel exports."""
+"""Identify the board, its chip and NPU driver from files that the kernel exports."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SOC = re.compile(r'rockchip,(r[kv]\d{4}b?)s?')
 
 def detect_soc(compatible: Path = COMPATIBLE) -> str | None:
     """
-    Rockchip chip of this board, 'rv1126', 'rk3588', ...; None on anything else.
+    Rockchip chip of this board, 'rv1126', 'rk3588', ...; None on other machines.
 
-    A device tree lists the board first and the chip, the most general name, last. RK3588S runs
-    what is made for RK3588.
+    A device tree lists the board first and the chip last. RK3588S counts as RK3588: it runs the
+    same models.
     """
     for name in reversed(_text(compatible).split('\0')):
         match = SOC.fullmatch(name)
@@ -32,12 +32,12 @@ def detect_soc(compatible: Path = COMPATIBLE) -> str | None:
 
 
 def board_model(model: Path = MODEL) -> str | None:
-    """Name of this board, as its device tree gives it; None where there is none."""
+    """Name of this board by its device tree; None without one."""
     return _text(model).strip('\0\n ') or None
 
 
 def npu_driver_version(files: tuple[Path, ...] = DRIVER_VERSIONS) -> str | None:
-    """Version of the loaded NPU driver, '0.9.8'; None where none is loaded or readable."""
+    """Version of the loaded NPU driver, '0.9.8'; None if none is loaded or readable."""
     for file in files:
         match = re.search(r'\d+(?:\.\d+)+', _text(file))
         if match:

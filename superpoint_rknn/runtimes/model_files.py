@@ -1,4 +1,4 @@
-"""Model files: where the shipped ones lie, what one is called, what its card says of its input."""
+"""Find model and weights files, read model cards, and derive the input table."""
 
 from __future__ import annotations
 
@@ -17,32 +17,36 @@ from superpoint_rknn.features.quantization import (
 from superpoint_rknn.files import find_shared_file
 from superpoint_rknn.runtimes.runtime import ModelError
 
-SHIPPED = ('superpoint', 'superpoint_small')  # networks; the first is the default
-SAME_NPU = {'rk3566': 'rk3568'}  # chips that run what is converted for another
+SHIPPED = ('superpoint', 'superpoint_small')  # models; the first is the default
+SAME_NPU = {'rk3566': 'rk3568'}  # chip: another chip whose models it runs
 
 
 def shipped_models() -> Path:
-    """Folder of the networks that the package ships. Raises ModelError if it isn't there."""
+    """Folder of the models that the package ships. Raises ModelError if it is not found."""
     try:
         return find_shared_file(f'models/{SHIPPED[0]}_400x640_u8.onnx').parent
     except FileNotFoundError:
         raise ModelError(
-            'the models that superpoint_rknn ships were not found: name one by the parameter '
-            '`model`, or source the workspace that the package is installed in'
+            'the models of superpoint_rknn were not found: set the parameter `model` to a file, '
+            'or source the workspace that the package is installed in'
         ) from None
 
 
 def default_model(soc: str | None, name: str = SHIPPED[0]) -> Path:
-    """File of a shipped network for a chip ('rk3588', ...), else the one for CPUs."""
-    on_npu = shipped_models() / f'{name}_400x640_{SAME_NPU.get(soc, soc)}.rknn'
-    return on_npu if soc and on_npu.is_file() else shipped_models() / f'{name}_400x640_u8.onnx'
+    """File of a shipped model for a chip ('rk3588', ...), else the one for CPUs."""
+    folder = shipped_models()
+    if soc is not None:
+        on_npu = folder / f'{name}_400x640_{SAME_NPU.get(soc, soc)}.rknn'
+        if on_npu.is_file():
+            return on_npu
+    return folder / f'{name}_400x640_u8.onnx'
 
 
 def find_model(model: str, soc: str | None, runtime: str = 'auto') -> Path:
     """
-    File of a network that is named by a path or as in SHIPPED; empty: the default one.
+    Model file by its path or by a name in SHIPPED; '' is the default model.
 
-    soc: the chip. runtime: as in `open_runtime`; on a CPU the chip doesn't matter.
+    soc: the chip. runtime: as in `open_runtime`; the runtime 'onnx' ignores the chip.
     """
     soc = None if runtime == 'onnx' else soc
     return default_model(soc, model or SHIPPED[0]) if model in ('', *SHIPPED) else Path(model)
@@ -50,11 +54,11 @@ def find_model(model: str, soc: str | None, runtime: str = 'auto') -> Path:
 
 def find_weights(weights: str, model: str = '') -> Path:
     """
-    File of a float network that is named by a path or as in SHIPPED; empty: that of a model.
+    Weights file by its path or by a name in SHIPPED; '' finds the weights of `model`.
 
-    model: as `find_model` takes it. Of a file, the card tells what it was made from; without one
-    it is taken for the default network.
-    Raises ValueError if that isn't shipped.
+    model: as in `find_model`. For a file, its card states the weights that it was made from;
+    without a card, the default weights are returned.
+    Raises ValueError if the stated weights are not shipped.
     """
     named = weights or (model if model in SHIPPED else '')
     if named:
@@ -67,16 +71,16 @@ def find_weights(weights: str, model: str = '') -> Path:
         if hashlib.sha256(path.read_bytes()).hexdigest() == made_from['sha256']:
             return path
     origin = f'{made_from.get("name")!r:.80}'
-    raise ValueError(f'{model}: made from {origin}: name that file by --weights')
+    raise ValueError(f'{model}: made from the weights {origin}: set --weights to that file')
 
 
 def model_id(path: Path, content: bytes) -> str:
-    """Name of a network: its file's stem and the first 8 digits of its content's SHA-256."""
+    """Name of a model: its file's stem and the first 8 digits of its content's SHA-256."""
     return f'{Path(path).stem}@{hashlib.sha256(content).hexdigest()[:8]}'
 
 
 def read_card(path: Path) -> dict:
-    """Model card (JSON) that stands beside a model under the same stem; empty if there is none."""
+    """Read the model card, the JSON file of the same stem beside a model; {} if there is none."""
     card = Path(path).with_suffix('.json')
     if not card.is_file():
         return {}
@@ -86,7 +90,7 @@ def read_card(path: Path) -> dict:
         raise ModelError(f'{card}: not a model card: {error}') from error
     if not isinstance(content, dict) or not isinstance(content.get('input', {}), dict):
         raise ModelError(
-            f'{card}: not a model card: a JSON object with an object "input" expected'
+            f'{card}: not a model card: expected a JSON object with an object "input"'
         )
     return content
 
@@ -95,18 +99,18 @@ def resolve_normalisation(
     path: Path, quantization: Quantization | None, mean: float | None, std: float | None
 ) -> tuple[float, float]:
     """
-    Mean and std of the network's real input, (x - mean) / std.
+    Mean and std of the model's real input, (x - mean) / std.
 
-    None takes a number from the model card, else mean 0 and the std that makes the input scale
-    the identity, or 1 where the input is not quantised.
-    Raises ModelError if neither tells, or the card holds no numbers.
+    mean, std: None takes the number from the model card; without it, mean is 0, and std the one
+    that makes the input scale the identity, or 1 where the input is not quantised.
+    Raises ModelError if no std is known, or the card holds no numbers.
     """
     stated = read_card(path).get('input', {})
     mean = stated.get('mean', 0.0) if mean is None else mean
     std = stated.get('std') if std is None else std
     for name, value in (('mean', mean), ('std', std)):
         if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
-            raise ModelError(f'{path}: input: {name} {value!r} is not a number')
+            raise ModelError(f'{path}: input: {name}: {value!r}, expected a number')
     try:
         if std is None:
             std = 1.0 if quantization is None else default_std(quantization)
@@ -119,11 +123,11 @@ def resolve_input_table(
     path: Path, quantization: Quantization, mean: float | None, std: float | None
 ) -> np.ndarray | None:
     """
-    Table that an image's bytes go through before they are the network's input.
+    Table that maps an image's grey values to the quantised model input.
 
     mean, std: see `resolve_normalisation`.
-    Returns (256,) of the input's dtype, or None where the bytes are the input already.
-    Raises ModelError if no faithful table exists, with the reason.
+    Returns (256,) of the input's dtype, or None if the bytes are the input as they are.
+    Raises ModelError with the reason if no table exists that does not clip.
     """
     mean, std = resolve_normalisation(path, quantization, mean, std)
     try:

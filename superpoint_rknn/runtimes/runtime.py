@@ -1,4 +1,4 @@
-"""What every engine that runs the network has in common."""
+"""Protocol of the runtimes that execute a model, its errors, and checks that all of them share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
+from superpoint_rknn.features import CELL
 from superpoint_rknn.features.quantization import Quantization
 
 PASS_THROUGH = ('auto', 'true', 'false')
-CELL = 8  # [px] side of the square that one element of the outputs describes
 
 
 class RuntimeUnavailableError(RuntimeError):
@@ -23,7 +23,7 @@ class ModelError(RuntimeError):
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor of the network; `quantization` is None where it holds real numbers."""
+    """An input or output of the model; `quantization` is None for a tensor of real numbers."""
 
     name: str
     shape: tuple[int, ...]  # NCHW
@@ -33,44 +33,44 @@ class TensorSpec:
 
 class Runtime(Protocol):
     """
-    One SuperPoint network, loaded on one engine.
+    One SuperPoint model, loaded and ready to run.
 
-    Not thread-safe: one thread at a time may call it (the NPU's drivers demand one owner).
+    Not thread-safe: NPU drivers allow calls of one thread only.
     """
 
-    name: str  # of the engine, for people: 'onnxruntime 1.23.2', 'librknnrt 2.3.2 (RK3588)'
-    model: str  # name and content hash of the network, 'superpoint_400x640_u8@3f2a9c1d'
+    name: str  # of the runtime: 'onnxruntime 1.23.2', 'librknnrt 2.3.2 (driver 0.9.8)'
+    model: str  # name and content hash of the model, 'superpoint_400x640_u8@3f2a9c1d'
     input: TensorSpec  # (1, 1, H, W)
     logits: TensorSpec  # (1, 65, H/8, W/8)
-    descriptors: TensorSpec  # (1, 256, H/8, W/8); float32 where the engine gives no integers
-    input_table: np.ndarray | None  # (256,) bytes that the input goes through; None: the identity
+    descriptors: TensorSpec  # (1, 256, H/8, W/8); float32 if the runtime gives no integers
+    input_table: np.ndarray | None  # (256,) maps grey values to the input; None: the identity
     stages_ms: dict[str, float]  # duration of each stage of the last inference [ms]
 
     def infer(self, image: np.ndarray, descriptors: np.ndarray | None) -> np.ndarray:
         """
-        Run the network on one image.
+        Run the model on one image.
 
         image: (H, W) uint8 grey, C-contiguous.
         descriptors: (256, H/8, W/8) of `self.descriptors.dtype`, C-contiguous, receives the raw
-        descriptor map; None leaves that output unfetched.
+        descriptor map; None: don't fetch it.
         Returns the detector's logits, (65, H/8, W/8) float32, valid until the next call.
-        Raises RuntimeError if the engine failed on this image; the runtime may be used again.
+        Raises RuntimeError if the inference failed; the runtime remains usable.
         """
         ...
 
     def close(self) -> None:
-        """Release the engine. Calls after this raise RuntimeError."""
+        """Release the model and the NPU. Later calls raise RuntimeError."""
         ...
 
 
 def check_tensors(image: TensorSpec, logits: TensorSpec, descriptors: TensorSpec) -> None:
-    """Raise ModelError with the reason if these tensors are not those of a SuperPoint network."""
+    """Raise ModelError with the reason unless these are the tensors of a SuperPoint model."""
     for spec in (image, logits, descriptors):
         if len(spec.shape) != 4 or spec.shape[0] != 1 or min(spec.shape) < 1:
             raise ModelError(f'{spec.name}: shape {spec.shape}, expected 1xCxHxW')
     _, channels, height, width = image.shape
     if channels != 1:
-        raise ModelError(f'{image.name}: {channels} channels, expected one grey image')
+        raise ModelError(f'{image.name}: {channels} channels, expected 1, a grey image')
     if height % CELL or width % CELL:
         raise ModelError(f'{image.name}: {height}x{width} is not divisible by {CELL}')
     cells = (height // CELL, width // CELL)
@@ -100,10 +100,10 @@ def check_array(
             f'{name}: {array.shape} {array.dtype}, expected contiguous {shape} {dtype}'
         )
     if writable and not array.flags.writeable:
-        raise ValueError(f'{name}: a read-only array can not receive an output')
+        raise ValueError(f'{name}: a read-only array, expected a writable one')
 
 
 def check_pass_through(value: str) -> None:
-    """Raise ValueError unless this is a value of the option pass_through."""
+    """Raise ValueError unless this is a valid value of the option pass_through."""
     if value not in PASS_THROUGH:
         raise ValueError(f'pass_through: {value!r}, expected one of {", ".join(PASS_THROUGH)}')

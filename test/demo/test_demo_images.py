@@ -1,15 +1,14 @@
 """What the demo plays."""
 
-import shutil
-import subprocess
 from itertools import islice
-from pathlib import Path
 
+import cv2
 import images
 import numpy as np
 import pytest
-import visp
 
+from superpoint_rknn.evaluate.tracks import visp_images
+from superpoint_rknn.fetch.package import FetchError
 from superpoint_rknn.sources.frame import Frame
 
 
@@ -62,36 +61,42 @@ def test_the_sweep_is_the_same_each_time():
 
 def test_a_source_that_does_not_exist_is_named():
     with pytest.raises(OSError, match='/no/such/folder'):
-        images.resolve('/no/such/folder', Path('unused'))
+        images.resolve('/no/such/folder')
 
 
-def test_a_known_package_with_other_content_is_refused(tmp_path):
-    known = tmp_path / next(iter(visp.SHA256))
-    known.write_bytes(b'something else')
-    with pytest.raises(ValueError, match='SHA-256'):
-        visp.check(known)
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """Folder of the camera's images, as if visp-images-data were fetched."""
+    monkeypatch.setattr(visp_images, 'fetch_sequences', lambda: tmp_path)
+    folder = tmp_path / visp_images.DESK
+    folder.mkdir(parents=True)
+    return folder
 
 
-def test_a_package_of_another_version_is_left_to_apt(tmp_path):
-    newer = tmp_path / 'visp-images-data_9.9.9-1_all.deb'
-    newer.write_bytes(b'content')
-    visp.check(newer)
+@pytest.mark.parametrize('suffix', ['.pgm', '.png'])
+def test_images_of_a_camera_are_played_by_default(recorded, capsys, suffix):
+    cv2.imwrite(str(recorded / f'image0000{suffix}'), np.full((4, 6), 7, np.uint8))
+    source = images.resolve('auto')
+    assert source == str(recorded)
+    assert (next(images.endless(source)) == 7).all()
+    assert capsys.readouterr().err == 'demo: playing mbt/cube of visp-images-data\n'
 
 
-@pytest.mark.skipif(shutil.which('dpkg-deb') is None, reason='needs dpkg-deb')
-def test_only_the_images_of_the_sequence_are_taken_from_a_package(tmp_path):
-    tree = tmp_path / 'tree'
-    sequence = tree / 'usr/share/visp-images-data/ViSP-images' / visp.SEQUENCE
-    for path in ('image0000.pgm', 'image0001.pgm', 'cube.cao', '../other.pgm'):
-        sequence.mkdir(parents=True, exist_ok=True)
-        (sequence / path).write_text(path)
-    (tree / 'DEBIAN').mkdir()
-    (tree / 'DEBIAN' / 'control').write_text(
-        'Package: images\nVersion: 1\nArchitecture: all\nMaintainer: none\nDescription: images\n'
-    )
-    package, images_only = tmp_path / 'images.deb', tmp_path / 'images'
-    subprocess.run(['dpkg-deb', '--build', tree, package], check=True, capture_output=True)
-    images_only.mkdir()
-    visp.extract(package, images_only)
-    found = {path.name: path.read_text() for path in images_only.iterdir()}
-    assert found == {name: name for name in ('image0000.pgm', 'image0001.pgm')}
+def test_the_sweep_that_replaces_them_is_announced_with_the_reason(monkeypatch, capsys):
+    def fail():
+        raise FetchError('no network')
+
+    monkeypatch.setattr(visp_images, 'fetch_sequences', fail)
+    assert images.resolve('auto') == images.SWEEP
+    said = capsys.readouterr().err
+    assert said == 'demo: playing a simulated sweep, not images of a camera: no network\n'
+
+
+def test_a_package_without_the_images_is_announced_too(recorded, capsys):
+    assert images.resolve('auto') == images.SWEEP
+    assert 'a simulated sweep, not images of a camera: ' in capsys.readouterr().err
+
+
+def test_a_named_source_is_never_replaced(recorded):
+    with pytest.raises(ValueError, match='no pictures'):
+        images.resolve(str(recorded))

@@ -70,7 +70,7 @@ def test_a_hanging_npu_is_told_and_left_behind(standin_libraries, model, tmp_pat
     report = tmp_path / 'report.json'
     result = doctor(
         *('--model', model, '--timeout', 8, '--json', report),
-        **on_standin(standin_libraries, 2, 'hang:rknn_run'),
+        **on_standin(standin_libraries, 2, 'block:rknn_run'),
     )
     assert result.returncode == 1
     assert 'has not answered for 8 s (inference)' in result.stdout

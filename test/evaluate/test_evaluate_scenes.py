@@ -1,13 +1,12 @@
 import hashlib
 import json
-import shutil
-import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from superpoint_rknn.evaluate import fetch as evaluation_fetch
 from superpoint_rknn.evaluate import scenes as evaluation_scenes
-from superpoint_rknn.evaluate.fetch import unpack
 from superpoint_rknn.evaluate.pairs import SCENE_SIZE
 from superpoint_rknn.evaluate.scenes import (
     LIST,
@@ -104,28 +103,27 @@ def test_a_file_with_another_content_is_not_taken(no_opencv_doc):
     assert file.locate() == path
 
 
-@pytest.mark.skipif(shutil.which('dpkg-deb') is None, reason='needs dpkg-deb')
-def test_unpacking_a_package(tmp_path):
-    root = tmp_path / 'root'
-    pictures = root / 'usr/share/doc/opencv-doc/examples/data'
-    pictures.mkdir(parents=True)
-    (pictures / 'a.png').write_bytes(b'a')
-    (pictures / 'b.png').write_bytes(b'b')
-    (root / 'DEBIAN').mkdir()
-    (root / 'DEBIAN/control').write_text(
-        'Package: opencv-doc\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: x\n'
-    )
-    package = tmp_path / 'opencv-doc.deb'
-    subprocess.run(['dpkg-deb', '-b', root, package], check=True, capture_output=True)
-    wanted = SceneFile(OPENCV, 'data/a.png', hashlib.sha256(b'a').hexdigest())
-    assert unpack(package, {wanted}) == {wanted: b'a'}
-    with pytest.raises(ValueError, match=r'a\.png has SHA-256'):
-        unpack(package, {SceneFile(OPENCV, 'data/a.png', '0' * 64)})
-    with pytest.raises(ValueError, match=r'holds no data/c\.png'):
-        unpack(package, {SceneFile(OPENCV, 'data/c.png', '0' * 64)})
-    package.write_bytes(package.read_bytes()[:200])
-    with pytest.raises(OSError, match='could not be unpacked'):
-        unpack(package, {wanted})
+def test_fetching_keeps_the_missing_scenes_and_no_package(no_opencv_doc, monkeypatch):
+    package = no_opencv_doc.parent / 'opencv-doc.whl'
+    contents = {'data/a.png': b'a', 'data/b.png': b'b', 'data/c.png': b'c'}
+    listed = {p: SceneFile(OPENCV, p, hashlib.sha256(c).hexdigest()) for p, c in contents.items()}
+    package.parent.mkdir()
+    root = str(evaluation_scenes.INSTALLED).lstrip('/')
+    with zipfile.ZipFile(package, 'w') as file:  # read like a Debian package, without dpkg
+        for path, content in contents.items():
+            file.writestr(f'{root}/{path}', content)
+
+    def files_of(section='scenes'):
+        return [listed['data/a.png'] if section == 'scenes' else listed['data/b.png']]
+
+    monkeypatch.setattr(evaluation_fetch, 'INSTALLED', evaluation_scenes.INSTALLED)
+    monkeypatch.setattr(evaluation_fetch, 'scene_files', files_of)
+    monkeypatch.setattr(evaluation_fetch, 'fetch', lambda wanted, folder: package)
+    assert evaluation_fetch.fetch_scenes() == no_opencv_doc
+    assert sorted(p.name for p in (no_opencv_doc / 'data').iterdir()) == ['a.png', 'b.png']
+    assert listed['data/a.png'].locate() == no_opencv_doc / 'data/a.png'
+    assert not package.exists()
+    assert evaluation_fetch.fetch_scenes() == no_opencv_doc  # nothing is missing now
 
 
 def test_own_pictures(tmp_path):

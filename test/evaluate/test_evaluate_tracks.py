@@ -1,8 +1,6 @@
 """`superpoint_rknn evaluate --tracks`: its sequences, its rows, and the whole."""
 
 import json
-import shutil
-import subprocess
 
 import cv2
 import numpy as np
@@ -10,12 +8,12 @@ import pytest
 
 from superpoint_rknn import cli
 from superpoint_rknn.evaluate.scenes import SKIMAGE, scene_files
-from superpoint_rknn.evaluate.tracks import sequences
+from superpoint_rknn.evaluate.tracks import sequences, visp_images
 from superpoint_rknn.evaluate.tracks.command import figures, report_on, table, tracked
 from superpoint_rknn.evaluate.tracks.features import OrbMatching, corners
 from superpoint_rknn.evaluate.tracks.metrics import Seen
 from superpoint_rknn.evaluate.tracks.room import HALF, MATRIX, SIZE, pose, view
-from superpoint_rknn.evaluate.tracks.sequences import ImageSequence
+from superpoint_rknn.evaluate.tracks.sequences import ImageSequence, read_pose
 from superpoint_rknn.runtimes.model_files import default_model
 from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime
 from superpoint_rknn.tracking.tracker import Tracker
@@ -24,7 +22,7 @@ needs_skimage = pytest.mark.skipif(
     any(file.locate() is None for file in scene_files() if file.package == SKIMAGE),
     reason='needs the pictures of requirements/images.txt',
 )
-VISP = next((r for r in (sequences.INSTALLED, sequences.cached()) if r.is_dir()), None)
+VISP = visp_images.find()
 
 
 @pytest.fixture(scope='module')
@@ -149,7 +147,7 @@ def test_the_command_on_own_pictures(room, tmp_path, capsys):
 
 
 def test_missing_sequences_are_an_error_that_tells_what_to_do(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sequences, 'INSTALLED', tmp_path / 'installed')
+    monkeypatch.setattr(visp_images, 'INSTALLED', tmp_path / 'installed')
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     assert cli.main(['evaluate', '--tracks']) == 1
     assert '`superpoint_rknn evaluate --tracks --fetch`' in capsys.readouterr().err
@@ -162,39 +160,12 @@ def test_options_that_say_nothing_about_tracks_are_refused(tmp_path, capsys):
     assert '--allow-missing: of no use' in capsys.readouterr().err
 
 
-@pytest.mark.skipif(shutil.which('dpkg-deb') is None, reason='needs dpkg-deb')
-def test_only_the_sequences_are_taken_from_the_package(tmp_path, monkeypatch):
-    root = tmp_path / 'root'
-    monkeypatch.setattr(sequences, 'FOLDERS', {'cube': ('.pgm', 2)})
-    images = root / sequences.INSTALLED.relative_to('/')
-    for name in ('cube/image.0.pgm', 'cube/image.1.pgm', 'cube/notes.txt', 'iv/image.0.pgm'):
-        (images / name).parent.mkdir(parents=True, exist_ok=True)
-        (images / name).write_bytes(name.encode())
-    (root / 'DEBIAN').mkdir()
-    (root / 'DEBIAN/control').write_text(
-        'Package: visp-images-data\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n'
-    )
-    package = tmp_path / 'visp-images-data_1_all.deb'
-    subprocess.run(['dpkg-deb', '-b', root, package], check=True, capture_output=True)
-    sequences.extract(package, tmp_path / 'taken')
-    taken = sorted(p.relative_to(tmp_path / 'taken') for p in (tmp_path / 'taken').rglob('*.*'))
-    assert [str(path) for path in taken] == ['cube/image.0.pgm', 'cube/image.1.pgm']
-    monkeypatch.setattr(sequences, 'FOLDERS', {'cube': ('.pgm', 3)})
-    with pytest.raises(ValueError, match=r'2 files \*\.pgm, expected 3'):
-        sequences.extract(package, tmp_path / 'incomplete')
-    monkeypatch.setattr(sequences, 'SHA256', {package.name: '0' * 64})
-    with pytest.raises(ValueError, match='has SHA-256'):
-        sequences.extract(package, tmp_path / 'other')
-
-
 @pytest.mark.parametrize('text', ['1 0 0', '2 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1', 'x' * 16])
-def test_a_file_that_is_no_pose_is_refused(tmp_path, monkeypatch, text):
-    monkeypatch.setattr(sequences, 'FOLDERS', {f'{sequences.CASTLE}/CameraPose': ('.txt', 1)})
-    path = tmp_path / sequences.CASTLE / 'CameraPose/Camera_001.txt'
-    path.parent.mkdir(parents=True)
+def test_a_file_that_is_no_pose_is_refused(tmp_path, text):
+    path = tmp_path / 'Camera_001.txt'
     path.write_text(text)
     with pytest.raises(ValueError, match=r'Camera_001\.txt'):
-        sequences.castle(tmp_path)
+        read_pose(path)
 
 
 @pytest.mark.skipif(VISP is None, reason='needs `superpoint_rknn evaluate --tracks --fetch`')

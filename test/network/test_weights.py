@@ -118,7 +118,7 @@ def test_onnx_that_is_refused(weights, tmp_path):
 
     refused(stride, ValueError, r"Conv 'conv2a': strides \[2, 2\], not \[1, 1\]")
     refused(rename, ValueError, r"Relu is expected after 'conv1b', found LeakyRelu")
-    refused(external, ModelError, 'kept in another file')
+    refused(external, ModelError, 'stored in another file')
     path.write_bytes(b'no model')
     with pytest.raises(ModelError, match='not an ONNX model'):
         load_weights(path)

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import parameter_files
 import pytest
 import yaml
 from lifecycle_msgs.msg import State
@@ -44,12 +45,18 @@ def sections(path):
     return {node: flat(section['ros__parameters']) for node, section in content.items()}
 
 
+@pytest.mark.parametrize('path', parameter_files.files(), ids=lambda path: path.name)
+def test_files_list_the_parameters_as_the_code_has_them(path):
+    """If this fails: ./dev run python test/nodes/parameter_files.py"""
+    assert path.read_text() == parameter_files.files()[path]
+
+
 @pytest.mark.parametrize('name', ['superpoint', 'tracker'])
-def test_the_files_of_defaults_state_the_defaults(name):
+def test_the_files_of_defaults_are_accepted_and_complete(name):
     (values,) = sections(CONFIG / f'{name}.yaml').values()
-    parameters = {p.name: p for p in NODES[name]}
-    for parameter, value in values.items():
-        assert parameters[parameter].check(value) == parameters[parameter].default, parameter
+    checked = {p.name: p.check(values.pop(p.name)) for p in NODES[name]}
+    assert repr(checked) == repr({p.name: p.default for p in NODES[name]})  # NaN equals NaN
+    assert values == {}
 
 
 @pytest.mark.parametrize('file', TUNED)
@@ -60,6 +67,24 @@ def test_tuned_files_name_parameters_that_there_are(file):
         table = NODES[node.rpartition('/')[2]]
         own = {parameter_of(camera, 'mask') for camera in values.get('cameras', [])}
         assert values.keys() <= {p.name for p in table} | own
+
+
+def reasons(path):
+    """Comment of each line that sets a parameter, without [unit], in the order of the file."""
+    lines = re.findall(r'^ +\w+: *[^#\s][^#]*(#.*)?$', path.read_text(), re.MULTILINE)
+    return [re.sub(r'# *(\[\w+\])? *', '', comment) for comment in lines]
+
+
+@pytest.mark.parametrize('file', TUNED)
+def test_tuned_files_say_why_a_value_is_not_the_default(file):
+    told = iter(reasons(CONFIG / file))
+    for node, values in sections(CONFIG / file).items():
+        parameters = {p.name: p for p in NODES[node.rpartition('/')[2]]}
+        for name, value in values.items():
+            reason = next(told)
+            parameter = parameters[name]
+            assert reason or parameter.check(value) == parameter.default, name
+    assert list(told) == []
 
 
 @pytest.mark.parametrize('file', TUNED)

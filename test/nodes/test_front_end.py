@@ -31,7 +31,7 @@ from rknn_standin import Standin
 from superpoint_rknn.nodes.front_end import FrontEnd
 
 standin = Standin(2, Path(sys.argv[1]))
-standin.hang('rknn_init', True)
+standin.block('rknn_init', True)
 rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
 try:
     with FrontEnd(parameters={'model': sys.argv[2]}):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from recorded import ROS2, image_of, stamp, write_bag
+from ros_graph import Rig
 
 from superpoint_rknn import cli
-from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.replay import command
 
 IMAGES = 12
@@ -20,18 +20,15 @@ def bag(tmp_path, photo):
 
 def test_every_image_has_its_keypoints_and_descriptors(graph, bag):
     """An inference takes 100 ms and more: `ros2 bag play` would lose most of the images."""
-    found = {
-        name: graph.collect(kind, f'/cam0/{name}')
-        for name, kind in (('keypoints', Keypoints), ('descriptors', Descriptors))
-    }
-    graph.start(cameras='[cam0]', **{'descriptors.rate': 1000.0})
+    rig = Rig(graph, name='cam0')
+    rig.start(cameras='[cam0]', **{'descriptors.rate': 1000.0})
     rename = ('--ros-args', '-r', '/cam0/image_raw:=/cam0/image')
     waits = ('--wait-for', 'keypoints', '--wait-for', 'descriptors')
     process = graph.start('-m', 'superpoint_rknn.cli', 'replay', str(bag), *waits, *rename)
     graph.wait(lambda: process.poll() is not None, 'the replay to end', 60)
     assert process.returncode == 0, process.log.read_text()
     assert f'{IMAGES} images replayed' in process.log.read_text()
-    for messages in found.values():
+    for messages in (rig.keypoints, rig.descriptors):
         stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in messages]
         assert stamps == [stamp(n) for n in range(IMAGES)]
 

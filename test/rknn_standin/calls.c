@@ -1,4 +1,4 @@
-/* The library's functions, each a strict notary of its arguments and its turn. */
+/* The library's functions, which check their arguments and the order of calls. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@ int leave(struct context *context, int code) {
   return code;
 }
 
-/* Find a live context and enter it; NULL and a violation where that is wrong. */
+/* Find a live context and enter it; NULL and a violation if that is not allowed. */
 struct context *enter(rknn_context handle, const char *call) {
   for (uint32_t i = 0; i < world.n_contexts; i++) {
     struct context *context = &world.contexts[i];
@@ -37,10 +37,10 @@ const char standin_version[] = "librknnrt version: 2.3.2 (stand-in)";
 int rknn_init(rknn_context *handle, void *model, uint32_t size, uint32_t flag, void *extend) {
 #endif
   struct context *context = NULL;
-  int code = told_to_fail("rknn_init");
+  int code = injected_error("rknn_init");
   if (code) return code;
   EXPECT(!extend, ERR_PARAM, "rknn_init: the fifth argument is not NULL");
-  EXPECT(handle, ERR_PARAM, "rknn_init: no place for the context");
+  EXPECT(handle, ERR_PARAM, "rknn_init: the context pointer is NULL");
   EXPECT(model && size == world.model_size, ERR_MODEL, "rknn_init: size %u, expected %u", size,
          world.model_size);
   EXPECT(!memcmp(model, world.model, size), ERR_MODEL, "rknn_init: not the model's bytes");
@@ -48,7 +48,7 @@ int rknn_init(rknn_context *handle, void *model, uint32_t size, uint32_t flag, v
   EXPECT(world.n_contexts < MAX_CONTEXTS, ERR_FAIL, "rknn_init: too many contexts");
   context = &world.contexts[world.n_contexts++];
   *context = (struct context){.live = 1};
-  /* All bits are in use, so that a truncated handle is noticed. */
+  /* Uses all bits, so that a truncated handle is detected. */
   context->handle = (rknn_context)0xa11ce5a500000000 | 0xc0de0000 | world.n_contexts;
   *handle = context->handle;
   count("contexts", 1);
@@ -58,7 +58,7 @@ int rknn_init(rknn_context *handle, void *model, uint32_t size, uint32_t flag, v
 int rknn_destroy(rknn_context handle) {
   struct context *context = enter(handle, "rknn_destroy");
   if (!context) return ERR_CTX;
-  int code = told_to_fail("rknn_destroy");
+  int code = injected_error("rknn_destroy");
   if (code) return leave(context, code);
   EXPECT(context->state != GOT, ERR_FAIL, "rknn_destroy: outputs are not released");
   for (uint32_t i = 0; i < world.n_mems; i++)
@@ -72,9 +72,9 @@ int rknn_destroy(rknn_context handle) {
 int rknn_query(rknn_context handle, int command, void *info, uint32_t size) {
   struct context *context = enter(handle, "rknn_query");
   if (!context) return ERR_CTX;
-  int code = told_to_fail("rknn_query");
+  int code = injected_error("rknn_query");
   if (code) return leave(context, code);
-  EXPECT(info, ERR_PARAM, "rknn_query: no place for the answer");
+  EXPECT(info, ERR_PARAM, "rknn_query: the info pointer is NULL");
   if (command == IN_OUT_NUM) {
     EXPECT(size == sizeof(struct in_out_num), ERR_PARAM, "rknn_query: IN_OUT_NUM size %u", size);
     *(struct in_out_num *)info = (struct in_out_num){world.n_input, world.n_output};
@@ -100,7 +100,7 @@ int rknn_query(rknn_context handle, int command, void *info, uint32_t size) {
 int rknn_inputs_set(rknn_context handle, uint32_t n, struct input inputs[]) {
   struct context *context = enter(handle, "rknn_inputs_set");
   if (!context) return ERR_CTX;
-  int code = told_to_fail("rknn_inputs_set");
+  int code = injected_error("rknn_inputs_set");
   if (code) return leave(context, code);
   struct tensor *tensor = &world.inputs[0];
   EXPECT(!context->input_mem, ERR_FAIL, "rknn_inputs_set: after rknn_set_io_mem");
@@ -138,7 +138,7 @@ static void write_output(const struct tensor *tensor, int as_float, void *buf) {
 int rknn_run(rknn_context handle, void *extend) {
   struct context *context = enter(handle, "rknn_run");
   if (!context) return ERR_CTX;
-  int code = told_to_fail("rknn_run");
+  int code = injected_error("rknn_run");
   if (code) return leave(context, code);
   struct tensor *input = &world.inputs[0];
   EXPECT(!extend, ERR_PARAM, "rknn_run: the second argument is not NULL");
@@ -169,7 +169,7 @@ int rknn_run(rknn_context handle, void *extend) {
 int rknn_outputs_get(rknn_context handle, uint32_t n, struct output outputs[], void *extend) {
   struct context *context = enter(handle, "rknn_outputs_get");
   if (!context) return ERR_CTX;
-  int code = told_to_fail("rknn_outputs_get");
+  int code = injected_error("rknn_outputs_get");
   EXPECT(!extend, ERR_PARAM, "rknn_outputs_get: the fourth argument is not NULL");
   EXPECT(context->state == RAN, ERR_FAIL, "rknn_outputs_get: nothing was run");
   EXPECT(pthread_equal(context->thread, pthread_self()), ERR_FAIL,
@@ -193,7 +193,7 @@ int rknn_outputs_get(rknn_context handle, uint32_t n, struct output outputs[], v
     EXPECT(output->size == size, ERR_OUTPUT, "rknn_outputs_get: output %u: size %u, expected %u",
            i, output->size, size);
     EXPECT(output->buf, ERR_OUTPUT, "rknn_outputs_get: output %u has no buffer", i);
-    if (output->want_float && world.refuse_float) code = ERR_PARAM;
+    if (output->want_float && world.reject_float) code = ERR_PARAM;
     if (code) continue;
     write_output(tensor, output->want_float, output->buf);
     if (tensor->written_size) output->size = tensor->written_size;
@@ -204,7 +204,7 @@ int rknn_outputs_get(rknn_context handle, uint32_t n, struct output outputs[], v
 int rknn_outputs_release(rknn_context handle, uint32_t n, struct output outputs[]) {
   struct context *context = enter(handle, "rknn_outputs_release");
   if (!context) return ERR_CTX;
-  int code = told_to_fail("rknn_outputs_release");
+  int code = injected_error("rknn_outputs_release");
   EXPECT(context->state == GOT, ERR_FAIL, "rknn_outputs_release: nothing to release");
   EXPECT(pthread_equal(context->thread, pthread_self()), ERR_FAIL,
          "rknn_outputs_release: another thread");
@@ -219,7 +219,7 @@ int rknn_outputs_release(rknn_context handle, uint32_t n, struct output outputs[
 }
 
 #if GENERATION == 1
-/* Only probed for. */
+/* Exist only to be detected. */
 int rknn_inputs_map(void) { return violation(ERR_FAIL, "rknn_inputs_map: not expected"); }
 #else
 int rknn_dup_context(void) { return violation(ERR_FAIL, "rknn_dup_context: not expected"); }

@@ -1,4 +1,4 @@
-/* What the test tells the stand-in and asks of it. */
+/* Control of the stand-in by a test: tensors, faults, counters, violations. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@ struct world world = {.std = 1};
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static char violations[8192];
-static struct { char name[32]; int code, times, hang; } orders[16];
+static struct { char name[32]; int code, times, block; } faults[16];
 static struct { char name[32]; int value; } counters[16];
 
 int violation(int code, const char *format, ...) {
@@ -39,27 +39,27 @@ void count(const char *what, int by) {
   pthread_mutex_unlock(&mutex);
 }
 
-/* Counts the call, waits where told to hang, returns the error where told to fail, else 0. */
-int told_to_fail(const char *function) {
+/* Counts the call, blocks if requested, returns an injected error code, else 0. */
+int injected_error(const char *function) {
   int code = 0;
   count(function, 1);
   pthread_mutex_lock(&mutex);
   for (int i = 0; i < 16; i++)
-    if (!strcmp(orders[i].name, function)) {
-      while (orders[i].hang) pthread_cond_wait(&changed, &mutex);
-      if (orders[i].times > 0) {
-        orders[i].times--;
-        code = orders[i].code;
+    if (!strcmp(faults[i].name, function)) {
+      while (faults[i].block) pthread_cond_wait(&changed, &mutex);
+      if (faults[i].times > 0) {
+        faults[i].times--;
+        code = faults[i].code;
       }
     }
   pthread_mutex_unlock(&mutex);
   return code;
 }
 
-static int order_for(const char *function) {
+static int fault_of(const char *function) {
   for (int i = 0; i < 16; i++)
-    if (!orders[i].name[0] || !strcmp(orders[i].name, function)) {
-      snprintf(orders[i].name, sizeof orders[i].name, "%s", function);
+    if (!faults[i].name[0] || !strcmp(faults[i].name, function)) {
+      snprintf(faults[i].name, sizeof faults[i].name, "%s", function);
       return i;
     }
   abort();
@@ -68,21 +68,21 @@ static int order_for(const char *function) {
 /* The next `times` calls of `function` return `code`. */
 void standin_fail(const char *function, int code, int times) {
   pthread_mutex_lock(&mutex);
-  int i = order_for(function);
-  orders[i].code = code;
-  orders[i].times = times;
+  int i = fault_of(function);
+  faults[i].code = code;
+  faults[i].times = times;
   pthread_mutex_unlock(&mutex);
 }
 
-/* Calls of `function` do not return until told otherwise. */
-void standin_hang(const char *function, int on) {
+/* Calls of `function` block until this is switched off. */
+void standin_block(const char *function, int on) {
   pthread_mutex_lock(&mutex);
-  orders[order_for(function)].hang = on;
+  faults[fault_of(function)].block = on;
   pthread_cond_broadcast(&changed);
   pthread_mutex_unlock(&mutex);
 }
 
-/* Text of everything that was done wrong since the last call, a line each; length returned. */
+/* Text of all violations since the last call, a line each; returns its length. */
 int standin_violations(char *text, int size) {
   pthread_mutex_lock(&mutex);
   int length = snprintf(text, (size_t)size, "%s", violations);
@@ -105,7 +105,7 @@ static struct tensor *tensor_of(int is_output, uint32_t index) {
   return (is_output ? world.outputs : world.inputs) + index;
 }
 
-static void give(uint8_t **to, const void *bytes, uint32_t size) {
+static void copy_bytes(uint8_t **to, const void *bytes, uint32_t size) {
   free(*to);
   *to = NULL;
   if (bytes) memcpy(*to = malloc(size), bytes, size);
@@ -123,19 +123,19 @@ void standin_tensor(int is_output, uint32_t index, const char *name, uint32_t n_
   snprintf(tensor->name, sizeof tensor->name, "%s", name);
   memcpy(tensor->dims, dims, n_dims * sizeof *dims);
   tensor->values = calloc(1, n_bytes(tensor));
-  *n = index + 1; /* given in order */
+  *n = index + 1; /* tensors are set in order */
 }
 
-void standin_answer(uint32_t index, const void *bytes) {
+void standin_set_output(uint32_t index, const void *bytes) {
   memcpy(world.outputs[index].values, bytes, n_bytes(&world.outputs[index]));
 }
 
-/* The network: fills the outputs from the input in the tensors' own types. */
+/* The model: computes the outputs from the input, in the native types. */
 void standin_compute(network compute) { world.compute = compute; }
 
 void standin_model(const uint8_t *bytes, uint32_t size) {
   static uint8_t *copy;
-  give(&copy, bytes, size);
+  copy_bytes(&copy, bytes, size);
   world.model = copy;
   world.model_size = size;
 }
@@ -145,16 +145,16 @@ void standin_normalisation(double mean, double std) {
   world.std = std;
 }
 
-/* The bytes that must reach the network's input; NULL: any. */
+/* The bytes expected as model input; NULL: any. */
 void standin_expect_input(const void *bytes) {
-  give(&world.expected_input, bytes, n_bytes(&world.inputs[0]));
+  copy_bytes(&world.expected_input, bytes, n_bytes(&world.inputs[0]));
 }
 
 void standin_last_input(void *bytes) {
   memcpy(bytes, world.inputs[0].values, n_bytes(&world.inputs[0]));
 }
 
-/* What a tensor's attributes claim as its size, and what rknn_outputs_get says it wrote. */
+/* Override the size in a tensor's attributes, and the one that rknn_outputs_get reports. */
 void standin_sizes(int is_output, uint32_t index, uint32_t claimed, uint32_t elements,
                    uint32_t written) {
   tensor_of(is_output, index)->claimed_size = claimed;
@@ -162,9 +162,9 @@ void standin_sizes(int is_output, uint32_t index, uint32_t claimed, uint32_t ele
   tensor_of(is_output, index)->written_size = written;
 }
 
-void standin_refuse_float(int on) { world.refuse_float = on; }
+void standin_reject_float(int on) { world.reject_float = on; }
 
-/* Forget everything; no call may be under way. */
+/* Reset everything; no call may be running. */
 void standin_reset(void) {
   for (uint32_t i = 0; i < MAX_TENSORS; i++) {
     free(world.inputs[i].values);
@@ -174,6 +174,6 @@ void standin_reset(void) {
   free(world.expected_input);
   world = (struct world){.std = 1};
   violations[0] = 0;
-  memset(orders, 0, sizeof orders);
+  memset(faults, 0, sizeof faults);
   memset(counters, 0, sizeof counters);
 }

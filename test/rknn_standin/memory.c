@@ -16,7 +16,7 @@ int guards_intact(const struct mem *mem) {
 int rknn_set_core_mask(rknn_context handle, int mask) {
   struct context *context = enter(handle, "rknn_set_core_mask");
   if (!context) return ERR_CTX;
-  int code = told_to_fail("rknn_set_core_mask");
+  int code = injected_error("rknn_set_core_mask");
   EXPECT((mask >= 0 && mask <= 4) || mask == 7 || mask == 0xffff, ERR_PARAM,
          "rknn_set_core_mask: %x", mask);
   return leave(context, code);
@@ -26,7 +26,7 @@ int rknn_set_core_mask(rknn_context handle, int mask) {
 struct tensor_mem *rknn_create_mem(rknn_context handle, uint32_t size) {
   struct context *context = enter(handle, "rknn_create_mem");
   if (!context) return NULL;
-  int code = told_to_fail("rknn_create_mem");
+  int code = injected_error("rknn_create_mem");
   leave(context, 0);
   if (code || world.n_mems == MAX_MEMS) return NULL;
   struct mem *mem = &world.mems[world.n_mems++];
@@ -49,7 +49,7 @@ static struct mem *find_mem(rknn_context handle, const struct tensor_mem *public
 int rknn_destroy_mem(rknn_context handle, struct tensor_mem *public) {
   struct context *context = enter(handle, "rknn_destroy_mem");
   if (!context) return ERR_CTX;
-  int code = told_to_fail("rknn_destroy_mem");
+  int code = injected_error("rknn_destroy_mem");
   struct mem *mem = find_mem(handle, public);
   EXPECT(mem, ERR_PARAM, "rknn_destroy_mem: unknown memory");
   EXPECT(guards_intact(mem), ERR_FAIL, "rknn_destroy_mem: memory was overrun");
@@ -61,7 +61,7 @@ int rknn_destroy_mem(rknn_context handle, struct tensor_mem *public) {
 int rknn_set_io_mem(rknn_context handle, struct tensor_mem *public, struct tensor_attr *attr) {
   struct context *context = enter(handle, "rknn_set_io_mem");
   if (!context) return ERR_CTX;
-  int code = told_to_fail("rknn_set_io_mem");
+  int code = injected_error("rknn_set_io_mem");
   if (code) return leave(context, code);
   struct mem *mem = find_mem(handle, public);
   EXPECT(mem, ERR_PARAM, "rknn_set_io_mem: unknown memory");

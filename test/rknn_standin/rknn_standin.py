@@ -1,4 +1,4 @@
-"""Builds the stand-in for Rockchip's library, and tells it what to answer."""
+"""Build and control the stand-in for Rockchip's library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import numpy as np
 from superpoint_rknn.runtimes.rknn.abi import Format, Quantized, TensorType
 
 SOURCES = Path(__file__).parent
-PREBUILT = 'RKNN_STANDIN_DIR'  # folder of cross-compiled stand-ins, where there is no compiler
+PREBUILT = (
+    'RKNN_STANDIN_DIR'  # folder of cross-compiled stand-ins, for machines without a compiler
+)
 NETWORK = ctypes.CFUNCTYPE(None, *[ctypes.POINTER(ctypes.c_uint8)] * 3)
 LIBRARY_NAMES = {1: 'librknn_api.so', 2: 'librknnrt.so'}
 DTYPES = {
@@ -42,7 +44,7 @@ def build(generation: int, folder: Path, *defines: str) -> Path:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor as the stand-in shall describe it; dims in the order of fmt."""
+    """A tensor as the stand-in describes it; dims in the order of fmt."""
 
     name: str
     dims: tuple[int, ...]
@@ -53,7 +55,7 @@ class Tensor:
     zp: int = 0
     scale: float = 1.0
     w_stride: int = 0
-    size_with_stride: int = 0  # 0: what w_stride makes of the size
+    size_with_stride: int = 0  # 0: computed from w_stride
 
     @property
     def dtype(self) -> np.dtype:
@@ -61,7 +63,7 @@ class Tensor:
 
 
 class Standin:
-    """One loaded stand-in library and the network that it plays."""
+    """One loaded stand-in library and the model that it emulates."""
 
     def __init__(self, generation: int, path: Path):
         self.generation = generation
@@ -89,7 +91,7 @@ class Standin:
     def set_superpoint(
         self, height: int = 16, width: int = 24, channels: int = 8, **image
     ) -> None:
-        """Describe a SuperPoint as the converters make it; `image`: changes to the input."""
+        """Describe a SuperPoint as the converters write it; `image`: changes to the input."""
         rows, cols = height // 8, width // 8
         if self.generation == 1:
             pixels = Tensor('image', (1, 1, height, width), TensorType.UINT8)
@@ -110,27 +112,27 @@ class Standin:
             ),
         )
 
-    def answer(self, index: int, values: np.ndarray) -> None:
-        """Set an output, in its own type and memory order."""
+    def set_output(self, index: int, values: np.ndarray) -> None:
+        """Set an output, in its native type and memory order."""
         tensor = self.outputs[index]
         assert values.shape == tensor.dims[1:]
         assert values.dtype == tensor.dtype
-        self._functions.standin_answer(index, np.ascontiguousarray(values).tobytes())
+        self._functions.standin_set_output(index, np.ascontiguousarray(values).tobytes())
 
-    def answer_random(self, seed: int = 0) -> list[np.ndarray]:
-        """Set every output to noise, and return it in memory order."""
+    def set_random_outputs(self, seed: int = 0) -> list[np.ndarray]:
+        """Set every output to noise; return them in memory order."""
         generator = np.random.default_rng(seed)
-        answers = []
+        outputs = []
         for index, tensor in enumerate(self.outputs):
             values = generator.integers(-100, 100, tensor.dims[1:]).astype(tensor.dtype)
             if tensor.dtype.kind == 'f':
                 values /= tensor.dtype.type(16)
-            self.answer(index, values)
-            answers.append(values)
-        return answers
+            self.set_output(index, values)
+            outputs.append(values)
+        return outputs
 
     def compute(self, network) -> None:
-        """Let `network(input, output0, output1)` fill the outputs, in place, at each run."""
+        """Let `network(input, output0, output1)` compute the outputs in place at each run."""
         tensors = [*self.inputs, *self.outputs]
 
         def call(*pointers):
@@ -146,11 +148,11 @@ class Standin:
         self._compute = NETWORK(call)
         self._functions.standin_compute(self._compute)
 
-    def play(self, runtime) -> None:
+    def emulate(self, runtime) -> None:
         """
-        Be an NPU that computes what `runtime` computes: a CPU runtime of a uint8 network.
+        Emulate an NPU by `runtime`, a CPU runtime with a uint8 model.
 
-        Generation 2 holds the same integers signed: q - 128 with the zero point less 128.
+        Generation 2 has the same integers as int8: q - 128, with a zero point lower by 128.
         """
         _, _, height, width = runtime.input.shape
         self.set_superpoint(height, width, runtime.descriptors.shape[1])
@@ -176,7 +178,7 @@ class Standin:
         self.compute(network)
 
     def expect_input(self, values: np.ndarray | None) -> None:
-        """The values, in the input's own type, that must reach the network."""
+        """Set the expected model input, in its native type; None: any."""
         content = None if values is None else np.ascontiguousarray(values).tobytes()
         self._functions.standin_expect_input(content)
 
@@ -193,21 +195,21 @@ class Standin:
     ) -> None:
         self._functions.standin_sizes(is_output, index, claimed, elements, written)
 
-    def refuse_float(self) -> None:
-        self._functions.standin_refuse_float(1)
+    def reject_float(self) -> None:
+        self._functions.standin_reject_float(1)
 
     def fail(self, function: str, code: int, times: int = 1) -> None:
         self._functions.standin_fail(function.encode(), code, times)
 
-    def hang(self, function: str, on: bool) -> None:
-        self._functions.standin_hang(function.encode(), on)
+    def block(self, function: str, on: bool) -> None:
+        self._functions.standin_block(function.encode(), on)
 
     def count(self, what: str) -> int:
         """Calls of a function so far, or live 'contexts', 'outputs', 'mems'."""
         return self._functions.standin_count(what.encode())
 
     def violations(self) -> str:
-        """What was done wrong since the last call of this."""
+        """Violations since the last call, a line each."""
         text = ctypes.create_string_buffer(8192)
         self._functions.standin_violations(text, len(text))
         return text.value.decode()

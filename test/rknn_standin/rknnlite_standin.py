@@ -5,11 +5,11 @@ import numpy as np
 NPU_CORE_AUTO = 0
 
 
-class _Engine:
-    """What both have in common. Tests set the class attributes."""
+class _RKNNLite:
+    """Common part of both generations. Tests set the class attributes."""
 
     size = (16, 24)
-    outputs = ()  # answers to every inference; None: it failed
+    outputs = ()  # of every inference; None: it failed
     error = None  # raised by inference
     load_code = init_code = 0
     load_error = init_error = None  # raised by load_rknn and init_runtime
@@ -60,7 +60,7 @@ class _Engine:
         type(self).live -= 1
 
 
-class RKNNLite1(_Engine):
+class RKNNLite1(_RKNNLite):
     """rknn_toolkit_lite 1.7.5."""
 
     least_dims = 2
@@ -78,7 +78,7 @@ class RKNNLite1(_Engine):
         async_mode=False,
         rknn2precompile=False,
     ):
-        assert target is None, 'on the board itself there is no target'
+        assert target is None, 'on the board there is no target'
         return self._init()
 
     def inference(
@@ -92,14 +92,14 @@ class RKNNLite1(_Engine):
         return self._infer(inputs, data_type, data_format, inputs_pass_through)
 
 
-class RKNNLite2(_Engine):
+class RKNNLite2(_RKNNLite):
     """rknn-toolkit-lite2 2.3.2."""
 
     def load_rknn(self, path):
         return self._load(path)
 
     def init_runtime(self, target=None, device_id=None, async_mode=False, core_mask=NPU_CORE_AUTO):
-        assert target is None, 'on the board itself there is no target'
+        assert target is None, 'on the board there is no target'
         return self._init()
 
     def inference(

@@ -1,6 +1,6 @@
-/* A stand-in for Rockchip's NPU library, for tests: it computes nothing, answers with tensors that
- * the test hands it, and checks every argument that it is given. GENERATION is 1 or 2.
- * Layouts as in docs/rknn_abi.md, written down here a second time on purpose. */
+/* A stand-in for Rockchip's NPU library, for tests: it computes nothing, returns outputs that the
+ * test sets, and checks every argument. GENERATION is 1 or 2.
+ * Layouts as in docs/rknn_abi.md, repeated here on purpose: an independent second source. */
 #ifndef STANDIN_H
 #define STANDIN_H
 
@@ -64,17 +64,17 @@ struct tensor_mem {
   void *priv_data;
 };
 
-/* What the test says about a tensor. */
+/* A tensor as set by the test. */
 struct tensor {
   char name[256];
   uint32_t n_dims, dims[16]; /* in the order of fmt */
   int fmt, type, qnt_type, fl, zp;
   float scale;
   uint32_t w_stride;
-  uint32_t size_with_stride; /* 0: what w_stride makes of the size */
-  uint32_t claimed_size, claimed_elements; /* 0: the true ones */
-  uint32_t written_size; /* what rknn_outputs_get says it wrote; 0: the true one */
-  uint8_t *values;       /* input: what reached the network; output: the answer */
+  uint32_t size_with_stride; /* 0: computed from w_stride */
+  uint32_t claimed_size, claimed_elements; /* 0: the true values */
+  uint32_t written_size; /* reported by rknn_outputs_get; 0: the true size */
+  uint8_t *values;       /* input: what the model received; output: what it returns */
 };
 
 enum { MAX_TENSORS = 4, MAX_CONTEXTS = 64, MAX_MEMS = 64, GUARD = 64 };
@@ -83,7 +83,7 @@ enum state { IDLE, SET, RAN, GOT };
 struct mem {
   struct tensor_mem public;
   rknn_context owner;
-  uint8_t *block; /* with a guard on either side */
+  uint8_t *block; /* with guard bytes on both sides */
   int live;
 };
 
@@ -91,7 +91,7 @@ struct context {
   rknn_context handle;
   int live, inside;
   enum state state;
-  pthread_t thread; /* of the inference under way */
+  pthread_t thread; /* of the running inference */
   struct mem *input_mem, *output_mem[MAX_TENSORS];
   int output_float[MAX_TENSORS]; /* whether output_mem takes float32 */
   uint32_t n_got;
@@ -105,10 +105,10 @@ extern struct world {
   uint32_t n_input, n_output;
   const uint8_t *model;
   uint32_t model_size;
-  double mean, std; /* what the model says about its input */
-  network compute;  /* NULL: the answers given */
+  double mean, std; /* normalisation of the model */
+  network compute;  /* NULL: return the outputs that are set */
   uint8_t *expected_input;
-  int refuse_float;
+  int reject_float;
   struct context contexts[MAX_CONTEXTS];
   uint32_t n_contexts;
   struct mem mems[MAX_MEMS];
@@ -117,7 +117,7 @@ extern struct world {
 
 /* control.c */
 int violation(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int told_to_fail(const char *function);
+int injected_error(const char *function);
 void count(const char *what, int by);
 
 /* calls.c */

@@ -35,7 +35,7 @@ void fill_attr(const struct tensor *tensor, uint32_t index, struct tensor_attr *
   attr->scale = tensor->scale;
 #if GENERATION == 2
   uint32_t width = tensor->fmt == NHWC ? tensor->dims[2] : tensor->dims[3];
-  attr->pass_through = 1; /* so that the opposite has to be said */
+  attr->pass_through = 1; /* so that the caller must reset it */
   attr->w_stride = tensor->w_stride;
   attr->size_with_stride = tensor->size_with_stride ? tensor->size_with_stride
                            : tensor->w_stride ? attr->size / width * tensor->w_stride
@@ -62,7 +62,7 @@ static float half_to_float(uint16_t half) {
   return half & 0x8000 ? -magnitude : magnitude;
 }
 
-/* The library's own normalisation: what pass_through leaves out. */
+/* The library's normalisation, which pass_through skips. */
 void quantise_image(const struct tensor *tensor, const uint8_t *image, uint32_t stride, uint8_t *out) {
   uint32_t width = tensor->fmt == NHWC ? tensor->dims[2] : tensor->dims[3];
   int low = tensor->type == INT8 ? -128 : 0;

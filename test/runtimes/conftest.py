@@ -16,7 +16,7 @@ def checked(generation, standin_libraries):
 
 @pytest.fixture(params=[1, 2], ids=['v1', 'v2'])
 def standin(request, standin_libraries):
-    """A stand-in of either generation; the test fails if it saw anything wrong."""
+    """A stand-in of each generation; the test fails on any violation."""
     yield from checked(request.param, standin_libraries)
 
 
@@ -28,15 +28,15 @@ def standin2(standin_libraries):
 
 @pytest.fixture
 def image():
-    """A network image of the size that stand-ins have by default."""
+    """A model input of the default size of stand-ins."""
     return np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)
 
 
-def unchecked(generation, standin_libraries, image):
+def with_violations(generation, standin_libraries, image):
     standin = Standin(generation, standin_libraries[generation])
-    # Nothing that matters is 0, which looks the same wherever it lies.
+    # No tested field is 0, which would look the same at a wrong offset.
     standin.set_superpoint(w_stride=33, dims=(1, 16, 24, 1), fmt=Format.NHWC)
-    standin.answer_random()
+    standin.set_random_outputs()
     standin.expect_input(image ^ 0x80 if standin.generation == 2 else image)
     yield standin
     standin.reset()
@@ -44,27 +44,27 @@ def unchecked(generation, standin_libraries, image):
 
 @pytest.fixture(params=[1, 2], ids=['v1', 'v2'])
 def faulty(request, standin_libraries, image):
-    """A stand-in of either generation, whose violations the test looks at itself."""
-    yield from unchecked(request.param, standin_libraries, image)
+    """A stand-in of each generation, whose violations the test checks itself."""
+    yield from with_violations(request.param, standin_libraries, image)
 
 
 @pytest.fixture
 def faulty1(standin_libraries, image):
-    """The same of generation 1."""
-    yield from unchecked(1, standin_libraries, image)
+    """The same for generation 1."""
+    yield from with_violations(1, standin_libraries, image)
 
 
 @pytest.fixture
 def faulty2(standin_libraries, image):
-    """The same of generation 2."""
-    yield from unchecked(2, standin_libraries, image)
+    """The same for generation 2."""
+    yield from with_violations(2, standin_libraries, image)
 
 
 @pytest.fixture
 def infer(model, image):
-    """Makes two inferences by a library, as the extractor does it."""
+    """Function that runs two inferences on a library, as the extractor does."""
 
-    def infer_by(library, **options):
+    def infer_on(library, **options):
         runtime = LibrknnRuntime(
             model, library=library, mean=0, std=1, pass_through='true', **options
         )
@@ -76,4 +76,4 @@ def infer(model, image):
             runtime.close()
         return runtime
 
-    return infer_by
+    return infer_on

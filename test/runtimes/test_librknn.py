@@ -1,4 +1,4 @@
-"""Images in, raw bytes out, on a stand-in of each generation."""
+"""LibrknnRuntime on a stand-in of each generation."""
 
 import logging
 from dataclasses import replace
@@ -18,14 +18,14 @@ IMAGE = np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)
 
 @pytest.fixture
 def open_model(standin, model):
-    """Opens the stand-in's model, and closes it after the test."""
+    """Function that opens the stand-in's model; it is closed after the test."""
     runtimes = []
 
-    def open_it(**options):
+    def open_runtime(**options):
         runtimes.append(LibrknnRuntime(model, library=standin.path, **options))
         return runtimes[-1]
 
-    yield open_it
+    yield open_runtime
     for runtime in runtimes:
         runtime.close()
     assert standin.count('contexts') == 0
@@ -35,7 +35,7 @@ def new_descriptors(runtime):
     return np.zeros(runtime.descriptors.shape[1:], runtime.descriptors.dtype)
 
 
-def test_describes_its_tensors(standin, open_model):
+def test_tensor_specs(standin, open_model):
     standin.set_superpoint(height=40, width=64, channels=256)
     runtime = open_model()
     assert runtime.input.shape == (1, 1, 40, 64)
@@ -52,9 +52,9 @@ def test_describes_its_tensors(standin, open_model):
     assert runtime.name == names[standin.generation]
 
 
-def test_returns_logits_as_float_and_descriptors_raw(standin, open_model):
+def test_float_logits_and_raw_descriptors(standin, open_model):
     standin.set_superpoint()
-    logits, raw = standin.answer_random()
+    logits, raw = standin.set_random_outputs()
     runtime = open_model()
     descriptors = new_descriptors(runtime)
     result = runtime.infer(IMAGE, descriptors)
@@ -64,7 +64,7 @@ def test_returns_logits_as_float_and_descriptors_raw(standin, open_model):
     assert list(runtime.stages_ms) == ['inputs_set', 'run', 'outputs_get']
 
 
-def test_bytes_pass_through_as_the_network_takes_them(standin, open_model):
+def test_pass_through(standin, open_model):
     """Scale 1: unsigned inputs are the image itself, signed ones are x ^ 0x80."""
     standin.set_superpoint()
     runtime = open_model()
@@ -74,7 +74,7 @@ def test_bytes_pass_through_as_the_network_takes_them(standin, open_model):
     runtime.infer(IMAGE, None)
 
 
-def test_input_goes_through_the_table_of_mean_and_std(standin, open_model):
+def test_pass_through_with_an_input_table(standin, open_model):
     """A scale of 1.2: 255 becomes round(255 / 1.2) = round(212.5) = 212."""
     standin.set_superpoint(scale=1.2, zp=0, type=TensorType.UINT8)
     runtime = open_model(mean=0, std=1)
@@ -83,7 +83,7 @@ def test_input_goes_through_the_table_of_mean_and_std(standin, open_model):
     runtime.infer(image, None)
 
 
-def test_a_table_close_to_the_usual_one_of_signed_inputs(standin, open_model):
+def test_signed_input_table_that_is_not_a_sign_flip(standin, open_model):
     """Mean 1: 0 and 1 both become -128, and 255 becomes 126."""
     standin.set_superpoint(type=TensorType.INT8, zp=-128)
     runtime = open_model(mean=1, std=1)
@@ -95,7 +95,7 @@ def test_a_table_close_to_the_usual_one_of_signed_inputs(standin, open_model):
     runtime.infer(image, None)
 
 
-def test_library_normalises_when_asked_to(standin, open_model):
+def test_library_normalises_without_pass_through(standin, open_model):
     standin.set_superpoint()
     runtime = open_model(pass_through='false')
     assert not runtime.pass_through
@@ -104,7 +104,7 @@ def test_library_normalises_when_asked_to(standin, open_model):
     runtime.infer(IMAGE, None)
 
 
-def test_library_normalises_for_a_network_of_real_numbers(standin, open_model):
+def test_library_normalises_for_a_float_model(standin, open_model):
     standin.set_superpoint(type=TensorType.FLOAT16, qnt_type=Quantized.NONE)
     standin.set_normalisation(0, 255)
     runtime = open_model()
@@ -115,7 +115,7 @@ def test_library_normalises_for_a_network_of_real_numbers(standin, open_model):
         open_model(pass_through='true')
 
 
-def test_input_that_would_clip_is_refused(standin, open_model):
+def test_clipping_input_raises(standin, open_model):
     standin.set_superpoint(scale=1 / 255)
     with pytest.raises(ModelError, match='input'):
         open_model(mean=0, std=1)
@@ -130,9 +130,9 @@ def test_dynamic_fixed_point_input(standin, open_model):
     runtime.infer(IMAGE, None)
 
 
-def test_descriptors_that_nobody_receives_are_not_fetched(standin, open_model):
+def test_descriptors_are_not_fetched_without_a_buffer(standin, open_model):
     standin.set_superpoint()
-    logits, _ = standin.answer_random()
+    logits, _ = standin.set_random_outputs()
     runtime = open_model()
     np.testing.assert_array_equal(runtime.infer(IMAGE, None), logits)
     descriptors = new_descriptors(runtime)
@@ -140,10 +140,10 @@ def test_descriptors_that_nobody_receives_are_not_fetched(standin, open_model):
     np.testing.assert_array_equal(runtime.infer(IMAGE, None), logits)
 
 
-def test_outputs_are_known_by_shape(standin, open_model):
+def test_outputs_in_swapped_order(standin, open_model):
     standin.set_superpoint()
     standin.set_tensors(standin.inputs[0], *standin.outputs[::-1])
-    raw, logits = standin.answer_random()
+    raw, logits = standin.set_random_outputs()
     runtime = open_model()
     descriptors = new_descriptors(runtime)
     np.testing.assert_array_equal(runtime.infer(IMAGE, descriptors), logits)
@@ -153,11 +153,11 @@ def test_outputs_are_known_by_shape(standin, open_model):
 
 @pytest.mark.parametrize('dtype', [TensorType.INT8, TensorType.UINT8])
 @pytest.mark.parametrize('zero_point', [0, 100])
-def test_descriptors_of_either_sign(standin, open_model, dtype, zero_point):
+def test_signed_and_unsigned_descriptors(standin, open_model, dtype, zero_point):
     standin.set_superpoint()
     desc = replace(standin.outputs[1], type=dtype, zp=zero_point)
     standin.set_tensors(standin.inputs[0], standin.outputs[0], desc)
-    _, raw = standin.answer_random()
+    _, raw = standin.set_random_outputs()
     runtime = open_model()
     descriptors = new_descriptors(runtime)
     runtime.infer(IMAGE, descriptors)
@@ -167,7 +167,7 @@ def test_descriptors_of_either_sign(standin, open_model, dtype, zero_point):
 
 
 def test_negative_zero_point(standin, open_model):
-    """Generation 1 keeps it in an unsigned field."""
+    """Generation 1 stores it in an unsigned field."""
     standin.set_superpoint()
     desc = replace(standin.outputs[1], type=TensorType.INT8, zp=-100)
     standin.set_tensors(standin.inputs[0], standin.outputs[0], desc)
@@ -178,10 +178,10 @@ def channels_last(tensor):
     return replace(tensor, fmt=Format.NHWC, dims=tuple(tensor.dims[i] for i in (0, 2, 3, 1)))
 
 
-def test_outputs_in_channels_last_order(standin, open_model):
+def test_nhwc_outputs(standin, open_model):
     standin.set_superpoint()
     standin.set_tensors(standin.inputs[0], *map(channels_last, standin.outputs))
-    logits, raw = standin.answer_random()
+    logits, raw = standin.set_random_outputs()
     runtime = open_model()
     assert runtime.descriptors.shape == (1, 8, 2, 3)
     descriptors = new_descriptors(runtime)
@@ -189,11 +189,11 @@ def test_outputs_in_channels_last_order(standin, open_model):
     np.testing.assert_array_equal(descriptors, raw.transpose(2, 0, 1))
 
 
-def test_descriptors_of_real_numbers_are_float(standin, open_model):
+def test_float16_descriptors_become_float32(standin, open_model):
     standin.set_superpoint()
     desc = Tensor('desc', standin.outputs[1].dims, TensorType.FLOAT16)
     standin.set_tensors(standin.inputs[0], standin.outputs[0], desc)
-    _, raw = standin.answer_random()
+    _, raw = standin.set_random_outputs()
     runtime = open_model()
     assert runtime.descriptors.dtype == np.float32
     assert runtime.descriptors.quantization is None
@@ -203,13 +203,13 @@ def test_descriptors_of_real_numbers_are_float(standin, open_model):
 
 
 @pytest.mark.parametrize('dtype', [TensorType.FLOAT16, TensorType.UINT8])
-def test_a_library_that_will_not_convert_to_float(standin, open_model, caplog, dtype):
+def test_fallback_to_native_types_if_want_float_is_rejected(standin, open_model, caplog, dtype):
     standin.set_superpoint()
     quantization = {} if dtype == TensorType.FLOAT16 else {'qnt_type': Quantized.DFP, 'fl': 2}
     semi = Tensor('semi', standin.outputs[0].dims, dtype, **quantization)
     standin.set_tensors(standin.inputs[0], semi, standin.outputs[1])
-    standin.refuse_float()
-    logits, raw = standin.answer_random()
+    standin.reject_float()
+    logits, raw = standin.set_random_outputs()
     runtime = open_model()
     descriptors = new_descriptors(runtime)
     expected = logits if dtype == TensorType.FLOAT16 else logits / 4
@@ -218,14 +218,14 @@ def test_a_library_that_will_not_convert_to_float(standin, open_model, caplog, d
         np.testing.assert_array_equal(descriptors, raw)
     reason = 'RKNN_ERR_PARAM_INVALID (-5)'
     assert caplog.text.count(reason) == 1
-    assert 'outputs are fetched in their own types from now on' in caplog.text
-    assert standin.count('rknn_outputs_get') == 3  # one refused
+    assert 'outputs are fetched in their native types from now on' in caplog.text
+    assert standin.count('rknn_outputs_get') == 3  # one rejected
 
 
 @pytest.mark.parametrize('code', [-5, -9])
-def test_an_error_after_a_good_fetch_does_not_end_conversion(standin, open_model, caplog, code):
+def test_no_fallback_after_a_successful_fetch(standin, open_model, caplog, code):
     standin.set_superpoint()
-    logits, _ = standin.answer_random()
+    logits, _ = standin.set_random_outputs()
     runtime = open_model()
     runtime.infer(IMAGE, None)
     standin.fail('rknn_outputs_get', code)
@@ -236,7 +236,7 @@ def test_an_error_after_a_good_fetch_does_not_end_conversion(standin, open_model
     assert standin.count('rknn_outputs_get') == 3
 
 
-def test_cores_are_chosen_where_there_are_several(standin, open_model):
+def test_core_mask(standin, open_model):
     standin.set_superpoint()
     if standin.generation == 1:
         with pytest.raises(RuntimeUnavailableError, match='this NPU has one core'):
@@ -249,10 +249,10 @@ def test_cores_are_chosen_where_there_are_several(standin, open_model):
         open_model(core_mask=CoreMask.CORE_2)
 
 
-def test_zero_copy_gives_the_same(standin2, model, caplog):
+def test_zero_copy_gives_the_same_outputs(standin2, model, caplog):
     """Rows of 24 pixels in memory of 32 each."""
     standin2.set_superpoint(w_stride=32)
-    logits, raw = standin2.answer_random()
+    logits, raw = standin2.set_random_outputs()
     runtime = LibrknnRuntime(model, library=standin2.path, zero_copy=True)
     assert runtime.zero_copy
     assert caplog.text == ''
@@ -268,13 +268,13 @@ def test_zero_copy_gives_the_same(standin2, model, caplog):
     assert standin2.count('contexts') == 0
 
 
-def test_zero_copy_of_outputs_in_longer_memory(standin2, model, caplog):
-    """The library asks for more than an output's size: 48 bytes in 64, 1560 in 2048."""
+def test_zero_copy_with_padded_outputs(standin2, model, caplog):
+    """The library needs more than an output's size: 64 bytes for 48, 2048 for 1560."""
     standin2.set_superpoint()
     semi = replace(standin2.outputs[0], size_with_stride=2048)
     desc = replace(standin2.outputs[1], size_with_stride=64)
     standin2.set_tensors(standin2.inputs[0], semi, desc)
-    logits, raw = standin2.answer_random()
+    logits, raw = standin2.set_random_outputs()
     runtime = LibrknnRuntime(model, library=standin2.path, zero_copy=True)
     assert runtime.zero_copy
     assert caplog.text == ''
@@ -284,10 +284,10 @@ def test_zero_copy_of_outputs_in_longer_memory(standin2, model, caplog):
     runtime.close()
 
 
-def test_zero_copy_of_outputs_in_channels_last_order(standin2, model):
+def test_zero_copy_of_nhwc_outputs(standin2, model):
     standin2.set_superpoint()
     standin2.set_tensors(standin2.inputs[0], *map(channels_last, standin2.outputs))
-    logits, raw = standin2.answer_random()
+    logits, raw = standin2.set_random_outputs()
     runtime = LibrknnRuntime(model, library=standin2.path, zero_copy=True)
     assert runtime.zero_copy
     descriptors = new_descriptors(runtime)
@@ -305,8 +305,8 @@ def pixel_as_descriptors(pixels, logits, descriptors):
 
 
 @pytest.mark.parametrize('network', [mean_as_logits, pixel_as_descriptors])
-def test_zero_copy_is_given_up_where_results_differ(standin2, model, caplog, network):
-    """The model normalises otherwise than the table: the NPU sees other bytes."""
+def test_zero_copy_falls_back_if_results_differ(standin2, model, caplog, network):
+    """The model normalises differently from the table, so that the NPU gets other bytes."""
     standin2.set_superpoint()
     standin2.set_normalisation(0, 2)
     standin2.compute(network)
@@ -326,17 +326,17 @@ def test_zero_copy_is_given_up_where_results_differ(standin2, model, caplog, net
     assert standin2.count('contexts') == 0
 
 
-def test_zero_copy_is_given_up_where_rows_would_overlap(standin2, model, caplog):
+def test_zero_copy_falls_back_if_the_stride_is_below_the_width(standin2, model, caplog):
     standin2.set_superpoint(w_stride=16)
     runtime = LibrknnRuntime(model, library=standin2.path, zero_copy=True)
-    assert 'image: w_stride 16 is below width 24' in caplog.text
+    assert 'image: w_stride 16, expected at least 24' in caplog.text
     assert not runtime.zero_copy
     runtime.close()
     assert standin2.count('mems') == 0
 
 
 @pytest.mark.parametrize('function', ['rknn_create_mem', 'rknn_set_io_mem'])
-def test_zero_copy_is_given_up_where_the_library_refuses(standin2, model, caplog, function):
+def test_zero_copy_falls_back_on_library_errors(standin2, model, caplog, function):
     standin2.set_superpoint()
     standin2.fail(function, -4)
     runtime = LibrknnRuntime(model, library=standin2.path, zero_copy=True)
@@ -347,7 +347,7 @@ def test_zero_copy_is_given_up_where_the_library_refuses(standin2, model, caplog
     assert standin2.count('mems') == 0
 
 
-def test_zero_copy_is_not_for_generation_1(standin, open_model, caplog):
+def test_zero_copy_needs_generation_2(standin, open_model, caplog):
     standin.set_superpoint()
     runtime = open_model(zero_copy=True)
     assert runtime.zero_copy == (standin.generation == 2)

@@ -1,4 +1,4 @@
-"""The same images and integers give the same points and descriptors on CPU and NPU."""
+"""CPU and NPU runtimes give the same keypoints and descriptors for the same images."""
 
 import cv2
 import numpy as np
@@ -28,7 +28,7 @@ def image(request, photographs):
 def test_cpu_and_npu_agree(standin, model, cpu, image, zero_copy):
     if standin.generation == 1 and zero_copy:
         pytest.skip('generation 1 has no zero copy')
-    standin.play(cpu)
+    standin.emulate(cpu)
     npu = LibrknnRuntime(model, library=standin.path, zero_copy=zero_copy)
     assert npu.zero_copy == zero_copy
     results = []

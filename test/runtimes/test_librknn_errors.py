@@ -1,4 +1,4 @@
-"""What goes wrong is named, told with its remedy, and survived."""
+"""Errors of LibrknnRuntime name their cause and remedy, and leave nothing unreleased."""
 
 import threading
 from dataclasses import replace
@@ -15,7 +15,7 @@ IMAGE = np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)
 
 
 @pytest.mark.parametrize('code', sorted(ERRORS))
-def test_a_model_that_does_not_open(standin, model, code):
+def test_rknn_init_error(standin, model, code):
     standin.set_superpoint()
     standin.fail('rknn_init', code)
     with pytest.raises((RuntimeUnavailableError, ModelError)) as failure:
@@ -26,7 +26,7 @@ def test_a_model_that_does_not_open(standin, model, code):
     LibrknnRuntime(model, library=standin.path).close()
 
 
-def test_a_query_that_fails_leaves_no_context(standin, model):
+def test_query_error_destroys_the_context(standin, model):
     standin.set_superpoint()
     standin.fail('rknn_query', -1)
     with pytest.raises(RuntimeUnavailableError, match=r'rknn_query.*RKNN_ERR_FAIL'):
@@ -34,7 +34,7 @@ def test_a_query_that_fails_leaves_no_context(standin, model):
     assert standin.count('contexts') == 0
 
 
-def test_zero_copy_that_does_not_even_run_copied(standin2, model):
+def test_zero_copy_with_a_failing_first_inference(standin2, model):
     standin2.set_superpoint()
     standin2.fail('rknn_run', -2)
     with pytest.raises(
@@ -96,7 +96,7 @@ def wrong_number_of_elements(standin):
 
 
 def unknown_format(standin):
-    """NC1HWC2 of generation 2, say."""
+    """For example NC1HWC2 of generation 2."""
     semi = replace(standin.outputs[0], fmt=2)
     standin.set_tensors(standin.inputs[0], semi, standin.outputs[1])
 
@@ -104,8 +104,8 @@ def unknown_format(standin):
 @pytest.mark.parametrize(
     ('change', 'reason'),
     [
-        (not_one_grey_image, 'image: 3 channels, expected one grey image'),
-        (one_output, '1 inputs and 1 outputs, expected one image, and logits and descriptors'),
+        (not_one_grey_image, 'image: 3 channels, expected 1, a grey image'),
+        (one_output, '1 inputs and 1 outputs, expected the input image and the outputs'),
         (no_logits, 'shape .*, expected 1x65x2x3'),
         (flat_output, 'semi: 2 dimensions, expected 4'),
         (impossible_zero_point, 'desc: zero_point: 300, expected 0 to 255'),
@@ -113,10 +113,10 @@ def unknown_format(standin):
         (unknown_type, 'semi: element type 9 is not supported'),
         (wrong_size, 'desc: 48 elements in 47 bytes, expected 48 in 48'),
         (wrong_number_of_elements, 'desc: 49 elements in 48 bytes, expected 48 in 48'),
-        (unknown_format, 'semi: memory format 2 is neither NCHW nor NHWC'),
+        (unknown_format, 'semi: memory format 2, expected NCHW or NHWC'),
     ],
 )
-def test_a_network_that_is_no_superpoint(standin, model, change, reason):
+def test_model_that_is_not_a_superpoint_raises(standin, model, change, reason):
     standin.set_superpoint()
     change(standin)
     with pytest.raises(ModelError, match=reason) as failure:
@@ -126,9 +126,9 @@ def test_a_network_that_is_no_superpoint(standin, model, change, reason):
 
 
 @pytest.mark.parametrize('function', ['rknn_inputs_set', 'rknn_run', 'rknn_outputs_get'])
-def test_an_npu_error_costs_one_image(standin, model, function):
+def test_runtime_remains_usable_after_an_npu_error(standin, model, function):
     standin.set_superpoint()
-    logits, _ = standin.answer_random()
+    logits, _ = standin.set_random_outputs()
     runtime = LibrknnRuntime(model, library=standin.path)
     standin.fail(function, -2)
     with pytest.raises(NpuError, match=rf'{function}: RKNN_ERR_TIMEOUT \(-2\): .* dmesg') as error:
@@ -138,11 +138,11 @@ def test_an_npu_error_costs_one_image(standin, model, function):
     runtime.close()
 
 
-def test_an_output_that_only_the_library_could_convert(standin, model):
+def test_rejected_want_float_without_native_support(standin, model):
     standin.set_superpoint()
     semi = replace(standin.outputs[0], type=TensorType.INT16, qnt_type=Quantized.DFP, fl=2)
     standin.set_tensors(standin.inputs[0], semi, standin.outputs[1])
-    standin.refuse_float()
+    standin.reject_float()
     runtime = LibrknnRuntime(model, library=standin.path)
     with pytest.raises(NpuError, match='rknn_outputs_get: RKNN_ERR_PARAM_INVALID'):
         runtime.infer(IMAGE, None)
@@ -156,7 +156,7 @@ def test_an_output_that_only_the_library_could_convert(standin, model):
         (1, 'desc: the library wrote 4 bytes, expected 48'),
     ],
 )
-def test_an_output_of_a_wrong_size(standin, model, index, reason):
+def test_output_of_a_wrong_size_raises(standin, model, index, reason):
     standin.set_superpoint()
     standin.set_sizes(True, index, written=4)
     runtime = LibrknnRuntime(model, library=standin.path)
@@ -175,7 +175,7 @@ def test_an_output_of_a_wrong_size(standin, model, index, reason):
         (IMAGE, np.zeros((8, 2, 4), np.uint8), 'descriptors: '),
     ],
 )
-def test_arrays_that_do_not_fit(standin, model, image, descriptors, reason):
+def test_arrays_of_another_shape_or_dtype_raise(standin, model, image, descriptors, reason):
     standin.set_superpoint()
     runtime = LibrknnRuntime(model, library=standin.path)
     with pytest.raises(ValueError, match=reason):
@@ -183,7 +183,7 @@ def test_arrays_that_do_not_fit(standin, model, image, descriptors, reason):
     runtime.close()
 
 
-def test_a_closed_runtime_says_so_and_can_be_opened_anew(standin, model):
+def test_closed_runtime_raises_and_the_model_can_be_opened_again(standin, model):
     standin.set_superpoint()
     for _ in range(3):
         runtime = LibrknnRuntime(model, library=standin.path)
@@ -195,7 +195,7 @@ def test_a_closed_runtime_says_so_and_can_be_opened_anew(standin, model):
     assert standin.count('contexts') == 0
 
 
-def test_a_context_that_can_not_be_destroyed_is_reported(standin, model, caplog):
+def test_rknn_destroy_error_is_logged(standin, model, caplog):
     standin.set_superpoint()
     runtime = LibrknnRuntime(model, library=standin.path)
     standin.fail('rknn_destroy', -1)
@@ -204,7 +204,7 @@ def test_a_context_that_can_not_be_destroyed_is_reported(standin, model, caplog)
 
 
 @pytest.mark.parametrize('times', [1, 3])
-def test_memory_that_can_not_be_freed_keeps_nothing_else(standin2, model, caplog, times):
+def test_rknn_destroy_mem_error_does_not_stop_the_release(standin2, model, caplog, times):
     standin2.set_superpoint()
     runtime = LibrknnRuntime(model, library=standin2.path, zero_copy=True)
     standin2.fail('rknn_destroy_mem', -1, times)
@@ -215,17 +215,17 @@ def test_memory_that_can_not_be_freed_keeps_nothing_else(standin2, model, caplog
     assert standin2.count('contexts') == 0
 
 
-def test_the_reason_for_giving_up_zero_copy_outlives_the_clean_up(standin2, model, caplog):
+def test_first_error_of_zero_copy_is_logged(standin2, model, caplog):
     standin2.set_superpoint()
     standin2.fail('rknn_set_io_mem', -4)
     standin2.fail('rknn_destroy_mem', -1)
     LibrknnRuntime(model, library=standin2.path, zero_copy=True).close()
-    assert 'zero copy is given up, data is copied: rknn_set_io_mem' in caplog.text
+    assert 'zero copy is not possible, data is copied: rknn_set_io_mem' in caplog.text
     assert standin2.count('contexts') == 0
 
 
 def in_thread(function):
-    """Result or exception of `function`, run in a thread of its own."""
+    """Run `function` in a new thread; return its result or exception."""
     results = []
 
     def run():
@@ -250,19 +250,19 @@ def test_one_thread_owns_the_npu(standin, model):
     runtime.close()
 
 
-def test_ownership_ends_with_the_thread(standin, model):
+def test_thread_ownership_ends_with_the_thread(standin, model):
     standin.set_superpoint()
-    logits, _ = standin.answer_random()
+    logits, _ = standin.set_random_outputs()
     runtime = LibrknnRuntime(model, library=standin.path)
     in_thread(lambda: runtime.infer(IMAGE, None))
     np.testing.assert_array_equal(runtime.infer(IMAGE, None), logits)
     runtime.close()
 
 
-def test_a_context_is_not_destroyed_while_a_call_hangs(standin, model):
+def test_context_is_not_destroyed_during_a_blocked_call(standin, model):
     standin.set_superpoint()
     runtime = LibrknnRuntime(model, library=standin.path)
-    standin.hang('rknn_run', True)
+    standin.block('rknn_run', True)
     thread = threading.Thread(target=runtime.infer, args=(IMAGE, None), daemon=True)
     thread.start()
     while standin.count('rknn_run') == 0:  # counted before it hangs
@@ -272,7 +272,7 @@ def test_a_context_is_not_destroyed_while_a_call_hangs(standin, model):
     runtime.close()
     assert standin.count('contexts') == 1
     second = LibrknnRuntime(model, library=standin.path)
-    standin.hang('rknn_run', False)
+    standin.block('rknn_run', False)
     thread.join()
     assert standin.count('contexts') == 1  # the first went when its call returned
     second.infer(IMAGE, None)

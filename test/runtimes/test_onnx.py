@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from superpoint_rknn.network.network import float_graph
 from superpoint_rknn.network.weights import load_weights
-from superpoint_rknn.runtimes.onnx import int8_overflow as saturation
+from superpoint_rknn.runtimes.onnx import int8_overflow
 from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime, physical_cores
 from superpoint_rknn.runtimes.open import open_runtime
 from superpoint_rknn.runtimes.runtime import ModelError
@@ -49,7 +49,7 @@ def changed(path, change):
     return path
 
 
-def test_shipped_network(shipped):
+def test_shipped_model(shipped):
     assert shipped.input.shape == (1, 1, 400, 640)
     assert shipped.logits.shape == (1, 65, 50, 80)
     assert shipped.descriptors.shape == (1, 256, 50, 80)
@@ -59,7 +59,7 @@ def test_shipped_network(shipped):
     assert shipped.model.startswith('superpoint_400x640_u8@')
 
 
-def test_infer_gives_what_the_session_computes(shipped, images):
+def test_infer_equals_the_session(shipped, images):
     session = onnxruntime.InferenceSession(SHIPPED, providers=['CPUExecutionProvider'])
     descriptors = descriptor_buffer(shipped)
     for image in images:
@@ -72,7 +72,7 @@ def test_infer_gives_what_the_session_computes(shipped, images):
         assert sorted(shipped.stages_ms) == ['inputs_set', 'run']
 
 
-def test_descriptors_are_optional_and_land_in_the_buffer_given(shipped, images):
+def test_descriptors_are_optional_and_written_to_the_buffer(shipped, images):
     first, second = descriptor_buffer(shipped), descriptor_buffer(shipped)
     with_descriptors = shipped.infer(images[0], first).copy()
     kept = first.copy()
@@ -96,13 +96,13 @@ def test_memory_does_not_grow(shipped, images):
     assert (resident_pages() - before) * 4096 < 4 << 20
 
 
-def test_threads_give_equal_bytes(shipped, images):
+def test_results_do_not_depend_on_the_number_of_threads(shipped, images):
     single = OnnxRuntime(SHIPPED, threads=1)
     a, b = descriptor_buffer(shipped), descriptor_buffer(shipped)
     np.testing.assert_array_equal(single.infer(images[0], a), shipped.infer(images[0], b))
     np.testing.assert_array_equal(a, b)
     assert physical_cores() >= 1
-    with pytest.raises(ValueError, match='threads 0'):
+    with pytest.raises(ValueError, match='threads: 0'):
         OnnxRuntime(SHIPPED, threads=0)
 
 
@@ -114,7 +114,7 @@ def test_threads_give_equal_bytes(shipped, images):
         np.zeros((400, 1280), np.uint8)[:, ::2],
     ],
 )
-def test_images_that_do_not_fit(shipped, image):
+def test_image_of_another_shape_or_dtype_raises(shipped, image):
     with pytest.raises(ValueError, match=r'image: .* expected contiguous \(400, 640\) uint8'):
         shipped.infer(image, None)
 
@@ -122,12 +122,12 @@ def test_images_that_do_not_fit(shipped, image):
 @pytest.mark.parametrize(
     'buffer', [np.zeros((256, 50, 79), np.uint8), np.zeros((256, 50, 80), np.float32)]
 )
-def test_buffers_that_do_not_fit(shipped, images, buffer):
+def test_buffer_of_another_shape_or_dtype_raises(shipped, images, buffer):
     with pytest.raises(ValueError, match=r'descriptors: .* expected contiguous \(256, 50, 80\)'):
         shipped.infer(images[0], buffer)
 
 
-def test_closed(images):
+def test_closed_runtime_raises(images):
     runtime = open_runtime(SHIPPED)
     runtime.close()
     runtime.close()
@@ -162,7 +162,7 @@ def test_input_table_is_applied(tmp_path, images):
     np.testing.assert_array_equal(logits, shipped.infer(other.input_table[images[0]], None))
 
 
-def test_float_network(tmp_path, images):
+def test_float_model(tmp_path, images):
     weights = load_weights(MODELS / 'superpoint.npz')
     model = float_graph(weights, (80, 96))
     path = tmp_path / 'float.onnx'
@@ -190,7 +190,7 @@ def test_float_network(tmp_path, images):
 # Exact integers
 
 
-def test_saturation_is_noticed():
+def test_int8_overflow_is_detected():
     """Compared with a dot product on this very CPU: 255 * 127, 16 times."""
     a = np.full((1, 16), 255, np.uint8)
     b = np.full((16, 16), 127, np.int8)
@@ -207,10 +207,10 @@ def test_saturation_is_noticed():
     )
     (y,) = session.run(None, {'a': a})
     exact = (a.astype(int) @ b).ravel().tolist() == y.ravel().tolist()
-    assert saturation.saturates() == (not exact)
+    assert int8_overflow.has_int8_overflow() == (not exact)
 
 
-def test_weights_that_would_saturate_are_encoded_otherwise(tmp_path, shipped, images, caplog):
+def test_overflowing_weights_are_re_encoded(tmp_path, shipped, images, caplog):
     """A model with an int8 first layer gives the same integers, if need be at a lower speed."""
 
     def signed_first_layer(model):
@@ -222,15 +222,15 @@ def test_weights_that_would_saturate_are_encoded_otherwise(tmp_path, shipped, im
                 constant.CopyFrom(numpy_helper.from_array(values, constant.name))
 
     runtime = OnnxRuntime(changed(tmp_path / 'signed.onnx', signed_first_layer))
-    assert ('inexactly' in caplog.text) == saturation.saturates()
+    assert ('inexactly' in caplog.text) == int8_overflow.has_int8_overflow()
     a, b = descriptor_buffer(shipped), descriptor_buffer(shipped)
     for image in images:
         np.testing.assert_array_equal(runtime.infer(image, a), shipped.infer(image, b))
         np.testing.assert_array_equal(a, b)
 
 
-def test_signed_weights_of_later_layers_do_not_saturate(tmp_path, shipped, images):
-    """All weights as uint8 can't saturate, on any CPU: the shipped model gives equal bytes."""
+def test_signed_weights_of_later_layers_do_not_overflow(tmp_path, shipped, images):
+    """All weights as uint8 can't overflow, on any CPU: the shipped model gives equal bytes."""
 
     def unsigned(model):
         for constant in model.graph.initializer:
@@ -246,12 +246,12 @@ def test_signed_weights_of_later_layers_do_not_saturate(tmp_path, shipped, image
         np.testing.assert_array_equal(a, b)
 
 
-def test_options_are_checked():
+def test_invalid_option_raises():
     with pytest.raises(ValueError, match="pass_through: 'maybe'"):
         OnnxRuntime(SHIPPED, pass_through='maybe')
 
 
-def test_card_beside_the_model_gives_mean_and_std(tmp_path):
+def test_model_card_gives_mean_and_std(tmp_path):
     path = tmp_path / 'model.onnx'
     shutil.copy(SHIPPED, path)
     path.with_suffix('.json').write_text('{"input": {"mean": 0, "std": 300}}')
@@ -260,7 +260,7 @@ def test_card_beside_the_model_gives_mean_and_std(tmp_path):
     assert OnnxRuntime(path, std=1).input_table is None
 
 
-def test_the_package_imports_without_onnxruntime():
+def test_package_imports_without_onnxruntime():
     code = (
         'import sys; sys.modules["onnxruntime"] = None\n'
         'import superpoint_rknn.extractor, superpoint_rknn.runtimes.open as r\n'

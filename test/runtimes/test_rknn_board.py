@@ -1,4 +1,4 @@
-"""What a board's kernel tells about it."""
+"""Detection of chip, board and NPU driver."""
 
 import pytest
 
@@ -16,19 +16,19 @@ from superpoint_rknn.runtimes.board import board_model, detect_soc, npu_driver_v
         (b'raspberrypi,4-model-b\0brcm,bcm2711\0', None),
     ],
 )
-def test_the_chip(tmp_path, compatible, soc):
+def test_detect_soc(tmp_path, compatible, soc):
     file = tmp_path / 'compatible'
     file.write_bytes(compatible)
     assert detect_soc(file) == soc
 
 
-def test_the_board(tmp_path):
+def test_board_model(tmp_path):
     file = tmp_path / 'model'
     file.write_bytes(b'Radxa ROCK 5B\0')
     assert board_model(file) == 'Radxa ROCK 5B'
 
 
-def test_the_driver(tmp_path):
+def test_npu_driver_version(tmp_path):
     module, debug = tmp_path / 'module', tmp_path / 'debug'
     assert npu_driver_version((module, debug)) is None
     debug.write_text('RKNPU driver: v0.9.8\n')
@@ -37,6 +37,6 @@ def test_the_driver(tmp_path):
     assert npu_driver_version((module, debug)) == '6.4.3.5.293908'
 
 
-def test_a_machine_without_a_device_tree(tmp_path):
+def test_machine_without_a_device_tree(tmp_path):
     assert detect_soc(tmp_path / 'none') is None
     assert board_model(tmp_path / 'none') is None

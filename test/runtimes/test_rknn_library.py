@@ -1,4 +1,4 @@
-"""Finding the library, and saying why one can't be used."""
+"""Finding and loading the RKNN library."""
 
 import ctypes
 import ctypes.util
@@ -18,7 +18,7 @@ from superpoint_rknn.runtimes.rknn.library import (
 from superpoint_rknn.runtimes.runtime import RuntimeUnavailableError
 
 
-def test_generation_is_told_by_symbols(standin):
+def test_generation_is_detected_by_symbols(standin):
     library = load_library(standin.path)
     assert library.abi.generation == standin.generation
     assert library.path == str(standin.path)
@@ -29,7 +29,7 @@ def test_generation_is_told_by_symbols(standin):
     assert (probe.version, probe.reason) == (version, None)
 
 
-def test_a_folder_whose_name_is_no_text(standin, tmp_path):
+def test_folder_name_that_is_not_utf_8(standin, tmp_path):
     folder = tmp_path / os.fsdecode(b'caf\xe9')
     folder.mkdir()
     path = folder / standin.path.name
@@ -38,9 +38,9 @@ def test_a_folder_whose_name_is_no_text(standin, tmp_path):
         outcome = load_library(path).path
     except RuntimeUnavailableError as error:
         outcome = str(error)
-    # Some versions of Python can't say that functions of generation 1 are missing there.
-    refused = outcome.startswith(str(os.fsencode(path))) and outcome.endswith('move it')
-    assert outcome == str(path) or (standin.generation == 2 and refused)
+    # Some versions of Python fail to format the message that a function is missing.
+    rejected = outcome.startswith(str(os.fsencode(path))) and outcome.endswith('move the library')
+    assert outcome == str(path) or (standin.generation == 2 and rejected)
 
 
 class WithoutDladdr(ctypes.CDLL):
@@ -52,18 +52,18 @@ class WithoutDladdr(ctypes.CDLL):
         return super().__getattr__(name)
 
 
-def test_a_system_that_does_not_tell_where_a_library_lies(standin, monkeypatch):
+def test_path_without_dladdr(standin, monkeypatch):
     monkeypatch.setattr(ctypes, 'CDLL', WithoutDladdr)
     assert load_library(standin.path).path == str(standin.path)
 
 
-def test_a_missing_function_is_named(tmp_path):
+def test_error_names_a_missing_function(tmp_path):
     path = build(2, tmp_path, 'WITHOUT_CORE_MASK')
     with pytest.raises(RuntimeUnavailableError, match=r'rt\.so: too old .*rknn_set_core_mask'):
         load_library(path)
 
 
-def test_what_is_no_library(tmp_path):
+def test_other_files_raise(tmp_path):
     text = tmp_path / 'librknnrt.so'
     text.write_text('not an ELF file, though long enough to be read as one')
     with pytest.raises(RuntimeUnavailableError, match=r'librknnrt\.so'):
@@ -74,7 +74,7 @@ def test_what_is_no_library(tmp_path):
         find_library(ctypes.util.find_library('m') or 'libm.so.6')
 
 
-def test_usual_places_are_searched(standin, monkeypatch):
+def test_usual_folders_are_searched(standin, monkeypatch):
     monkeypatch.setattr(rknn_library, 'NAMES', (standin.path.name,))
     monkeypatch.setattr(rknn_library, 'FOLDERS', (str(standin.path.parent),))
     assert find_library().path == str(standin.path)
@@ -84,7 +84,7 @@ def test_usual_places_are_searched(standin, monkeypatch):
     assert found.path == str(standin.path)
 
 
-def test_every_failure_is_listed(monkeypatch):
+def test_error_lists_every_candidate(monkeypatch):
     monkeypatch.setattr(rknn_library, 'NAMES', ('libnone1.so', 'libnone2.so'))
     with pytest.raises(RuntimeUnavailableError, match=r'none1\.so: .*; libnone2\.so: .*Install'):
         find_library()

@@ -1,4 +1,4 @@
-"""The stand-in refuses wrong arguments and a wrong order of calls."""
+"""The stand-in rejects wrong arguments and a wrong order of calls."""
 
 import contextlib
 import ctypes
@@ -15,8 +15,8 @@ from superpoint_rknn.runtimes.rknn.library import load_library
 from superpoint_rknn.runtimes.rknn.runtime import LibrknnRuntime
 
 
-class Meddling:
-    """A library one of whose functions is called otherwise than meant."""
+class ChangedLibrary:
+    """A library with a changed call of one function."""
 
     def __init__(self, functions, name, change):
         self._functions = functions
@@ -28,9 +28,9 @@ class Meddling:
         return partial(self._change, function) if name == self._name else function
 
 
-def meddle(standin, name, change):
+def change_call(standin, name, change):
     library = load_library(standin.path)
-    return replace(library, functions=Meddling(library.functions, name, change))
+    return replace(library, functions=ChangedLibrary(library.functions, name, change))
 
 
 def first(**fields):
@@ -117,16 +117,16 @@ def swapped(function, handle, count, items, *rest):
         ('rknn_destroy', other_context, 'unknown context'),
     ],
 )
-def test_a_wrong_argument_or_order(faulty, infer, name, change, violation):
+def test_wrong_argument_or_order_is_a_violation(faulty, infer, name, change, violation):
     with contextlib.suppress(RuntimeError):
-        infer(meddle(faulty, name, change))
+        infer(change_call(faulty, name, change))
     assert violation in faulty.violations()
 
 
-def test_a_fifth_argument_that_is_not_null(standin_libraries, infer):
+def test_fifth_argument_of_rknn_init_must_be_null(standin_libraries, infer):
     standin = Standin(2, standin_libraries[2])
     with pytest.raises(RuntimeError):
-        infer(meddle(standin, 'rknn_init', extended))
+        infer(change_call(standin, 'rknn_init', extended))
     assert 'the fifth argument is not NULL' in standin.violations()
 
 
@@ -162,25 +162,25 @@ def small(function, handle, size):
         ('rknn_destroy_mem', twice, 'unknown memory'),
     ],
 )
-def test_a_wrong_use_of_shared_memory(faulty2, infer, name, change, violation):
+def test_wrong_use_of_shared_memory_is_a_violation(faulty2, infer, name, change, violation):
     faulty2.expect_input(None)
     with contextlib.suppress(RuntimeError):
-        infer(meddle(faulty2, name, change), zero_copy=True)
+        infer(change_call(faulty2, name, change), zero_copy=True)
     assert violation in faulty2.violations()
 
 
-def test_copied_input_after_shared_input(faulty2, model, image):
-    """The real library refuses it too."""
+def test_inputs_set_after_set_io_mem_is_a_violation(faulty2, model, image):
+    """The real library rejects it, too."""
     faulty2.expect_input(None)
     runtime = LibrknnRuntime(model, library=faulty2.path, zero_copy=True)
-    copied = runtime._copied_path()
+    copied = runtime._copy_transfer()
     with pytest.raises(RuntimeError, match='rknn_inputs_set'):
         copied.set_input(image)
     assert 'rknn_inputs_set: after rknn_set_io_mem' in faulty2.violations()
     runtime.close()
 
 
-def test_a_write_behind_shared_memory(faulty2, model):
+def test_write_beyond_shared_memory_is_a_violation(faulty2, model):
     context = RknnContext(load_library(faulty2.path), model.read_bytes())
     mem = context.create_mem(16)
     ctypes.memset(mem.virt_addr, 0, 17)
@@ -189,9 +189,9 @@ def test_a_write_behind_shared_memory(faulty2, model):
     assert 'memory was overrun' in faulty2.violations()
 
 
-def test_a_second_thread_in_a_call(faulty, model):
+def test_concurrent_calls_are_a_violation(faulty, model):
     context = RknnContext(load_library(faulty.path), model.read_bytes())
-    faulty.hang('rknn_query', True)
+    faulty.block('rknn_query', True)
     thread = threading.Thread(target=context.versions, daemon=True)
     thread.start()
     while faulty.count('rknn_query') == 0:
@@ -199,6 +199,6 @@ def test_a_second_thread_in_a_call(faulty, model):
     with pytest.raises(RuntimeError, match='rknn_run'):
         context.run()
     assert 'rknn_run: a second thread entered the context' in faulty.violations()
-    faulty.hang('rknn_query', False)
+    faulty.block('rknn_query', False)
     thread.join()
     context.destroy()

@@ -1,4 +1,4 @@
-"""The stand-in refuses structures that are laid out wrongly."""
+"""The stand-in detects structs of a wrong layout."""
 
 import ctypes
 from dataclasses import replace
@@ -20,7 +20,7 @@ def with_fields(structure, fields):
 
 
 def moved(structure):
-    """Every structure with the fields from one on moved by 4 bytes, or two fields swapped."""
+    """All variants of a struct: fields from one on moved by 4 bytes, or two fields swapped."""
     fields = structure._fields_
     for i in range(len(fields)):
         pushed = [*fields[:i], ('wrong', ctypes.c_uint32), *fields[i:]]
@@ -33,8 +33,8 @@ def moved(structure):
                 yield pytest.param(mutant, id=f'{structure.__name__}-{fields[i][0]}-{kind}')
 
 
-def caught(standin, library, infer):
-    """Whether the stand-in refused what was done, or the tensors were not those described."""
+def is_detected(standin, library, infer):
+    """Whether the stand-in reported a violation, or the tensors differ from those it describes."""
     try:
         runtime = infer(library)
     except (RuntimeError, UnicodeDecodeError):
@@ -53,7 +53,7 @@ def mutated_library(standin, **structures):
 
 
 def shares_memory(standin, library, infer):
-    """Whether zero copy works: the stand-in's network shows every pixel that reaches it."""
+    """Whether zero copy works: the stand-in's model returns every pixel of its input."""
     standin.expect_input(None)
     standin.compute(
         lambda pixels, logits, _: np.copyto(logits.reshape(-1)[: pixels.size], pixels.reshape(-1))
@@ -61,42 +61,42 @@ def shares_memory(standin, library, infer):
     return infer(library, zero_copy=True).zero_copy and standin.violations() == ''
 
 
-def test_the_right_layout_passes(faulty, infer):
+def test_right_layout_passes(faulty, infer):
     library = load_library(faulty.path)
-    assert not caught(faulty, library, infer)
+    assert not is_detected(faulty, library, infer)
     assert shares_memory(faulty, library, infer) == (faulty.generation == 2)
 
 
 # The index of the only input is 0.
 @pytest.mark.parametrize('mutant', [m for m in moved(Input) if m.id != 'Input-index-pushed'])
-def test_a_moved_field_of_an_input(faulty, infer, mutant):
-    assert caught(faulty, mutated_library(faulty, input=mutant), infer)
+def test_moved_field_of_input(faulty, infer, mutant):
+    assert is_detected(faulty, mutated_library(faulty, input=mutant), infer)
 
 
 @pytest.mark.parametrize('mutant', list(moved(Output)))
-def test_a_moved_field_of_an_output(faulty, infer, mutant):
-    assert caught(faulty, mutated_library(faulty, output=mutant), infer)
+def test_moved_field_of_output(faulty, infer, mutant):
+    assert is_detected(faulty, mutated_library(faulty, output=mutant), infer)
 
 
 @pytest.mark.parametrize('mutant', list(moved(TensorAttr1)))
-def test_a_moved_field_of_attributes_1(faulty1, infer, mutant):
-    assert caught(faulty1, mutated_library(faulty1, tensor_attr=mutant), infer)
+def test_moved_field_of_tensor_attr_1(faulty1, infer, mutant):
+    assert is_detected(faulty1, mutated_library(faulty1, tensor_attr=mutant), infer)
 
 
 @pytest.mark.parametrize('mutant', list(moved(TensorAttr2)))
-def test_a_moved_field_of_attributes_2(faulty2, infer, mutant):
+def test_moved_field_of_tensor_attr_2(faulty2, infer, mutant):
     library = mutated_library(faulty2, tensor_attr=mutant)
-    assert caught(faulty2, library, infer) or not shares_memory(faulty2, library, infer)
+    assert is_detected(faulty2, library, infer) or not shares_memory(faulty2, library, infer)
 
 
 @pytest.mark.parametrize(
     'mutant', [m for m in moved(TensorMem2) if m.id.startswith('TensorMem2-virt_addr')]
 )
-def test_a_moved_address_of_shared_memory(faulty2, infer, mutant):
-    """The address is all that is read; without one, memory is not shared."""
+def test_moved_field_of_tensor_mem(faulty2, infer, mutant):
+    """Only virt_addr is read; without it, zero copy falls back."""
     assert not shares_memory(faulty2, mutated_library(faulty2, tensor_mem=mutant), infer)
 
 
-def test_attributes_of_the_other_generation(faulty, infer):
+def test_tensor_attr_of_the_other_generation(faulty, infer):
     other = {1: TensorAttr2, 2: TensorAttr1}[faulty.generation]
-    assert caught(faulty, mutated_library(faulty, tensor_attr=other), infer)
+    assert is_detected(faulty, mutated_library(faulty, tensor_attr=other), infer)

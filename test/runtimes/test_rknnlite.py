@@ -1,4 +1,4 @@
-"""The fallback through Rockchip's Python package, on a stand-in of each generation."""
+"""RknnliteRuntime on a stand-in of each generation."""
 
 import gc
 import json
@@ -18,7 +18,7 @@ PACKAGES = {1: ('rknn_toolkit_lite', '1.7.5'), 2: ('rknn-toolkit-lite2', '2.3.2'
 
 
 def install(generation, version, folder, monkeypatch):
-    """Put a package `rknnlite` on the path, and say that it was installed."""
+    """Put a package `rknnlite` on the path, with the metadata of an installation."""
     name, _ = PACKAGES[generation]
     package = folder / 'rknnlite' / 'api'
     package.mkdir(parents=True)
@@ -38,11 +38,11 @@ def install(generation, version, folder, monkeypatch):
 
 
 @pytest.fixture(params=[1, 2], ids=['v1', 'v2'])
-def engine(request, tmp_path, monkeypatch):
-    engine = install(request.param, PACKAGES[request.param][1], tmp_path, monkeypatch)
-    monkeypatch.setattr(engine, 'outputs', (LOGITS, RAW))
-    yield engine
-    assert engine.live == 0
+def rknnlite(request, tmp_path, monkeypatch):
+    rknnlite = install(request.param, PACKAGES[request.param][1], tmp_path, monkeypatch)
+    monkeypatch.setattr(rknnlite, 'outputs', (LOGITS, RAW))
+    yield rknnlite
+    assert rknnlite.live == 0
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def card(model):
 
 
 @pytest.mark.usefixtures('card')
-def test_gives_logits_and_float_descriptors(engine, model):
+def test_logits_and_float_descriptors(rknnlite, model):
     runtime = RknnliteRuntime(model)
     assert runtime.name in ('rknn_toolkit_lite 1.7.5', 'rknn-toolkit-lite2 2.3.2')
     assert runtime.input.shape == (1, 1, 16, 24)
@@ -64,21 +64,23 @@ def test_gives_logits_and_float_descriptors(engine, model):
     np.testing.assert_array_equal(runtime.infer(IMAGE, descriptors), LOGITS[0])
     np.testing.assert_array_equal(descriptors, RAW[0])
     np.testing.assert_array_equal(runtime.infer(IMAGE, None), LOGITS[0])
-    np.testing.assert_array_equal(engine.last.last_input[0, :, :, 0], IMAGE)
+    np.testing.assert_array_equal(rknnlite.last.last_input[0, :, :, 0], IMAGE)
     assert list(runtime.stages_ms) == ['inference']
     runtime.close()
 
 
 @pytest.mark.usefixtures('card')
-def test_outputs_are_known_by_shape(engine, model, monkeypatch):
-    monkeypatch.setattr(engine, 'outputs', (RAW, LOGITS))
+def test_outputs_in_swapped_order(rknnlite, model, monkeypatch):
+    monkeypatch.setattr(rknnlite, 'outputs', (RAW, LOGITS))
     runtime = RknnliteRuntime(model)
     np.testing.assert_array_equal(runtime.infer(IMAGE, None), LOGITS[0])
     runtime.close()
 
 
-def test_the_card_must_state_the_size(engine, model):
-    with pytest.raises(ModelError, match=r'superpoint\.json: states no "input": {"size"'):
+def test_missing_card_raises(rknnlite, model):
+    with pytest.raises(
+        ModelError, match=r'superpoint\.json: "input": "size": None, expected \[height'
+    ):
         RknnliteRuntime(model)
 
 
@@ -101,7 +103,7 @@ def test_the_card_must_state_the_size(engine, model):
         '{"input": {"size": ["16", "24"]}}',
     ],
 )
-def test_a_card_with_another_size(engine, model, card):
+def test_card_without_a_size_raises(rknnlite, model, card):
     model.with_suffix('.json').write_text(card)
     with pytest.raises(ModelError, match=r'superpoint\.json: '):
         RknnliteRuntime(model)
@@ -111,7 +113,7 @@ def test_a_card_with_another_size(engine, model, card):
 @pytest.mark.parametrize(
     'options', [{'mean': 0.0}, {'std': 255.0}, {'pass_through': 'true'}], ids=str
 )
-def test_what_the_package_can_not_do_is_refused(engine, model, options):
+def test_unsupported_option_raises(rknnlite, model, options):
     with pytest.raises(RuntimeUnavailableError, match=r'leave input\.mean'):
         RknnliteRuntime(model, **options)
 
@@ -135,8 +137,8 @@ def test_what_the_package_can_not_do_is_refused(engine, model, options):
         ('error', Exception('NPU is gone'), RuntimeUnavailableError, 'NPU is gone'),
     ],
 )
-def test_what_goes_wrong_at_the_start(engine, model, monkeypatch, attribute, value, kind, reason):
-    monkeypatch.setattr(engine, attribute, value)
+def test_error_while_opening(rknnlite, model, monkeypatch, attribute, value, kind, reason):
+    monkeypatch.setattr(rknnlite, attribute, value)
     with pytest.raises(kind, match=reason):
         RknnliteRuntime(model)
 
@@ -145,10 +147,10 @@ def test_what_goes_wrong_at_the_start(engine, model, monkeypatch, attribute, val
 @pytest.mark.parametrize(
     ('attribute', 'value'), [('outputs', None), ('error', Exception('timeout'))]
 )
-def test_an_error_costs_one_image(engine, model, monkeypatch, attribute, value):
+def test_runtime_remains_usable_after_an_error(rknnlite, model, monkeypatch, attribute, value):
     runtime = RknnliteRuntime(model)
     with monkeypatch.context() as context:
-        context.setattr(engine, attribute, value)
+        context.setattr(rknnlite, attribute, value)
         with pytest.raises(RuntimeError, match='inference'):
             runtime.infer(IMAGE, None)
     np.testing.assert_array_equal(runtime.infer(IMAGE, None), LOGITS[0])
@@ -172,7 +174,7 @@ READ_ONLY.flags.writeable = False
         (IMAGE, READ_ONLY, 'descriptors: a read-only array'),
     ],
 )
-def test_arrays_that_do_not_fit(engine, model, image, descriptors, reason):
+def test_arrays_of_another_shape_or_dtype_raise(rknnlite, model, image, descriptors, reason):
     runtime = RknnliteRuntime(model)
     with pytest.raises(ValueError, match=reason):
         runtime.infer(image, descriptors)
@@ -194,11 +196,9 @@ class Cycle:
 
 @pytest.mark.usefixtures('card')
 @pytest.mark.parametrize(('version', 'guarded'), [('2.3.2', True), ('2.5.0', False)])
-def test_cycles_are_collected_where_the_package_leaves_them(
-    model, tmp_path, monkeypatch, version, guarded
-):
-    engine = install(2, version, tmp_path, monkeypatch)
-    monkeypatch.setattr(engine, 'outputs', (LOGITS, RAW))
+def test_reference_cycles_are_collected(model, tmp_path, monkeypatch, version, guarded):
+    rknnlite = install(2, version, tmp_path, monkeypatch)
+    monkeypatch.setattr(rknnlite, 'outputs', (LOGITS, RAW))
     runtime = RknnliteRuntime(model)
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Opening models: cards, tables and the choice of an engine."""
+"""Opening models: model cards, input tables and the choice of the runtime."""
 
 import hashlib
 import json
@@ -44,12 +44,12 @@ def with_card(tmp_path, text):
         '{"input": {"std": 7}}',
     ],
 )
-def test_a_bad_card_is_refused_by_name(tmp_path, text):
+def test_invalid_card_raises(tmp_path, text):
     with pytest.raises(ModelError, match=r'net\.(json|rknn)'):
         resolve_input_table(with_card(tmp_path, text), BYTES, None, None)
 
 
-def test_a_card_says_how_the_input_is_normalised(tmp_path):
+def test_card_states_mean_and_std(tmp_path):
     path = with_card(tmp_path, '{"input": {"mean": 0, "std": 1}}')
     assert resolve_input_table(path, BYTES, None, None) is None
     signed = Quantization(1.0, -128, np.dtype(np.int8))
@@ -57,18 +57,18 @@ def test_a_card_says_how_the_input_is_normalised(tmp_path):
     assert np.array_equal(table.view(np.uint8), np.arange(256) ^ 0x80)
 
 
-def test_no_card_is_no_error(tmp_path):
+def test_missing_card_is_empty(tmp_path):
     assert read_card(tmp_path / 'net.rknn') == {}
 
 
-def test_outputs_go_to_writable_arrays_alone():
+def test_outputs_need_writable_arrays():
     array = np.frombuffer(bytes(6), np.uint8).reshape(2, 3)
     check_array('image', array, (2, 3), np.dtype(np.uint8))
     with pytest.raises(ValueError, match='descriptors: a read-only array'):
         check_array('descriptors', array, (2, 3), np.dtype(np.uint8), writable=True)
 
 
-def test_a_network_is_found_by_its_name_or_path():
+def test_find_model_by_name_or_path():
     assert find_model('', 'rk3588') == default_model('rk3588')
     assert find_model('superpoint', None) == default_model(None)
     small = find_model('superpoint_small', 'rk3566')
@@ -79,7 +79,7 @@ def test_a_network_is_found_by_its_name_or_path():
     assert find_model('my/net.rknn', 'rk3588') == Path('my/net.rknn')
 
 
-def test_weights_are_found_by_name_path_or_the_card_of_what_was_made_from_them(tmp_path):
+def test_find_weights_by_name_path_or_model_card(tmp_path):
     whole, small = (find_weights(name) for name in ('superpoint', 'superpoint_small'))
     assert whole.name == 'superpoint.npz'
     assert find_weights('') == find_weights('', 'superpoint') == whole
@@ -91,16 +91,16 @@ def test_weights_are_found_by_name_path_or_the_card_of_what_was_made_from_them(t
     with_card(tmp_path, json.dumps({'weights': {'name': 'any', 'sha256': digest}}))
     assert find_weights('', model) == small
     with_card(tmp_path, '{"weights": {"name": "mine.npz", "sha256": "0"}}')
-    with pytest.raises(ValueError, match="made from 'mine"):
+    with pytest.raises(ValueError, match="made from the weights 'mine"):
         find_weights('', model)
 
 
 @pytest.mark.parametrize('soc', ['rv1126b', 'rk3588', 'rk3568', 'rk3576'])
-def test_every_chip_with_a_shipped_network_gets_its_own(soc):
+def test_default_model_of_a_chip(soc):
     assert default_model(soc).name == f'superpoint_400x640_{soc}.rknn'
 
 
-def test_other_chips_get_what_serves_them():
+def test_default_model_of_other_chips():
     assert default_model('rk3566').name == 'superpoint_400x640_rk3568.rknn'
     for soc in ('rv1126', None):
         assert default_model(soc).name == 'superpoint_400x640_u8.onnx'
@@ -115,7 +115,7 @@ def test_other_chips_get_what_serves_them():
         ('net.onnx', 'librknn', 'librknn expects a model file with the suffix .rknn'),
     ],
 )
-def test_a_model_that_no_engine_takes_is_refused(tmp_path, name, runtime, error):
+def test_model_without_a_matching_runtime_raises(tmp_path, name, runtime, error):
     if name != 'missing.onnx':
         (tmp_path / name).write_bytes(b'x')
     with pytest.raises(ModelError, match=error):
@@ -124,7 +124,7 @@ def test_a_model_that_no_engine_takes_is_refused(tmp_path, name, runtime, error)
 
 @pytest.fixture
 def broken_npu(monkeypatch, standin_libraries, tmp_path):
-    """A stand-in whose NPU is absent, found as the board's library; a model; rknnlite's place."""
+    """Model file on a machine whose library, a stand-in, finds no NPU."""
     standin = Standin(2, standin_libraries[2])
     standin.fail('rknn_init', -3)
     library = librknn.find_library(standin.path)
@@ -135,9 +135,7 @@ def broken_npu(monkeypatch, standin_libraries, tmp_path):
     standin.reset()
 
 
-def test_where_neither_library_nor_rknnlite_serves_both_reasons_are_told(
-    broken_npu, monkeypatch, tmp_path
-):
+def test_error_of_auto_states_both_reasons(broken_npu, monkeypatch, tmp_path):
     package = tmp_path / 'site' / 'rknnlite'
     package.mkdir(parents=True)
     (package / '__init__.py').write_text('')
@@ -151,7 +149,7 @@ def test_where_neither_library_nor_rknnlite_serves_both_reasons_are_told(
         del sys.modules[name]
 
 
-def test_librknn_asked_for_by_name_is_not_replaced(broken_npu):
+def test_no_fallback_if_librknn_is_requested(broken_npu):
     with pytest.raises(RuntimeUnavailableError, match='DEVICE_UNAVAILABLE') as caught:
         open_runtime(broken_npu, 'librknn')
     assert 'rknnlite' not in str(caught.value)

@@ -1,10 +1,15 @@
 """What the networks are trained on, and that it is not what they are measured on."""
 
+import hashlib
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
+
+from training import data
+from training.data import Picture, fetch_pictures, listed_packages
 
 ROOT = Path(__file__).parents[2]
 TRAINING = json.loads((ROOT / 'training' / 'pictures.json').read_text(encoding='utf-8'))
@@ -48,11 +53,32 @@ def test_each_picture_has_an_author_and_a_free_licence():
 
 
 def test_packages_are_pinned():
-    packages = {package['name']: package for package in TRAINING['packages']}
+    packages = {package.name: package for package in listed_packages()}
     assert {picture['package'] for picture in TRAINING['pictures']} <= set(packages)
     for package in packages.values():
-        assert package['version']
-        assert re.fullmatch('[0-9a-f]{64}', package['sha256'])
+        assert package.version
+        if package.kind == 'deb':
+            assert package.release in {'bookworm', 'trixie', 'sid'}
+        else:
+            assert re.fullmatch('[0-9a-f]{64}', package.sha256)
+
+
+def test_pictures_are_taken_from_packages(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, 'CACHE', tmp_path)
+    monkeypatch.setattr(data, 'fetch', lambda package, folder: tmp_path / f'{package.name}.whl')
+    entry = {'package': 'scikit-image', 'licence': 'CC0-1.0', 'author': 'x', 'use': 'training'}
+    names = ['good.png', 'bad.png']
+    with zipfile.ZipFile(tmp_path / 'scikit-image.whl', 'w') as file:
+        for name in names:
+            file.writestr(name, name)
+    good, bad = (
+        Picture(path=n, sha256=hashlib.sha256(b'good.png').hexdigest(), **entry) for n in names
+    )
+    fetch_pictures([good])
+    assert good.file.read_bytes() == b'good.png'
+    with pytest.raises(ValueError, match=r'bad\.png has SHA-256 .*remove .*scikit-image\.whl'):
+        fetch_pictures([good, bad])
+    assert not bad.file.exists()
 
 
 @pytest.mark.parametrize('card', CALIBRATED, ids=lambda card: card['name'])

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from superpoint_rknn.evaluate.tracks import sequences as sequences_of
+from superpoint_rknn.evaluate.tracks import visp_images
 from superpoint_rknn.evaluate.tracks.features import (
     DETECTOR,
     OrbMatching,
@@ -200,7 +201,7 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, name):
             raise ValueError(f'--{name.replace("_", "-")}: of no use with --tracks')
     if args.fetch:
-        print(f'the sequences of {sequences_of.PACKAGE} are there: {sequences_of.fetch()}')
+        print(f'image sequences: {visp_images.fetch_sequences()}')
         return 0
     if args.images:
         sequences = [sequences_of.own_sequence(path) for path in args.images]

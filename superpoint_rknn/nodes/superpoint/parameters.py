@@ -40,10 +40,10 @@ class SuperPointSettings(ParameterGroup):
 
 
 PARAMETERS = (
-    *NodeSettings.parameters(),
-    *CameraSettings.parameters(),
-    *SuperPointSettings.parameters(),
     *parameters.SUPERPOINT,
+    *SuperPointSettings.parameters(),
+    *CameraSettings.parameters(),
+    *NodeSettings.parameters(),
 )
 
 

@@ -32,7 +32,8 @@ class TrackerSettings(ParameterGroup):
     )
     feature_rate: float = parameter(
         0.0,
-        'Highest rate of messages on `feature`; 0: one for every image.',
+        'Highest rate of messages on `feature`; 0: one for every image. The tracker of VINS-Mono '
+        'sends 10.',
         name='feature.rate',
         unit='Hz',
         limits=(0, 1000),
@@ -40,10 +41,10 @@ class TrackerSettings(ParameterGroup):
 
 
 PARAMETERS = (
-    *NodeSettings.parameters(),
-    *CameraSettings.parameters(),
     *parameters.TRACKER,
     *TrackerSettings.parameters(),
+    *CameraSettings.parameters(),
+    *NodeSettings.parameters(),
 )
 
 

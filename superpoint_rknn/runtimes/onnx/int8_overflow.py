@@ -13,12 +13,12 @@ BYTE, WEIGHT = 255, 127  # the largest products
 
 
 @cache
-def saturates() -> bool:
+def has_int8_overflow() -> bool:
     """
-    Whether onnxruntime's uint8 x int8 convolution clips sums on this CPU.
+    Return True if onnxruntime's uint8 x int8 convolution clips sums on this CPU.
 
-    x86 with AVX2 and without VNNI adds pairs of products in 16 bits: 255 * 127 + 255 * 127 becomes
-    32767. A small convolution with such values is compared with the sum that integers give.
+    x86 with AVX2 and without VNNI adds pairs of products in 16 bits, where 255 * 127 + 255 * 127
+    becomes 32767. Compares a small convolution of such values with the exact sum.
     """
     exact = CHANNELS * BYTE * WEIGHT
     scale = exact / 200  # the exact sum becomes 200, a clipped one about 100

@@ -1,4 +1,4 @@
-"""SuperPoint on a CPU through onnxruntime: the same integers as on an NPU."""
+"""Run models on the CPU by onnxruntime, with the same integers as on an NPU."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ try:
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-    from superpoint_rknn.runtimes.onnx.int8_overflow import saturates
+    from superpoint_rknn.runtimes.onnx.int8_overflow import has_int8_overflow
     from superpoint_rknn.runtimes.onnx.model import has_signed_first_layer, read_onnx, read_tensors
 except ImportError as missing:
     raise RuntimeUnavailableError(
@@ -46,10 +46,10 @@ log = logging.getLogger(__name__)
 
 class OnnxRuntime:
     """
-    A SuperPoint network on the CPU; see Runtime.
+    A SuperPoint model on the CPU; see Runtime.
 
-    It takes quantised networks as `superpoint_rknn quantize` writes them, and float ones, whose
-    input is then (x - mean) / std of the grey values.
+    Supports quantised models as `superpoint_rknn quantize` writes them, and float models, whose
+    input is (x - mean) / std of the grey values.
     """
 
     def __init__(
@@ -64,22 +64,21 @@ class OnnxRuntime:
         """
         Load an .onnx file.
 
-        mean, std: of the network's input, see resolve_input_table; of a float network: 0 and 1
-        unless said otherwise.
-        pass_through: of no consequence, since no library stands between the bytes and the network.
-        threads: of one inference; None takes one for each physical core.
+        mean, std: of the model's input, see resolve_normalisation.
+        pass_through: without effect, since no library converts the input.
+        threads: of one inference; None: one for each physical core.
         Raises ModelError, with the reason, if the file can't be used.
         """
         check_pass_through(pass_through)
         if threads is not None and threads < 1:
-            raise ValueError(f'threads {threads}: at least one is needed')
+            raise ValueError(f'threads: {threads}, expected at least 1')
         path = Path(path)
         model, content = read_onnx(path)
-        precise = has_signed_first_layer(model) and saturates()
+        precise = has_signed_first_layer(model) and has_int8_overflow()
         if precise:
             log.warning(
-                f'{path}: this CPU multiplies uint8 by int8 inexactly, so that another encoding '
-                'of the weights is used, which is slower; `superpoint_rknn quantize` avoids that'
+                f'{path}: sums of uint8 x int8 products overflow on this CPU; the weights are '
+                're-encoded, which is slower; models of `superpoint_rknn quantize` avoid that'
             )
         self.name = f'onnxruntime {onnxruntime.__version__}'
         self.model = model_id(path, content)
@@ -91,25 +90,29 @@ class OnnxRuntime:
                 providers=['CPUExecutionProvider'],
             )
         except LOAD_ERRORS as error:
-            raise ModelError(f'{path}: onnxruntime refuses this model: {error}') from error
+            raise ModelError(f'{path}: onnxruntime can not load this model: {error}') from error
         self.input, self.logits, self.descriptors = read_tensors(path, session)
-        self.input_table = self._resolve_table(path, mean, std)
+        self.input_table: np.ndarray | None = None
+        if self.input.quantization is None:
+            self._float_table = _float_table(path, mean, std)
+        else:
+            self.input_table = resolve_input_table(path, self.input.quantization, mean, std)
         self._image = np.empty(self.input.shape, self.input.dtype)
         self._logits = np.empty(self.logits.shape, np.float32)
         self._session: onnxruntime.InferenceSession | None = session
         self._run_options = onnxruntime.RunOptions()
         self._run_options.log_severity_level = ERRORS_ONLY
-        # The descriptor layers are left out where nobody asks for them.
+        # Skips the descriptor layers if only the logits are fetched.
         self._run_options.only_execute_path_to_fetches = True
-        self._with_descriptors = self._bound(session)
-        self._logits_alone = self._bound(session)
+        self._with_descriptors = self._bind(session)
+        self._logits_only = self._bind(session)
 
     def infer(self, image: np.ndarray, descriptors: np.ndarray | None) -> np.ndarray:
         """
-        Run the network on one image; see Runtime.
+        Run the model on one image; see Runtime.
 
         Raises RuntimeError if onnxruntime fails or the runtime is closed, ValueError if an array
-        doesn't fit.
+        has another shape or dtype.
         """
         session = self._session
         if session is None:
@@ -117,7 +120,7 @@ class OnnxRuntime:
         check_array('image', image, self.input.shape[2:], np.dtype(np.uint8))
         start = time.perf_counter()
         self._set_input(image)
-        binding = self._logits_alone
+        binding = self._logits_only
         if descriptors is not None:
             spec = self.descriptors
             check_array('descriptors', descriptors, spec.shape[1:], spec.dtype, writable=True)
@@ -135,31 +138,20 @@ class OnnxRuntime:
         return self._logits[0]
 
     def close(self) -> None:
-        """Release the network; an inference that is under way ends undisturbed."""
+        """Release the model; a running inference is not interrupted."""
         self._session = None
-
-    def _resolve_table(
-        self, path: Path, mean: float | None, std: float | None
-    ) -> np.ndarray | None:
-        if self.input.quantization is not None:
-            return resolve_input_table(path, self.input.quantization, mean, std)
-        mean, std = resolve_normalisation(path, None, mean, std)
-        if not (math.isfinite(mean) and math.isfinite(std)) or std == 0:
-            raise ModelError(f'{path}: mean {mean}, std {std}: expected numbers, std not 0')
-        self._grey = ((np.arange(256) - mean) / std).astype(np.float32)
-        return None
 
     def _set_input(self, image: np.ndarray) -> None:
         target = self._image[0, 0]
         if self.input.quantization is None:
-            np.take(self._grey, image, out=target, mode='clip')
+            np.take(self._float_table, image, out=target, mode='clip')
         elif self.input_table is None:
             np.copyto(target.view(np.uint8), image)
         else:
             cv2.LUT(image, self.input_table.view(np.uint8), dst=target.view(np.uint8))
 
-    def _bound(self, session: onnxruntime.InferenceSession) -> onnxruntime.IOBinding:
-        """Binding of the input and the logits to this runtime's own buffers."""
+    def _bind(self, session: onnxruntime.InferenceSession) -> onnxruntime.IOBinding:
+        """Bind the input and the logits to this runtime's buffers."""
         binding = session.io_binding()
         image = self._image
         binding.bind_input(
@@ -170,14 +162,14 @@ class OnnxRuntime:
 
 
 def physical_cores() -> int:
-    """Cores that this process may use, two threads of one core counted once."""
+    """Number of physical cores that this process may use."""
     allowed = os.sched_getaffinity(0)
     cores = set()
     for cpu in allowed:
         siblings = Path(f'/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list')
         try:
             cores.add(siblings.read_text(encoding='ascii').strip())
-        except OSError:  # not told, as in some containers
+        except OSError:  # missing in some containers
             cores.add(str(cpu))
     return len(cores)
 
@@ -187,11 +179,19 @@ def _options(threads: int, precise: bool) -> onnxruntime.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = ERRORS_ONLY
-    # A waiting thread sleeps: spinning would take the core from the other processes.
+    # Waiting threads sleep: spinning would take the core from other processes.
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     if precise:
         options.add_session_config_entry('session.x64quantprecision', '1')
     return options
+
+
+def _float_table(path: Path, mean: float | None, std: float | None) -> np.ndarray:
+    """Normalised input of a float model for each grey value, (256,) float32."""
+    mean, std = resolve_normalisation(path, None, mean, std)
+    if not (math.isfinite(mean) and math.isfinite(std)) or std == 0:
+        raise ModelError(f'{path}: mean {mean}, std {std}: expected numbers, std not 0')
+    return ((np.arange(256) - mean) / std).astype(np.float32)
 
 
 def _bind_output(binding: onnxruntime.IOBinding, spec: TensorSpec, array: np.ndarray) -> None:

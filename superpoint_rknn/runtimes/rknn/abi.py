@@ -1,5 +1,5 @@
 """
-Binary interface of Rockchip's NPU libraries, both generations.
+ABI structs, constants and prototypes of Rockchip's NPU libraries, both generations.
 
 Generation 1 (RKNPU1: RV1126, RV1109) is `librknn_api.so`, generation 2 (RKNPU2: RV1126B, RK3588,
 RK356x, RK3576) is `librknnrt.so`. docs/rknn_abi.md has the layouts on each processor.
@@ -11,9 +11,10 @@ import ctypes
 from ctypes import c_char, c_float, c_int, c_int8, c_int32, c_uint8, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
-# A context is 32 bits wide on 32-bit ARM. The kernel's machine name does not tell: a 32-bit
-# userland may run on a 64-bit kernel.
+# rknn_context is 32 bits wide on 32-bit ARM. The size of a pointer decides, not the kernel's
+# machine name: a 32-bit userland may run on a 64-bit kernel.
 Context = c_uint32 if ctypes.sizeof(c_void_p) == 4 else c_uint64
 
 MAX_DIMS = 16
@@ -30,7 +31,7 @@ class Query(IntEnum):
 
 
 class TensorType(IntEnum):
-    """Element types; those above INT16 exist in generation 2 only."""
+    """Element types; those after INT16 exist in generation 2 only."""
 
     FLOAT32 = 0
     FLOAT16 = 1
@@ -45,7 +46,7 @@ class TensorType(IntEnum):
 
 
 class Quantized(IntEnum):
-    """How a tensor's integers are quantised."""
+    """Kinds of quantisation of a tensor."""
 
     NONE = 0
     DFP = 1  # dynamic fixed point: real = q * 2^-fl
@@ -60,7 +61,7 @@ class Format(IntEnum):
 
 
 class CoreMask(IntEnum):
-    """NPU cores that a context may use, on parts that have several."""
+    """NPU cores that a context may use, on chips that have several."""
 
     AUTO = 0
     CORE_0 = 1
@@ -72,7 +73,7 @@ class CoreMask(IntEnum):
 
 
 class InputOutputNum(ctypes.Structure):
-    """Numbers of inputs and outputs of a network."""
+    """Numbers of inputs and outputs of a model."""
 
     _fields_ = [('n_input', c_uint32), ('n_output', c_uint32)]
 
@@ -84,7 +85,7 @@ class SdkVersion(ctypes.Structure):
 
 
 class Input(ctypes.Structure):
-    """One input, as given to rknn_inputs_set."""
+    """One input of rknn_inputs_set."""
 
     _fields_ = [
         ('index', c_uint32),
@@ -97,7 +98,7 @@ class Input(ctypes.Structure):
 
 
 class Output(ctypes.Structure):
-    """One output, as asked of rknn_outputs_get."""
+    """One output of rknn_outputs_get."""
 
     _fields_ = [
         ('want_float', c_uint8),
@@ -108,7 +109,7 @@ class Output(ctypes.Structure):
     ]
 
 
-_ATTR_BEFORE_ZP = [
+_ATTR_BEFORE_ZP: list[tuple[str, Any]] = [
     ('index', c_uint32),
     ('n_dims', c_uint32),
     ('dims', c_uint32 * MAX_DIMS),
@@ -143,7 +144,7 @@ class TensorAttr2(ctypes.Structure):
 
 
 class TensorMem2(ctypes.Structure):
-    """Memory that both processor and NPU can reach, generation 2."""
+    """Memory shared by CPU and NPU, generation 2."""
 
     _fields_ = [
         ('virt_addr', c_void_p),
@@ -163,18 +164,17 @@ class Abi:
     generation: int
     tensor_attr: type[ctypes.Structure]
     reversed_dims: bool
-    tensor_mem: type[ctypes.Structure] | None  # None where memory is not shared with the NPU
+    tensor_mem: type[ctypes.Structure] | None  # None: no shared memory
     input: type[ctypes.Structure] = Input
     output: type[ctypes.Structure] = Output
 
     @property
-    def prototypes(self) -> dict[str, tuple]:
+    def prototypes(self) -> dict[str, tuple[Any, list[Any]]]:
         """Result type and argument types of every function used here."""
-        # The structure behind generation 2's fifth argument changes between releases: it is
-        # always NULL.
+        # The fifth argument of generation 2 is always NULL: its struct changes between releases.
         init = [ctypes.POINTER(Context), c_void_p, c_uint32, c_uint32]
         outputs = [Context, c_uint32, ctypes.POINTER(self.output)]
-        prototypes = {
+        prototypes: dict[str, tuple[Any, list[Any]]] = {
             'rknn_init': (c_int, init if self.generation == 1 else [*init, c_void_p]),
             'rknn_destroy': (c_int, [Context]),
             'rknn_query': (c_int, [Context, c_int, c_void_p, c_uint32]),
@@ -195,7 +195,7 @@ class Abi:
         return prototypes
 
     def bind(self, library: ctypes.CDLL) -> None:
-        """Declare the functions of a loaded library; AttributeError names one that it lacks."""
+        """Declare the prototypes. Raises AttributeError that names a missing function."""
         for name, (restype, argtypes) in self.prototypes.items():
             function = getattr(library, name)
             function.restype = restype
@@ -207,7 +207,7 @@ GENERATION_2 = Abi(2, TensorAttr2, reversed_dims=False, tensor_mem=TensorMem2)
 
 
 def abi_of(library: ctypes.CDLL) -> Abi | None:
-    """Generation of a loaded library, told by the functions that only one of them has."""
+    """ABI of a loaded library, detected by functions that only one generation has, or None."""
     if hasattr(library, 'rknn_inputs_map'):
         return GENERATION_1
     return GENERATION_2 if hasattr(library, 'rknn_dup_context') else None

@@ -1,4 +1,4 @@
-"""One context of the NPU library: a loaded network, and the calls on it."""
+"""An rknn_context: a loaded model, and the library calls on it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from superpoint_rknn.runtimes.rknn.library import RknnLibrary
 
 class RknnContext:
     """
-    A network on the NPU; every method raises NpuError where the library reports an error.
+    A model loaded on the NPU. Every method raises NpuError if the library reports an error.
 
-    Not thread-safe: the driver can crash the kernel if two threads use one context at a time.
+    Not thread-safe: two concurrent calls on one context can crash the kernel.
     """
 
     def __init__(self, library: RknnLibrary, model: bytes):
@@ -26,19 +26,19 @@ class RknnContext:
         check('rknn_init', self._functions.rknn_init(*arguments))
 
     def destroy(self) -> None:
-        """Release the NPU; the context can't be used after this."""
+        """Destroy the context; it can't be used after this."""
         check('rknn_destroy', self._functions.rknn_destroy(self._handle))
 
     def input_attrs(self) -> list[ctypes.Structure]:
-        """Attributes of every input."""
+        """Query the attributes of every input."""
         return [self._attr(Query.INPUT_ATTR, i) for i in range(self._counts().n_input)]
 
     def output_attrs(self) -> list[ctypes.Structure]:
-        """Attributes of every output."""
+        """Query the attributes of every output."""
         return [self._attr(Query.OUTPUT_ATTR, i) for i in range(self._counts().n_output)]
 
     def versions(self) -> tuple[str, str]:
-        """Versions of the library and of the driver, without the build's date and hash."""
+        """Query the versions of library and driver, without the build's date and hash."""
         sdk = SdkVersion()
         self._query(Query.SDK_VERSION, sdk)
         texts = (sdk.api_version, sdk.drv_version)
@@ -46,33 +46,33 @@ class RknnContext:
         return version, driver
 
     def set_core_mask(self, mask: int) -> None:
-        """Choose the NPU cores that run the network (generation 2, several cores)."""
+        """Select the NPU cores that run the model (generation 2, chips with several cores)."""
         check('rknn_set_core_mask', self._functions.rknn_set_core_mask(self._handle, mask))
 
     def inputs_set(self, inputs: ctypes.Array) -> None:
-        """Hand the inputs over; the library copies them."""
+        """Set the inputs; the library copies them."""
         code = self._functions.rknn_inputs_set(self._handle, len(inputs), inputs)
         check('rknn_inputs_set', code)
 
     def run(self) -> None:
-        """Run the network and wait for its end."""
+        """Run the model; blocking."""
         check('rknn_run', self._functions.rknn_run(self._handle, None))
 
     def outputs_get(self, outputs: ctypes.Array) -> None:
-        """Fetch outputs; each call, also a failed one, asks for outputs_release."""
+        """Fetch outputs; every call, also a failed one, needs a call of outputs_release."""
         code = self._functions.rknn_outputs_get(self._handle, len(outputs), outputs, None)
         check('rknn_outputs_get', code)
 
     def outputs_release(self, outputs: ctypes.Array) -> None:
-        """Give fetched outputs back to the library."""
+        """Release fetched outputs."""
         code = self._functions.rknn_outputs_release(self._handle, len(outputs), outputs)
         check('rknn_outputs_release', code)
 
     def create_mem(self, size: int) -> ctypes.Structure:
-        """Allocate memory that the NPU reaches too (generation 2)."""
+        """Allocate memory shared with the NPU (generation 2)."""
         mem = self._functions.rknn_create_mem(self._handle, size)
         if not mem:
-            raise MemoryError(f'rknn_create_mem: no {size} bytes of NPU memory')
+            raise MemoryError(f'rknn_create_mem: can not allocate {size} bytes of NPU memory')
         return mem.contents
 
     def destroy_mem(self, mem: ctypes.Structure) -> None:
@@ -80,7 +80,7 @@ class RknnContext:
         check('rknn_destroy_mem', self._functions.rknn_destroy_mem(self._handle, mem))
 
     def set_io_mem(self, mem: ctypes.Structure, attr: ctypes.Structure) -> None:
-        """Let the network read or write the tensor `attr` in `mem` from now on."""
+        """Place the tensor described by `attr` in `mem`."""
         check('rknn_set_io_mem', self._functions.rknn_set_io_mem(self._handle, mem, attr))
 
     def _counts(self) -> InputOutputNum:
@@ -93,7 +93,7 @@ class RknnContext:
         self._query(query, attr)
         return attr
 
-    def _query(self, query: Query, answer: ctypes.Structure) -> None:
-        size = ctypes.sizeof(answer)
-        code = self._functions.rknn_query(self._handle, query, ctypes.byref(answer), size)
+    def _query(self, query: Query, result: ctypes.Structure) -> None:
+        size = ctypes.sizeof(result)
+        code = self._functions.rknn_query(self._handle, query, ctypes.byref(result), size)
         check(f'rknn_query({query.name})', code)

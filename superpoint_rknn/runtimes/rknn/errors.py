@@ -1,4 +1,4 @@
-"""What the NPU library's error codes mean and what to do about each."""
+"""Error codes of the NPU library, with likely causes and remedies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ TIMEOUT, PARAM_INVALID, MODEL_INVALID, OUTPUT_INVALID = -2, -5, -6, -9
 ERRORS = {
     -1: (
         'RKNN_ERR_FAIL',
-        'the library or driver failed without saying why; see its messages on stderr '
+        'the library or driver failed for an unknown reason; see its messages on stderr '
         '(RKNN_LOG_LEVEL=4) and the kernel log (dmesg)',
     ),
     TIMEOUT: (
@@ -22,8 +22,7 @@ ERRORS = {
     ),
     -4: (
         'RKNN_ERR_MALLOC_FAIL',
-        'out of memory (system or CMA); stop other programs, enlarge CMA, or use a smaller '
-        'network',
+        'out of memory (system or CMA); stop other programs, enlarge CMA, or use a smaller model',
     ),
     PARAM_INVALID: (
         'RKNN_ERR_PARAM_INVALID',
@@ -31,22 +30,23 @@ ERRORS = {
     ),
     MODEL_INVALID: (
         'RKNN_ERR_MODEL_INVALID',
-        'the file is damaged, no .rknn, or made for another NPU generation or a newer library; '
+        'the file is damaged, not a .rknn file, or made for another NPU generation or a newer '
+        'library; '
         'convert the model for this chip',
     ),
-    -7: ('RKNN_ERR_CTX_INVALID', 'the context is not valid any more; open the model anew'),
+    -7: ('RKNN_ERR_CTX_INVALID', 'the context is no longer valid; open the model again'),
     -8: (
         'RKNN_ERR_INPUT_INVALID',
         'the library refused the input; set input.pass_through to false and compare',
     ),
     OUTPUT_INVALID: (
         'RKNN_ERR_OUTPUT_INVALID',
-        'the library refused the outputs; the model may be no SuperPoint: run superpoint_rknn '
-        'doctor',
+        'the library refused the outputs; the model may not be a SuperPoint: run '
+        'superpoint_rknn doctor',
     ),
     -10: (
         'RKNN_ERR_DEVICE_UNMATCH',
-        'library and NPU driver do not fit each other; update both to the same SDK release',
+        'library and NPU driver do not match; update both to the same SDK release',
     ),
     -11: (
         'RKNN_ERR_INCOMPATILE_PRE_COMPILE_MODEL',
@@ -68,20 +68,20 @@ ERRORS = {
         'the full driver',
     ),
 }
-MODEL_ERRORS = {MODEL_INVALID, -11, -12, -13, -14}  # the file's fault, not the engine's
+MODEL_ERRORS = {MODEL_INVALID, -11, -12, -13, -14}  # caused by the model file
 
 
 class NpuError(RuntimeError):
-    """`call` of the NPU library failed with `code`."""
+    """A call of the NPU library failed with an error code."""
 
     def __init__(self, call: str, code: int):
-        name, advice = ERRORS.get(code, ('unknown error', 'update library and driver'))
+        name, advice = ERRORS.get(code, ('unknown error', 'update the library and the driver'))
         super().__init__(f'{call}: {name} ({code}): {advice}')
         self.call = call
         self.code = code
 
 
 def check(call: str, code: int) -> None:
-    """Raise NpuError unless `code`, the result of `call`, means success."""
+    """Raise NpuError unless `code`, the result of `call`, is 0."""
     if code != 0:
         raise NpuError(call, code)

@@ -1,4 +1,4 @@
-"""Finding and loading Rockchip's NPU library."""
+"""Find and load Rockchip's NPU library."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from superpoint_rknn.runtimes.rknn.abi import Abi, abi_of
 from superpoint_rknn.runtimes.runtime import RuntimeUnavailableError
 
-# librknn_api.so is a thin front of librknn_runtime.so; some images ship only the latter.
+# librknn_api.so is a wrapper of librknn_runtime.so; some system images have only the latter.
 NAMES = ('librknnrt.so', 'librknn_api.so', 'librknn_runtime.so')
-# Where vendors' images put it outside the loader's own search path.
+# Folders of vendors' system images that the loader may not search.
 FOLDERS = ('/usr/lib', '/usr/lib64', '/usr/local/lib', '/oem/usr/lib', '/vendor/lib64')
 VERSION = re.compile(rb'librknn\w* version:? *([0-9][\w.]*)')
 
@@ -31,7 +31,7 @@ class _SymbolInfo(ctypes.Structure):
 
 @dataclass(frozen=True)
 class RknnLibrary:
-    """A loaded library whose functions are declared."""
+    """A loaded library with declared prototypes."""
 
     path: str
     abi: Abi
@@ -39,12 +39,12 @@ class RknnLibrary:
 
 
 @dataclass(frozen=True)
-class Probe:
-    """What became of one place where the library could be."""
+class ProbeResult:
+    """Result of loading one candidate."""
 
     path: str
-    generation: int | None  # None where it can't be used
-    version: str | None  # as written inside the library file
+    generation: int | None  # None if it can't be used
+    version: str | None  # from the text of the library file
     reason: str | None  # why it can't be used
 
 
@@ -59,17 +59,15 @@ def load_library(path: str | Path) -> RknnLibrary:
         if abi is not None:
             abi.bind(functions)
     except AttributeError as error:
+        raise RuntimeUnavailableError(f'{path}: too old or damaged, update it: {error}') from error
+    except UnicodeDecodeError as error:  # ctypes fails to format "missing function"
         raise RuntimeUnavailableError(
-            f'{path}: too old or damaged; update it ({error})'
-        ) from error
-    except UnicodeDecodeError as error:  # of the message that a function is missing
-        raise RuntimeUnavailableError(
-            f'{os.fsencode(path)}: Python loads no library whose path is not UTF-8; move it'
+            f'{os.fsencode(path)!r}: the path is not UTF-8, which ctypes needs; move the library'
         ) from error
     if abi is None:
         raise RuntimeUnavailableError(
-            f'{path}: has neither rknn_inputs_map nor rknn_dup_context: no RKNN library, or too '
-            'old; update it'
+            f'{path}: has neither rknn_inputs_map nor rknn_dup_context: not an RKNN library, or '
+            'too old; update it'
         )
     return RknnLibrary(_file_of(functions) or str(path), abi, functions)
 
@@ -90,26 +88,26 @@ def find_library(path: str | Path | None = None) -> RknnLibrary:
         'no usable RKNN library: '
         + '; '.join(reasons)
         + ". Install the board vendor's librknnrt.so (RK3588, RK356x, RK3576, RV1126B) or "
-        'librknn_api.so (RV1126, RV1109), or name the file'
+        'librknn_api.so (RV1126, RV1109)'
     )
 
 
-def probe_libraries(path: str | Path | None = None) -> list[Probe]:
-    """Try every place where the library could be, and say what was found there."""
+def probe_libraries(path: str | Path | None = None) -> list[ProbeResult]:
+    """Try to load every candidate; return what was found."""
     probes = []
     for candidate in _candidates(path):
         try:
             library = load_library(candidate)
         except RuntimeUnavailableError as error:
-            probes.append(Probe(str(candidate), None, None, str(error)))
+            probes.append(ProbeResult(str(candidate), None, None, str(error)))
         else:
             version = library_version(library.path)
-            probes.append(Probe(library.path, library.abi.generation, version, None))
+            probes.append(ProbeResult(library.path, library.abi.generation, version, None))
     return probes
 
 
 def library_version(path: str | Path) -> str | None:
-    """Version that a library file carries in its text, known without opening the NPU."""
+    """Version from the text of a library file, which needs no NPU; None if it states none."""
     try:
         match = VERSION.search(Path(path).read_bytes())
     except OSError:
@@ -125,7 +123,7 @@ def _candidates(path: str | Path | None) -> list[str]:
 
 
 def _file_of(functions: ctypes.CDLL) -> str | None:
-    """File that a library was loaded from; None where the system does not tell."""
+    """File that a library was loaded from; None on systems without dladdr(3)."""
     info = _SymbolInfo()
     dladdr = getattr(ctypes.CDLL(None), 'dladdr', None)
     if dladdr is None:

@@ -1,8 +1,8 @@
 """
-SuperPoint on a Rockchip NPU through Rockchip's Python package, where the C library can't be used.
+Run models on a Rockchip NPU by Rockchip's Python package rknnlite: the fallback for librknn.
 
-The package always converts outputs to float32 and keeps scales and zero points to itself: bytes
-can neither pass through nor come back raw, which costs time on every image.
+The package always converts outputs to float32 and does not expose scales and zero points, so that
+neither pass-through input nor raw outputs are possible, which costs time on every image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from superpoint_rknn.runtimes.model_files import model_id, read_card
-from superpoint_rknn.runtimes.rknn.thread_ownership import Ownership
+from superpoint_rknn.runtimes.rknn.thread_ownership import ThreadOwnership
 from superpoint_rknn.runtimes.runtime import (
     ModelError,
     RuntimeUnavailableError,
@@ -31,11 +31,11 @@ from superpoint_rknn.runtimes.runtime import (
 PACKAGES = ('rknn-toolkit-lite2', 'rknn_toolkit_lite')
 # Before this version each inference leaves about 5 MB in reference cycles.
 FIRST_WITHOUT_CYCLES = (2, 5, 0)
-IMAGES_BETWEEN_COLLECTIONS = 8
+COLLECT_EVERY = 8  # images
 
 
 class RknnliteRuntime:
-    """A SuperPoint network on the NPU; see Runtime. Descriptors come as float32."""
+    """A SuperPoint model on the NPU; see Runtime. Descriptors are float32."""
 
     input_table: np.ndarray | None = None
 
@@ -50,7 +50,7 @@ class RknnliteRuntime:
         """
         Load a .rknn file, whose card must state the image's size.
 
-        mean, std: must be None, since the model's own are used; pass_through: not 'true'.
+        mean, std: must be None, since the library normalises. pass_through: must not be 'true'.
         Raises RuntimeUnavailableError if the package or the NPU can't be used, ModelError if the
         file can't.
         """
@@ -71,40 +71,43 @@ class RknnliteRuntime:
         self.name = f'{package} {version}'
         self._leaks = _numbers(version) < FIRST_WITHOUT_CYCLES
         self._images = 0
-        self._engine = _open(rknnlite, path)
-        self._ownership = Ownership(self.model, self._engine.release)
+        self._rknn = _open(rknnlite, path)
+        self._ownership = ThreadOwnership(self.model, self._rknn.release)
         try:
-            self._understand(path)
+            self._read_tensors(path)
         except BaseException:
             self._ownership.close()
             raise
 
     def infer(self, image: np.ndarray, descriptors: np.ndarray | None) -> np.ndarray:
         """
-        Run the network on one image; see Runtime.
+        Run the model on one image; see Runtime.
 
-        Raises RuntimeError if the engine failed, is closed, or belongs to another thread,
-        ValueError if an array doesn't fit.
+        Raises RuntimeError if the inference failed, the runtime is closed, or another thread owns
+        the NPU; ValueError if an array has another shape or dtype.
         """
         check_array('image', image, self._size, np.dtype(np.uint8))
         if descriptors is not None:
             shape, dtype = self.descriptors.shape[1:], self.descriptors.dtype
             check_array('descriptors', descriptors, shape, dtype, writable=True)
-        with self._ownership.admitted():
+        with self._ownership.acquire():
             outputs = self._run(image)
         logits, raw = sorted(outputs, key=_is_not_logits)
         if logits.shape != self.logits.shape or raw.shape != self.descriptors.shape:
-            raise RuntimeError(f'{self.name}: outputs of {logits.shape} and {raw.shape}')
+            raise RuntimeError(
+                f'{self.name}: outputs of shapes {logits.shape} and {raw.shape}, expected '
+                f'{self.logits.shape} and {self.descriptors.shape}'
+            )
         if descriptors is not None:
             np.copyto(descriptors, raw[0])
         return logits[0]
 
     def close(self) -> None:
-        """Release the NPU, now or when the call that is under way returns."""
+        """Release the NPU, now or when the current call returns."""
         self._ownership.close()
 
-    def _understand(self, path: Path) -> None:
-        """Learn the outputs' shapes, which the package tells by an inference alone."""
+    def _read_tensors(self, path: Path) -> None:
+        """Learn the outputs' shapes from an inference; the package has no query for them."""
         try:
             outputs = self._run(np.zeros(self._size, np.uint8))
         except RuntimeError as error:
@@ -119,14 +122,14 @@ class RknnliteRuntime:
             raise ModelError(f'{path}: {error}') from error
 
     def _run(self, image: np.ndarray) -> list[np.ndarray]:
-        if self._leaks and self._images % IMAGES_BETWEEN_COLLECTIONS == 0:
+        if self._leaks and self._images % COLLECT_EVERY == 0:
             gc.collect()
         self._images += 1
         start = time.perf_counter()
         try:
-            # Both generations take uint8 in NHWC order unless told otherwise.
-            outputs = self._engine.inference(inputs=[image[np.newaxis, :, :, np.newaxis]])
-        except Exception as error:  # the package raises this very class
+            # Both generations expect uint8 in NHWC order by default.
+            outputs = self._rknn.inference(inputs=[image[np.newaxis, :, :, np.newaxis]])
+        except Exception as error:  # the package raises Exception itself
             raise RuntimeError(f'{self.name}: inference: {error}') from error
         self.stages_ms = {'inference': 1e3 * (time.perf_counter() - start)}
         if outputs is None or len(outputs) != 2:
@@ -148,49 +151,49 @@ def _import_rknnlite() -> Any:
     except (ImportError, OSError) as error:
         raise RuntimeUnavailableError(
             f'rknnlite can not be used: {error}; install rknn-toolkit-lite2 (RK3588, RK356x, '
-            'RK3576, RV1126B) or rknn_toolkit_lite 1.7 (RV1126, RV1109; Python 3.6 and 3.7 alone)'
+            'RK3576, RV1126B) or rknn_toolkit_lite 1.7 (RV1126, RV1109; Python 3.6 and 3.7 only)'
         ) from error
     return RKNNLite
 
 
 def _open(rknnlite: Any, path: Path) -> Any:
     try:
-        engine = rknnlite()
-    except Exception as error:  # the package raises this very class
+        rknn = rknnlite()
+    except Exception as error:  # the package raises Exception itself
         raise RuntimeUnavailableError(f'rknnlite can not be used: {error}') from error
     with contextlib.ExitStack() as on_failure:
-        on_failure.callback(engine.release)
-        refusal = _refusal(engine.load_rknn, str(path))
-        if refusal:
-            raise ModelError(f'{path}: rknnlite could not load it: {refusal}')
-        refusal = _refusal(engine.init_runtime)
-        if refusal:
+        on_failure.callback(rknn.release)
+        failure = _failure(rknn.load_rknn, str(path))
+        if failure:
+            raise ModelError(f'{path}: rknnlite could not load it: {failure}')
+        failure = _failure(rknn.init_runtime)
+        if failure:
             raise RuntimeUnavailableError(
                 f'{path}: rknnlite could not open the NPU: the model may be made for another '
-                f'chip, or the driver too old: {refusal}'
+                f'chip, or the driver too old: {failure}'
             )
         on_failure.pop_all()
-    return engine
+    return rknn
 
 
-def _refusal(step: Callable[..., int], *arguments: str) -> str | None:
-    """Why a step of opening failed; None if it did not."""
+def _failure(step: Callable[..., int], *arguments: str) -> str | None:
+    """Call a step of opening; return why it failed, or None."""
     try:
         code = step(*arguments)
-    except Exception as error:  # the package raises this very class
+    except Exception as error:  # the package raises Exception itself
         return f'{type(error).__name__}: {error}'
     return None if code == 0 else f'it returned {code}; see its messages on stderr'
 
 
 def _image_size(path: Path) -> tuple[int, int]:
-    """Height and width from the model card: rknnlite does not tell them."""
+    """Height and width from the model card: rknnlite has no query for them."""
     size = read_card(path).get('input', {}).get('size')
     match size:
         case [height, width] if all(type(side) is int and side > 0 for side in size):
             return height, width
     raise ModelError(
-        f'{path.with_suffix(".json")}: states no "input": {{"size": [height, width]}} but '
-        f'{size!r:.40}; rknnlite does not tell the size: add it'
+        f'{path.with_suffix(".json")}: "input": "size": {size!r:.40}, expected [height, width]; '
+        'rknnlite needs it: add it to the model card'
     )
 
 

@@ -1,4 +1,4 @@
-"""SuperPoint on a Rockchip NPU through its C library: raw bytes in, raw bytes out."""
+"""Run models on a Rockchip NPU by its C library, with pass-through input and raw outputs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from superpoint_rknn.runtimes.model_files import model_id, resolve_input_table
 from superpoint_rknn.runtimes.rknn.context import RknnContext
 from superpoint_rknn.runtimes.rknn.errors import MODEL_ERRORS, NpuError
 from superpoint_rknn.runtimes.rknn.library import RknnLibrary, find_library
-from superpoint_rknn.runtimes.rknn.tensors import read_network
-from superpoint_rknn.runtimes.rknn.thread_ownership import Ownership
-from superpoint_rknn.runtimes.rknn.transfer import CopiedPath, Network, SharedPath
+from superpoint_rknn.runtimes.rknn.tensors import read_tensors
+from superpoint_rknn.runtimes.rknn.thread_ownership import ThreadOwnership
+from superpoint_rknn.runtimes.rknn.transfer import CopyTransfer, ModelTensors, ZeroCopyTransfer
 from superpoint_rknn.runtimes.runtime import (
     ModelError,
     RuntimeUnavailableError,
@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 
 class LibrknnRuntime:
     """
-    A SuperPoint network on the NPU; see Runtime.
+    A SuperPoint model on the NPU; see Runtime.
 
-    The first thread that infers owns the NPU: while it lives, no other may infer. Any thread may
-    `close`, also during a call that hangs: see Ownership.
+    The first thread that calls `infer` owns the NPU: while it lives, `infer` raises RuntimeError
+    in every other thread. `close` is thread-safe, also during a blocked call: see ThreadOwnership.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class LibrknnRuntime:
         """
         Load a .rknn file, which takes a minute on an RV1126 if it isn't pre-compiled.
 
-        mean, std: of the network's input, see resolve_input_table.
-        pass_through: 'true' hands the library bytes that need no conversion, 'false' leaves
-        normalising and quantising to it (slow), 'auto' does the first wherever it is possible.
-        library: file or name of the library; None searches the usual places.
-        zero_copy: share memory with the NPU instead of copying (generation 2 only); given up,
-        with a warning, where the results differ.
-        core_mask: NPU cores to use (rknn_abi.CoreMask), on parts that have several.
+        mean, std: of the model's input, see resolve_input_table.
+        pass_through: 'true' sets input bytes that the library doesn't convert, 'false' lets the
+        library normalise and quantise (slow), 'auto' is 'true' wherever that is possible.
+        library: file or name of the library; None searches the usual folders.
+        zero_copy: share memory with the NPU instead of copying (generation 2 only); falls back to
+        copies, with a warning, if the results differ.
+        core_mask: NPU cores to use (abi.CoreMask), on chips that have several.
         Raises RuntimeUnavailableError if the library or the NPU can't be used, ModelError if the
         file can't.
         """
@@ -72,25 +72,27 @@ class LibrknnRuntime:
         self.zero_copy = False  # whether memory is shared with the NPU
         content = self._read_file()
         self.model = model_id(self._path, content)
-        self._ownership = Ownership(self.model, self._destroy)
-        self._context: RknnContext | None = self._open(content)
-        self._data: CopiedPath | SharedPath | None = None
+        self._resources = contextlib.ExitStack()  # closing it twice is harmless
+        self._ownership = ThreadOwnership(self.model, self._resources.close)
+        self._context = self._open(content)
         try:
-            self._understand(mean, std, pass_through)
+            self._read_tensors(mean, std, pass_through)
+            self._transfer: CopyTransfer | ZeroCopyTransfer = self._copy_transfer()
             if zero_copy:
-                self._share_memory(content)
+                self._enable_zero_copy(content)
         except BaseException as error:
-            self._destroy()
+            self._resources.close()
             if type(error) in (RuntimeError, NpuError):
                 raise RuntimeUnavailableError(f'{path}: {error}') from error
             raise
 
     def infer(self, image: np.ndarray, descriptors: np.ndarray | None) -> np.ndarray:
         """
-        Run the network on one image; see Runtime.
+        Run the model on one image; see Runtime.
 
-        Raises NpuError (a RuntimeError) where the library reports an error, RuntimeError if the
-        runtime is closed or another thread owns the NPU, ValueError if an array doesn't fit.
+        Raises NpuError (a RuntimeError) if the library reports an error, RuntimeError if the
+        runtime is closed or another thread owns the NPU, ValueError if an array has another shape
+        or dtype.
         """
         check_array('image', image, self.input.shape[2:], np.dtype(np.uint8))
         if descriptors is not None:
@@ -101,12 +103,12 @@ class LibrknnRuntime:
                 self.descriptors.dtype,
                 writable=True,
             )
-        with self._ownership.admitted():
+        with self._ownership.acquire():
             self._run(image, descriptors)
             return self._logits
 
     def close(self) -> None:
-        """Release the NPU, now or when the call that is under way returns."""
+        """Release the NPU, now or when the current call returns."""
         self._ownership.close()
 
     def _read_file(self) -> bytes:
@@ -124,22 +126,23 @@ class LibrknnRuntime:
         except NpuError as error:
             kind = ModelError if error.code in MODEL_ERRORS else RuntimeUnavailableError
             raise kind(f'{self._path}: {error}') from error
+        self._resources.callback(self._release, context.destroy)
         if self._core_mask is not None:
             try:
                 context.set_core_mask(self._core_mask)
             except NpuError as error:
-                context.destroy()
+                self._resources.close()
                 raise RuntimeUnavailableError(
                     f'core_mask {self._core_mask}: {error} (not every chip has several cores)'
                 ) from error
         return context
 
-    def _understand(self, mean: float | None, std: float | None, pass_through: str) -> None:
-        context = self._context
-        version, driver = context.versions()
+    def _read_tensors(self, mean: float | None, std: float | None, pass_through: str) -> None:
+        """Read the versions, the tensors and the input table."""
+        version, driver = self._context.versions()
         self.name = f'{Path(self._library.path).stem} {version} (driver {driver})'
         try:
-            image, logits, descriptors = read_network(context)
+            image, logits, descriptors = read_tensors(self._context)
         except ModelError as error:
             raise ModelError(f'{self._path}: {error}') from error
         self.input, self.logits = image.spec, logits.spec
@@ -149,23 +152,24 @@ class LibrknnRuntime:
                 descriptors.spec.name, descriptors.spec.shape, np.dtype(np.float32)
             )
         self._logits = np.empty(logits.spec.shape[1:], np.float32)
-        self._network = Network(image, logits, descriptors, self.descriptors.dtype)
-        self.pass_through = pass_through != 'false' and image.is_raw
-        if pass_through == 'true' and not image.is_raw:
+        self._tensors = ModelTensors(image, logits, descriptors, self.descriptors.dtype)
+        quantization = self.input.quantization
+        if pass_through == 'true' and quantization is None:
             raise ModelError(
                 f'{self._path}: {self.input.name} is {self.input.dtype} without 8-bit '
-                'quantisation: bytes can not pass through; set input.pass_through to auto'
+                'quantisation, which pass-through needs; set input.pass_through to auto'
             )
-        self.input_table = None
-        if self.pass_through:
-            self.input_table = resolve_input_table(self._path, self.input.quantization, mean, std)
-        self._data = self._copied_path()
+        self.pass_through = False  # whether the library takes the input bytes unconverted
+        self.input_table: np.ndarray | None = None
+        if quantization is not None and pass_through != 'false':
+            self.pass_through = True
+            self.input_table = resolve_input_table(self._path, quantization, mean, std)
 
-    def _copied_path(self) -> CopiedPath:
-        return CopiedPath(self._context, self._network, self.pass_through, self.input_table)
+    def _copy_transfer(self) -> CopyTransfer:
+        return CopyTransfer(self._context, self._tensors, self.pass_through, self.input_table)
 
-    def _share_memory(self, content: bytes) -> None:
-        """Go over to zero copy if it gives the results of the copied path."""
+    def _enable_zero_copy(self, content: bytes) -> None:
+        """Switch to zero copy if its results equal those of copied data."""
         if self._library.abi.tensor_mem is None:
             log.warning('zero copy is not supported on generation 1: data is copied')
             return
@@ -173,8 +177,10 @@ class LibrknnRuntime:
         image = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
         expected = self._results(image)
         try:
-            # From here on the library refuses the copied path on this context.
-            self._data = SharedPath(self._context, self._network)
+            # From here on the library rejects copies on this context.
+            shared = ZeroCopyTransfer(self._context, self._tensors)
+            self._resources.callback(self._release, shared.free)
+            self._transfer = shared
             results = self._results(image)
             if all(np.array_equal(*pair) for pair in zip(expected, results, strict=True)):
                 self.zero_copy = True
@@ -182,10 +188,10 @@ class LibrknnRuntime:
             reason = 'its results differ from those of copied data'
         except (RuntimeError, MemoryError) as error:
             reason = str(error)
-        log.warning('zero copy is given up, data is copied: %s', reason)
-        self._destroy()
+        log.warning('zero copy is not possible, data is copied: %s', reason)
+        self._resources.close()
         self._context = self._open(content)
-        self._data = self._copied_path()
+        self._transfer = self._copy_transfer()
 
     def _results(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         descriptors = np.empty(self.descriptors.shape[1:], self.descriptors.dtype)
@@ -196,34 +202,25 @@ class LibrknnRuntime:
         try:
             self._run_once(image, descriptors)
         except NpuError as error:
-            if not self._data.take_native(error):
+            if not self._transfer.fall_back_to_native(error):
                 raise
             self._run_once(image, descriptors)
 
     def _run_once(self, image: np.ndarray, descriptors: np.ndarray | None) -> None:
         start = time.perf_counter()
-        self._data.set_input(image)
+        self._transfer.set_input(image)
         was_set = time.perf_counter()
         self._context.run()
         ran = time.perf_counter()
-        self._data.fetch(self._logits, descriptors)
+        self._transfer.fetch(self._logits, descriptors)
         self.stages_ms = {
             'inputs_set': 1e3 * (was_set - start),
             'run': 1e3 * (ran - was_set),
             'outputs_get': 1e3 * (time.perf_counter() - ran),
         }
 
-    def _destroy(self) -> None:
-        context, data = self._context, self._data
-        self._context = self._data = None
-        with contextlib.ExitStack() as last_first:  # whatever fails, the rest is released
-            if context is not None:
-                last_first.callback(self._release, context.destroy)
-            if data is not None:
-                last_first.callback(self._release, data.free)
-
     def _release(self, release: Callable[[], None]) -> None:
         try:
             release()
-        except NpuError as error:  # it is gone, for good or bad; opening anew shows which
+        except NpuError as error:  # nothing to retry; opening again shows whether it matters
             log.warning('%s: not released cleanly: %s', self.model, error)

@@ -1,4 +1,4 @@
-"""The network's tensors as the NPU library describes and hands them over."""
+"""Tensors of an .rknn model: their attributes, and the conversion of outputs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.runtimes.rknn.abi import Abi, Format, Quantized, TensorType
 from superpoint_rknn.runtimes.rknn.context import RknnContext
 from superpoint_rknn.runtimes.runtime import ModelError, TensorSpec, check_tensors
 
-DTYPES = {
+DTYPES: dict[int, np.dtype] = {
     TensorType.FLOAT32: np.dtype(np.float32),
     TensorType.FLOAT16: np.dtype(np.float16),
     TensorType.INT8: np.dtype(np.int8),
@@ -25,7 +26,7 @@ RAW_DTYPES = (np.int8, np.uint8)
 
 @dataclass(frozen=True)
 class RknnTensor:
-    """A tensor as the library keeps it: `spec.dtype` is the type of its elements."""
+    """A tensor as the library stores it: `spec.dtype` is its native element type."""
 
     index: int
     spec: TensorSpec
@@ -34,7 +35,7 @@ class RknnTensor:
 
     @property
     def is_raw(self) -> bool:
-        """Whether its elements are quantised bytes, which are used as they are."""
+        """True if its elements are quantised bytes, which are used without conversion."""
         return self.spec.quantization is not None
 
     @property
@@ -44,7 +45,7 @@ class RknnTensor:
 
 
 def read_tensor(abi: Abi, attr: ctypes.Structure) -> RknnTensor:
-    """Understand a tensor's attributes; ModelError if they can't be those of a SuperPoint."""
+    """Read a tensor's attributes. Raises ModelError if a SuperPoint can't have them."""
     name = attr.name.decode(errors='replace') or f'tensor {attr.index}'
     if attr.n_dims != 4:
         raise ModelError(f'{name}: {attr.n_dims} dimensions, expected 4')
@@ -54,10 +55,12 @@ def read_tensor(abi: Abi, attr: ctypes.Structure) -> RknnTensor:
     if attr.fmt == Format.NHWC:
         dims = (dims[0], dims[3], dims[1], dims[2])
     elif attr.fmt != Format.NCHW:
-        raise ModelError(f'{name}: memory format {attr.fmt} is neither NCHW nor NHWC')
+        raise ModelError(f'{name}: memory format {attr.fmt}, expected NCHW or NHWC')
     if attr.type not in DTYPES:
-        raise ModelError(f'{name}: element type {attr.type} is not supported')
-    dtype = DTYPES[TensorType(attr.type)]
+        raise ModelError(
+            f'{name}: element type {attr.type} is not supported; convert the model to 8 bits'
+        )
+    dtype = DTYPES[attr.type]
     elements = math.prod(dims)
     if attr.n_elems != elements or attr.size != elements * dtype.itemsize:
         raise ModelError(
@@ -68,16 +71,16 @@ def read_tensor(abi: Abi, attr: ctypes.Structure) -> RknnTensor:
     return RknnTensor(int(attr.index), spec, attr, attr.fmt == Format.NHWC)
 
 
-def read_network(context: RknnContext) -> tuple[RknnTensor, RknnTensor, RknnTensor]:
-    """Image, logits and descriptors of a network; ModelError if it is no SuperPoint."""
+def read_tensors(context: RknnContext) -> tuple[RknnTensor, RknnTensor, RknnTensor]:
+    """Read image, logits and descriptors. Raises ModelError if this is not a SuperPoint."""
     inputs = [read_tensor(context.abi, attr) for attr in context.input_attrs()]
     outputs = [read_tensor(context.abi, attr) for attr in context.output_attrs()]
     if len(inputs) != 1 or len(outputs) != 2:
         raise ModelError(
-            f'{len(inputs)} inputs and {len(outputs)} outputs, expected one image, and logits and '
-            'descriptors'
+            f'{len(inputs)} inputs and {len(outputs)} outputs, expected the input image and the '
+            'outputs logits and descriptors'
         )
-    # By shape: converters order outputs as they like.
+    # By shape: converters may reorder outputs.
     logits, descriptors = sorted(outputs, key=lambda tensor: tensor.spec.shape[1] != 65)
     check_tensors(inputs[0].spec, logits.spec, descriptors.spec)
     return inputs[0], logits, descriptors
@@ -89,7 +92,7 @@ def _quantization(name: str, attr: ctypes.Structure, dtype: np.dtype) -> Quantiz
     try:
         if attr.qnt_type == Quantized.DFP:
             return Quantization(2.0**-attr.fl, 0, dtype)
-        # Generation 1 holds zp in an unsigned field, also where it is negative.
+        # Generation 1 stores a negative zp in an unsigned field.
         zero_point = attr.zp - (1 << 32) if attr.zp >= 1 << 31 else attr.zp
         return Quantization(float(attr.scale), int(zero_point), dtype)
     except ValueError as error:
@@ -98,15 +101,16 @@ def _quantization(name: str, attr: ctypes.Structure, dtype: np.dtype) -> Quantiz
 
 class OutputReader:
     """
-    Takes one output of the network to a caller's array.
+    Reads one output into a caller's array.
 
-    dtype: of the caller's array; the tensor's own type, or float32.
-    `size` is that of what the library writes [bytes].
-    The library fills the array itself where it can. Where it can't (NHWC, or a refused conversion
-    to float), it fills a buffer, from which `finish` converts.
+    The library writes to the array itself if it can. Otherwise (NHWC, or want_float rejected), it
+    writes to a buffer, which `finish` converts.
+
+    dtype: of the caller's array; the tensor's native type, or float32.
+    Attribute `size`: what the library writes [bytes].
     """
 
-    def __init__(self, tensor: RknnTensor, dtype: np.dtype):
+    def __init__(self, tensor: RknnTensor, dtype: DTypeLike):
         self._tensor = tensor
         self._dtype = np.dtype(dtype)
         self._want_float = self._dtype == np.float32
@@ -119,16 +123,16 @@ class OutputReader:
 
     @property
     def has_native(self) -> bool:
-        """Whether the tensor's own type is understood here, without the library's conversion."""
+        """True if `finish` can convert the native type itself."""
         return self._tensor.is_raw or self._tensor.spec.dtype.kind == 'f'
 
-    def take_native(self) -> None:
-        """Do without the library's conversion to float from now on."""
+    def use_native(self) -> None:
+        """Fetch the native type from now on, without the library's conversion to float."""
         self._want_float = False
         self._set_buffer()
 
-    def ask(self, output: ctypes.Structure, target: np.ndarray) -> None:
-        """Fill in the request for rknn_outputs_get."""
+    def prepare(self, output: ctypes.Structure, target: np.ndarray) -> None:
+        """Fill in the request to rknn_outputs_get."""
         buffer = target if self._buffer is None else self._buffer
         output.want_float = self._want_float
         output.is_prealloc = 1
@@ -137,7 +141,7 @@ class OutputReader:
         output.size = self.size
 
     def finish(self, target: np.ndarray) -> None:
-        """Convert to `target` (C, H, W) what the library could not put there itself."""
+        """Convert the buffer, if one is used, to `target` (C, H, W)."""
         if self._buffer is None:
             return
         source = self._buffer.transpose(2, 0, 1) if self._tensor.nhwc else self._buffer
@@ -150,7 +154,7 @@ class OutputReader:
     def _set_buffer(self) -> None:
         element = np.dtype(np.float32) if self._want_float else self._tensor.spec.dtype
         self.size = self._tensor.elements * element.itemsize
-        self._buffer = None
+        self._buffer: np.ndarray | None = None
         if self._tensor.nhwc or element != self._dtype:
             channels, height, width = self._tensor.spec.shape[1:]
             hwc = (height, width, channels)

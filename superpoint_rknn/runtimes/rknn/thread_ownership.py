@@ -1,4 +1,4 @@
-"""Who may call the NPU, and when it may be let go."""
+"""Thread ownership of the NPU, and destruction of a context that may be in use."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Ownership:
+class ThreadOwnership:
     """
-    Admits one thread, the first that asks, for as long as that thread lives.
+    Restricts calls to one thread: the first that calls, for as long as it lives.
 
     Two threads in one context can crash the kernel, and so can destroying a context that is in
-    use. A call can't be interrupted, so a context whose call hangs is destroyed when that call
-    returns, or never.
+    use. A blocked call can't be interrupted, so its context is destroyed when the call returns,
+    or never.
 
-    name: of what is owned, for messages. destroy: lets it go; called once.
+    name: of the owned resource, for messages. destroy: releases it; called once.
     """
 
     def __init__(self, name: str, destroy: Callable[[], None]):
         self._name = name
-        self._destroy: Callable[[], None] | None = destroy
+        self._destroy: Callable[[], None] | None = destroy  # None once called
         self._lock = threading.Lock()
         self._owner: threading.Thread | None = None
         self._closed = False
 
     @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Admit the owner's call; RuntimeError for another thread, or after `close`."""
+    def acquire(self) -> Iterator[None]:
+        """Guard a call. Raises RuntimeError in another thread than the owner, or after `close`."""
         thread = threading.current_thread()
         if not self._lock.acquire(blocking=False):
             raise RuntimeError(
-                f'thread {thread.name!r} called the NPU during a call of another thread'
+                f'thread {thread.name!r} called the NPU during a call of another thread; all '
+                'calls must come from one thread'
             )
         try:
             if self._closed:
@@ -50,7 +51,7 @@ class Ownership:
                 self._destroy_if_idle()
 
     def close(self) -> None:
-        """Let it go now, or when the call that is under way returns. Any thread may call this."""
+        """Destroy the resource now, or when the current call returns. Thread-safe."""
         self._closed = True
         self._destroy_if_idle()
 

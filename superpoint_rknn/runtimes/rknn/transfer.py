@@ -1,4 +1,4 @@
-"""The two ways in which data goes to the NPU and back: copied by the library, or shared."""
+"""The two transfer paths between CPU and NPU: copies by the library, or zero copy."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from superpoint_rknn.runtimes.rknn.tensors import OutputReader, RknnTensor
 log = logging.getLogger(__name__)
 
 SIGN_BIT = np.uint8(0x80)
-_FLIPPED = np.arange(256, dtype=np.uint8) ^ SIGN_BIT
+_SIGN_FLIPPED = np.arange(256, dtype=np.uint8) ^ SIGN_BIT
 
 
 @dataclass(frozen=True)
-class Network:
-    """The three tensors of a SuperPoint, and the type in which descriptors are handed out."""
+class ModelTensors:
+    """The three tensors of a SuperPoint, and the dtype in which descriptors are returned."""
 
     image: RknnTensor
     logits: RknnTensor
@@ -31,42 +31,46 @@ class Network:
     descriptors_dtype: np.dtype
 
 
-class CopiedPath:
+class CopyTransfer:
     """
-    rknn_inputs_set and rknn_outputs_get, into buffers that are reused.
+    Copies by rknn_inputs_set and rknn_outputs_get, with reused buffers.
 
-    pass_through: hand over bytes that need no conversion, through `table` (256,) unless None.
+    pass_through: set input bytes that the library doesn't convert, mapped by `table` (256,) first.
     """
 
     def __init__(
-        self, context: RknnContext, network: Network, pass_through: bool, table: np.ndarray | None
+        self,
+        context: RknnContext,
+        tensors: ModelTensors,
+        pass_through: bool,
+        table: np.ndarray | None,
     ):
         self._context = context
-        attr = network.image.attr
+        attr = tensors.image.attr
         self._inputs = (context.abi.input * 1)()
-        self._inputs[0].index = network.image.index
+        self._inputs[0].index = tensors.image.index
         self._inputs[0].pass_through = pass_through
         self._inputs[0].type = attr.type if pass_through else TensorType.UINT8
-        # One channel: NCHW and NHWC are the same bytes. Each must be named as the library does.
+        # One channel: NCHW and NHWC are the same bytes, but the library checks the name.
         self._inputs[0].fmt = attr.fmt if pass_through else Format.NHWC
-        self._inputs[0].size = network.image.elements
+        self._inputs[0].size = tensors.image.elements
         self._table = None if table is None else table.view(np.uint8)
-        # The table of most signed inputs: an exclusive or takes a tenth of a look-up's time.
-        self._flips = table is not None and np.array_equal(self._table, _FLIPPED)
-        height, width = network.image.spec.shape[2:]
-        self._converted = None if table is None else np.empty((height, width), np.uint8)
-        self._logits = OutputReader(network.logits, np.float32)
-        self._descriptors = OutputReader(network.descriptors, network.descriptors_dtype)
-        # Requests stand in the order of their outputs, so only the first output can be asked for
-        # alone.
-        self._logits_index = network.logits.index
+        # The table of most signed inputs: XOR takes a tenth of the time of a look-up.
+        self._flips_sign = self._table is not None and np.array_equal(self._table, _SIGN_FLIPPED)
+        height, width = tensors.image.spec.shape[2:]
+        self._converted = np.empty((height, width) if table is not None else 0, np.uint8)
+        self._logits = OutputReader(tensors.logits, np.float32)
+        self._descriptors = OutputReader(tensors.descriptors, tensors.descriptors_dtype)
+        # The library takes requests in the order of the outputs: of the two, only the first can
+        # be fetched alone.
+        self._logits_index = tensors.logits.index
         self._requests = {count: (context.abi.output * count)() for count in (1, 2)}
-        self._unused = np.empty(network.descriptors.spec.shape[1:], network.descriptors_dtype)
-        self._float_proven = False
+        self._unused = np.empty(tensors.descriptors.spec.shape[1:], tensors.descriptors_dtype)
+        self._types_settled = False
 
     def set_input(self, image: np.ndarray) -> None:
-        """Hand an image (H, W) uint8 to the network."""
-        if self._flips:
+        """Set the model input to an image (H, W) uint8."""
+        if self._flips_sign:
             image = np.bitwise_xor(image, SIGN_BIT, out=self._converted)
         elif self._table is not None:
             image = cv2.LUT(image, self._table, dst=self._converted)
@@ -74,21 +78,21 @@ class CopiedPath:
         self._context.inputs_set(self._inputs)
 
     def fetch(self, logits: np.ndarray, descriptors: np.ndarray | None) -> None:
-        """Take the outputs to the given arrays; None leaves descriptors out."""
+        """Fetch the outputs to the given arrays; descriptors None: logits only."""
         if descriptors is None and self._logits_index == 1:
             descriptors = self._unused
         requests = self._requests[1 if descriptors is None else 2]
-        self._logits.ask(requests[self._logits_index], logits)
+        self._logits.prepare(requests[self._logits_index], logits)
         if descriptors is not None:
-            self._descriptors.ask(requests[1 - self._logits_index], descriptors)
+            self._descriptors.prepare(requests[1 - self._logits_index], descriptors)
         try:
             self._context.outputs_get(requests)
         except NpuError:
-            # The error of outputs_get is the one that explains.
+            # The error of outputs_get is the relevant one.
             with contextlib.suppress(NpuError):
                 self._context.outputs_release(requests)
             raise
-        self._float_proven = True
+        self._types_settled = True
         sizes = [request.size for request in requests]
         self._context.outputs_release(requests)
         self._check_size(sizes[self._logits_index], self._logits)
@@ -97,76 +101,76 @@ class CopiedPath:
             self._check_size(sizes[1 - self._logits_index], self._descriptors)
             self._descriptors.finish(descriptors)
 
-    def take_native(self, error: NpuError) -> bool:
+    def fall_back_to_native(self, error: NpuError) -> bool:
         """
-        Do without conversion to float if `error` may be the refusal of it; False if not.
+        Fall back to native output types if the library rejected want_float; False otherwise.
 
-        Only before the first good fetch: a library that has converted once does so always.
+        Only before the first successful fetch: after it, the library is known to convert.
         """
         readers = (self._logits, self._descriptors)
-        refused = error.call == 'rknn_outputs_get' and error.code in (
+        rejected = error.call == 'rknn_outputs_get' and error.code in (
             PARAM_INVALID,
             OUTPUT_INVALID,
         )
-        if not refused or self._float_proven or not all(reader.has_native for reader in readers):
+        if not rejected or self._types_settled or not all(reader.has_native for reader in readers):
             return False
-        log.warning('%s; outputs are fetched in their own types from now on', error)
-        self._float_proven = True
+        log.warning('%s; outputs are fetched in their native types from now on', error)
+        self._types_settled = True
         for reader in readers:
-            reader.take_native()
+            reader.use_native()
         return True
 
     def free(self) -> None:
-        """Nothing is held that the context doesn't free."""
+        """Do nothing: the context frees all that this path uses."""
 
     def _check_size(self, size: int, reader: OutputReader) -> None:
         if size != reader.size:
             raise RuntimeError(
                 f'{reader.name}: the library wrote {size} bytes, expected {reader.size}: '
-                'update the library or convert the model anew'
+                'update the library or convert the model again'
             )
 
 
-class SharedPath:
+class ZeroCopyTransfer:
     """
-    Zero copy, generation 2: input and outputs lie in memory that the NPU reads and writes.
+    Zero copy, generation 2: input and outputs are in memory shared with the NPU.
 
-    The NPU normalises and quantises the image by what the model says. The library keeps the
-    processor's caches in step around each run, since no initialisation flag told it not to.
+    The NPU normalises and quantises the image by the model's own parameters. The library flushes
+    the CPU caches around each run, which is the default of rknn_init.
     """
 
-    def __init__(self, context: RknnContext, network: Network):
+    def __init__(self, context: RknnContext, tensors: ModelTensors):
         self._context = context
         self._mems: list[ctypes.Structure] = []
         try:
-            self._image = self._share_image(network.image)
-            self._logits = self._share_output(network.logits, np.dtype(np.float32))
-            self._descriptors = self._share_output(network.descriptors, network.descriptors_dtype)
+            self._image = self._share_image(tensors.image)
+            self._logits = self._share_output(tensors.logits, np.dtype(np.float32))
+            self._descriptors = self._share_output(tensors.descriptors, tensors.descriptors_dtype)
         except BaseException:
-            # The first error is the one that explains.
+            # The first error is the relevant one.
             with contextlib.suppress(NpuError):
                 self.free()
             raise
 
     def set_input(self, image: np.ndarray) -> None:
-        """Write an image (H, W) uint8 where the NPU reads it."""
+        """Copy an image (H, W) uint8 to the shared memory."""
         np.copyto(self._image, image)
 
     def fetch(self, logits: np.ndarray, descriptors: np.ndarray | None) -> None:
-        """Copy the outputs to the given arrays; None leaves descriptors out."""
+        """Copy the outputs to the given arrays; descriptors None: logits only."""
         np.copyto(logits, self._logits)
         if descriptors is not None:
             np.copyto(descriptors, self._descriptors)
 
-    def take_native(self, error: NpuError) -> bool:
-        """There is no other way to take outputs from shared memory."""
+    def fall_back_to_native(self, error: NpuError) -> bool:
+        """Return False: zero copy does not use want_float."""
         return False
 
     def free(self) -> None:
         """
         Free the memory; the context must be destroyed next.
 
-        Raises the first NpuError, after it tried to free all.
+        Raises the first NpuError after trying to free everything.
         """
         mems, self._mems = self._mems, []
         first = None
@@ -184,7 +188,7 @@ class SharedPath:
         attr.type, attr.fmt = TensorType.UINT8, Format.NHWC
         stride = attr.w_stride or width
         if stride < width:
-            raise RuntimeError(f'{tensor.spec.name}: w_stride {stride} is below width {width}')
+            raise RuntimeError(f'{tensor.spec.name}: w_stride {stride}, expected at least {width}')
         memory = self._share(attr, max(attr.size_with_stride, height * stride))
         return memory[: height * stride].reshape(height, stride)[:, :width]
 
@@ -194,7 +198,7 @@ class SharedPath:
         if dtype == np.float32:
             attr.type = TensorType.FLOAT32
         attr.size = tensor.elements * dtype.itemsize
-        # The NPU may write rows or planes longer than those that are read.
+        # The NPU may write padded rows or planes.
         memory = self._share(attr, max(attr.size, attr.size_with_stride))
         values = memory[: attr.size].view(dtype)
         if tensor.nhwc:
@@ -205,7 +209,7 @@ class SharedPath:
         mem = self._context.create_mem(size)
         self._mems.append(mem)
         if not mem.virt_addr:
-            raise RuntimeError('rknn_create_mem: the memory has no address')
+            raise RuntimeError('rknn_create_mem: returned memory without an address')
         attr.pass_through = 0
         self._context.set_io_mem(mem, attr)
         return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(mem.virt_addr))

@@ -79,7 +79,7 @@ def test_npu_errors_drop_images_reopen_the_model_and_pass(rig, start, photo):
 
 def test_a_hanging_npu_is_reported_and_left_behind(rig, standin_libraries, model, photo):
     library = standin_libraries[1]
-    program = map(str, arguments(library, 1, 'hang:rknn_run'))
+    program = map(str, arguments(library, 1, 'block:rknn_run'))
     process = rig.graph.start(*program, env=path_to(library), model=model)
     rig.graph.wait(rig.camera.get_subscription_count, 'the node to take images')
 

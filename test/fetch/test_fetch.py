@@ -1,0 +1,220 @@
+"""Fetching packages: with a stand-in for apt-get, and with the real pip from a local folder."""
+
+import hashlib
+import json
+import os
+import sys
+import zipfile
+
+import pytest
+
+from superpoint_rknn.fetch.fetch import fetch
+from superpoint_rknn.fetch.package import FetchError, Package, reason
+
+# Knows which source has which versions of which package, in $SOURCES: 'machine' once there are
+# lists, 'refreshed' after an update, and releases by name.
+APT_GET = """#!{python}
+import json, os, re, sys
+sources = json.loads(os.environ['SOURCES'])
+line = ' '.join(sys.argv[1:])
+lists = re.search('Dir::State=([^ ]+)', line)
+file = re.search('Dir::Etc::SourceList=([^ ]+)', line)
+text = open(file[1]).read() if file else ''
+source = text.split()[-2] if file else 'refreshed' if lists else 'machine'
+with open(os.environ['LOG'], 'a') as log:
+    log.write(source + ': ' + re.sub('-[oq] *[A-Z][^ ]*|-q', '', line).strip() + '\\n')
+if 'indextargets' in line:
+    print('Other other://mirror/\\n' + os.environ['LABEL'] + ' some://mirror/')
+elif 'update' in line:
+    if file:
+        assert 'some://mirror/ ' in text, text
+    if os.environ.get('OFFLINE'):
+        print("W: Failed to fetch x  Temporary failure resolving 'mirror'", file=sys.stderr)
+else:
+    name, _, version = sys.argv[-1].partition('=')
+    versions = sources.get(source, {{}}).get(name, [])
+    if version not in versions and (version or not versions):
+        print('E: Unable to locate package ' + name, file=sys.stderr)
+        sys.exit(100)
+    version = version or versions[0]
+    file = name + '_' + version + '_all.deb'
+    content = source + ' ' + version
+    if '--print-uris' in line:
+        print("'some://mirror/" + file + "' " + file + ' ' + str(len(content)) + ' SHA256:0')
+    else:
+        open(file + '.part' if os.environ.get('BREAK') else file, 'w').write(content)
+        if os.environ.get('BREAK'):
+            print('E: ' + os.environ['BREAK'], file=sys.stderr)
+            sys.exit(100)
+"""
+PACKAGE = Package('pictures', 'deb', '2.0', size=100, release='bookworm')
+
+
+@pytest.fixture
+def apt(tmp_path, monkeypatch):
+    """Function that says which source has which versions; returns a reader of apt-get's calls."""
+    programs = tmp_path / 'programs'
+    programs.mkdir()
+    for name, text in {'apt-get': APT_GET.format(python=sys.executable), 'dpkg-deb': ''}.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv('PATH', f'{programs}:{os.environ["PATH"]}')
+    monkeypatch.setenv('LOG', str(tmp_path / 'log'))
+    monkeypatch.setenv('LABEL', 'Debian')
+
+    def configure(**sources):
+        named = {source: {'pictures': versions} for source, versions in sources.items()}
+        monkeypatch.setenv('SOURCES', json.dumps(named))
+        return lambda: (tmp_path / 'log').read_text().splitlines()
+
+    return configure
+
+
+@pytest.mark.parametrize(
+    ('sources', 'expected'),
+    [
+        ({'machine': ['3.0', '2.0'], 'bookworm': ['2.0']}, 'machine 2.0'),
+        ({'machine': ['3.0'], 'bookworm': ['2.1', '2.0']}, 'bookworm 2.0'),
+        ({'machine': ['3.0'], 'bookworm': ['2.1']}, 'bookworm 2.1'),
+        ({'machine': ['3.0']}, 'machine 3.0'),
+        ({'bookworm': ['2.0']}, 'bookworm 2.0'),
+        ({'refreshed': ['2.0'], 'bookworm': ['2.0']}, 'refreshed 2.0'),
+    ],
+)
+def test_which_source_and_version_is_taken(apt, tmp_path, sources, expected):
+    apt(**sources)
+    path = fetch(PACKAGE, tmp_path / 'cache')
+    assert path.read_text() == expected
+    assert list((tmp_path / 'cache').iterdir()) == [path]
+
+
+def test_a_package_that_is_the_same_in_all_versions_needs_no_other_release(apt, tmp_path):
+    calls = apt(machine=['3.0'], bookworm=['2.0'])
+    path = fetch(Package('pictures', 'deb', '', 100, 'bookworm'), tmp_path / 'cache')
+    assert path.read_text() == 'machine 3.0'
+    assert {line.split(':')[0] for line in calls()} == {'machine'}
+
+
+def test_another_distribution_is_not_mixed_with_debian(apt, tmp_path, monkeypatch):
+    apt(machine=['3.0'], bookworm=['2.0'])
+    monkeypatch.setenv('LABEL', 'Ubuntu')
+    assert fetch(PACKAGE, tmp_path / 'cache').read_text() == 'machine 3.0'
+
+
+def test_a_file_that_is_there_is_not_fetched_again(tmp_path, monkeypatch):
+    monkeypatch.setenv('PATH', '')
+    given = tmp_path / 'pictures_2.0_all.deb'
+    given.write_bytes(b'')
+    assert fetch(PACKAGE, tmp_path) == given
+
+
+def refused(package, folder):
+    with pytest.raises(FetchError) as caught:
+        fetch(package, folder)
+    assert list(folder.iterdir()) == []
+    assert '\n' not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_package_that_no_release_has(apt, tmp_path):
+    apt()
+    message = refused(PACKAGE, tmp_path / 'cache')
+    assert message == (
+        "Debian package pictures: the machine's apt sources do not have it; fix that or put the "
+        f'file (pictures_*.deb, version 2.0, Debian bookworm) into {tmp_path / "cache"}'
+    )
+
+
+def test_a_machine_without_apt(tmp_path, monkeypatch):
+    monkeypatch.setenv('PATH', '')
+    message = refused(PACKAGE, tmp_path / 'cache')
+    assert 'this machine has no apt-get; ' in message
+    assert f'into {tmp_path / "cache"}' in message
+
+
+def test_a_missing_network_is_named(apt, tmp_path, monkeypatch):
+    apt()
+    monkeypatch.setenv('OFFLINE', '1')
+    assert 'pictures: no network; ' in refused(PACKAGE, tmp_path / 'cache')
+
+
+def test_a_broken_download_leaves_nothing(apt, tmp_path, monkeypatch):
+    apt(machine=['2.0'])
+    monkeypatch.setenv('BREAK', 'Hash Sum mismatch')
+    assert 'Hash Sum mismatch; ' in refused(PACKAGE, tmp_path / 'cache')
+
+
+def test_a_package_above_its_limit_is_not_downloaded(apt, tmp_path):
+    calls = apt(machine=['2.0'])
+    message = refused(Package('pictures', 'deb', '2.0', 5), tmp_path / 'cache')
+    assert '11 bytes offered, at most 5 expected' in message
+    assert all('--print-uris' in line for line in calls())
+
+
+@pytest.fixture
+def wheel(tmp_path, monkeypatch):
+    """The only package that pip finds."""
+    index = tmp_path / 'index'
+    index.mkdir()
+    path = index / 'some_pictures-1.0-py3-none-any.whl'
+    with zipfile.ZipFile(path, 'w') as file:
+        file.writestr('picture.png', bytes(5000))
+        file.writestr(
+            'some_pictures-1.0.dist-info/METADATA',
+            'Metadata-Version: 2.1\nName: some-pictures\nVersion: 1.0\n',
+        )
+        file.writestr('some_pictures-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\n')
+        file.writestr('some_pictures-1.0.dist-info/RECORD', '')
+    for name in [name for name in os.environ if name.startswith('PIP_')]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv('PIP_CONFIG_FILE', os.devnull)
+    monkeypatch.setenv('PIP_NO_INDEX', '1')
+    monkeypatch.setenv('PIP_FIND_LINKS', str(index))
+    return path
+
+
+def of(wheel, version='1.0', size=10_000, sha256=None):
+    sha256 = sha256 or hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return Package('some-pictures', 'wheel', version, size, sha256=sha256)
+
+
+def test_a_wheel_comes_from_where_pip_is_configured(wheel, tmp_path):
+    path = fetch(of(wheel), tmp_path / 'cache')
+    assert path == tmp_path / 'cache' / wheel.name
+    assert path.read_bytes() == wheel.read_bytes()
+    wheel.unlink()
+    assert fetch(Package(**vars(of(path))), tmp_path / 'cache') == path
+
+
+def test_a_wheel_with_other_content_is_refused(wheel, tmp_path):
+    message = refused(of(wheel, sha256='0' * 64), tmp_path / 'cache')
+    assert 'wheel some-pictures: the download has no some_pictures-1.0-*.whl of the' in message
+
+
+def test_a_wheel_of_another_version_is_refused(wheel, tmp_path):
+    message = refused(of(wheel, version='2.0'), tmp_path / 'cache')
+    assert 'No matching distribution' in message or 'Could not find a version' in message
+
+
+def test_a_wheel_above_its_limit_is_stopped(wheel, tmp_path):
+    assert 'File too large' in refused(of(wheel, size=1000), tmp_path / 'cache')
+
+
+@pytest.mark.parametrize(
+    ('output', 'expected'),
+    [
+        ('E: Failed to fetch x  Could not connect to a:80 (1.2.3.4)\nE: more', 'no network'),
+        ("W: Failed to fetch x  Temporary failure resolving 'a'", 'no network'),
+        (
+            'WARNING: Retrying ... NewConnectionError(": Failed to establish a new connection")\n'
+            'ERROR: Could not find a version that satisfies x (from versions: none)',
+            'no network',
+        ),
+        ('W: unsandboxed\nE: Unable to locate package x', 'Unable to locate package x'),
+        ('ERROR: Exception:\nTraceback:\n  x\nOSError: File too large', 'OSError: File too large'),
+        ('something', 'something'),
+        ('', 'failed without a message'),
+    ],
+)
+def test_the_reason_in_the_output_of_apt_and_pip(output, expected):
+    assert reason(output) == expected

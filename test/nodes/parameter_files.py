@@ -1,0 +1,104 @@
+"""
+The files that list all parameters, written from the code: `./dev run python THIS_FILE`.
+
+config/superpoint.yaml and config/tracker.yaml are written as a whole, README.md and
+docs/tracking.md between the markers.
+"""
+
+import math
+import textwrap
+from pathlib import Path
+
+from superpoint_rknn.nodes.superpoint.parameters import PARAMETERS as SUPERPOINT
+from superpoint_rknn.nodes.tracker.parameters import PARAMETERS as TRACKER
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BEGIN, END = '<!-- parameters: begin -->\n', '<!-- parameters: end -->\n'
+CODE_WIDTH, TEXT_WIDTH = 99, 120
+
+
+def yaml_value(value):
+    """A default as YAML."""
+    if isinstance(value, tuple):
+        return f'[{", ".join(map(yaml_value, value))}]'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and math.isnan(value):
+        return '.nan'
+    return repr(value)
+
+
+def wrapped(text, width, indent):
+    """Lines of a text."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def constraints(parameter):
+    """Texts: the range with its unit, or the choices; whether it is read-only."""
+    texts = ['read-only'] if parameter.read_only else []
+    if parameter.limits or parameter.choices:
+        return [f'{parameter.expectation} {parameter.unit}'.rstrip(), *texts]
+    return texts
+
+
+def config_file(node, parameters):
+    """Content of config/NODE.yaml."""
+    lines = [
+        f'# All parameters of the {node} node at their defaults.',
+        '/**:',
+        '  ros__parameters:',
+    ]
+    group = ''
+    for parameter in parameters:
+        previous, (group, _, name) = group, parameter.name.rpartition('.')
+        if group and group != previous:
+            lines.append(f'    {group}:')
+        indent = ' ' * (6 if group else 4)
+        lines += wrapped(parameter.help, CODE_WIDTH, f'{indent}# ')
+        facts = f'  # {"; ".join(texts)}' if (texts := constraints(parameter)) else ''
+        lines.append(f'{indent}{name}: {yaml_value(parameter.default)}{facts}')
+    return '\n'.join(lines) + '\n'
+
+
+def bullets(parameters):
+    """Markdown list of parameters."""
+    lines = []
+    for parameter in parameters:
+        default = f'default `{yaml_value(parameter.default)}`'
+        facts = '; '.join([default, *constraints(parameter)])
+        text = f'`{parameter.name}` ({facts}): {parameter.help}'
+        first, *more = wrapped(text, TEXT_WIDTH, '  ')
+        lines += [f'- {first[2:]}', *more]
+    return '\n'.join(lines) + '\n'
+
+
+def document(path, parameters):
+    """Content of a Markdown file with the list between its markers."""
+    before, _, rest = path.read_text().partition(BEGIN)
+    _, marker, after = rest.partition(END)
+    if not marker:
+        raise ValueError(f'{path}: expected the lines {BEGIN!r} and {END!r}')
+    return f'{before}{BEGIN}{bullets(parameters)}{END}{after}'
+
+
+def files():
+    """Content of each file, by its path."""
+    readme, tracking = REPOSITORY / 'README.md', REPOSITORY / 'docs/tracking.md'
+    return {
+        REPOSITORY / 'config/superpoint.yaml': config_file('superpoint', SUPERPOINT),
+        REPOSITORY / 'config/tracker.yaml': config_file('tracker', TRACKER),
+        readme: document(readme, SUPERPOINT),
+        tracking: document(tracking, TRACKER),
+    }
+
+
+if __name__ == '__main__':
+    for path, content in files().items():
+        path.write_text(content)

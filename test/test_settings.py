@@ -1,0 +1,102 @@
+"""Fields of dataclasses as parameters, and the check of their values."""
+
+from dataclasses import FrozenInstanceError, dataclass
+
+import numpy as np
+import pytest
+
+from superpoint_rknn import parameters
+from superpoint_rknn.settings import Parameter, ParameterGroup, parameter
+
+
+@dataclass(frozen=True)
+class Lamp(ParameterGroup, prefix='lamp.'):
+    on: bool = parameter(False, 'Lit.', read_only=True)
+    level: int = parameter(3, 'Brightness.', limits=(0, 9))
+    warmth: float = parameter(0.5, 'Share of red.', limits=(0, 1))
+    place: str = parameter('desk', 'Where it stands.', name='at.place', choices=('desk', 'floor'))
+    grid: tuple[int, int] = parameter((1, 2), 'Bulbs.', limits=(1, 4))
+    names: tuple[str, ...] = parameter(('',), 'What people call it.')
+    note: str = parameter('', 'Anything.')
+    shade: np.ndarray | None = parameter(None, 'Image file.', is_file=True)
+    serial: int = 7  # no parameter
+
+
+def test_a_field_gives_name_default_and_properties():
+    names = [p.name for p in Lamp.parameters()]
+    own = ['on', 'level', 'warmth', 'at.place', 'grid', 'names', 'note', 'shade']
+    assert names == [f'lamp.{name}' for name in own]
+    on, level, *_, shade = Lamp.parameters()
+    assert on == Parameter('lamp.on', False, 'Lit.', read_only=True)
+    assert level == Parameter('lamp.level', 3, 'Brightness.', limits=(0, 9))
+    assert (shade.default, Lamp().shade) == ('', None)
+    assert (Lamp.level, Lamp().serial) == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ('field', 'values', 'refused', 'expectation'),
+    [
+        ('on', (True, False), (1, 'true', None), 'true or false'),
+        ('level', (0, 9, np.uint8(4)), (-1, 10, 2.0, '3', True), 'a whole number, 0 to 9'),
+        ('warmth', (0, 1.0, np.float32(0.5)), (-0.01, 1.01, np.nan, '1', True), '0 to 1'),
+        ('place', ('desk', 'floor'), ('wall', 3, ['desk']), 'one of desk, floor'),
+        (
+            'grid',
+            ((1, 4), [4, 1]),
+            ((1, 5), (0, 1), (1,), (1, 2, 3), (1.0, 2), '12', 3),
+            'rows and columns, 1 to 4 each',
+        ),
+        ('names', ((), ('a', 'b'), ['']), ('ab', (1,), None), 'a list of texts'),
+        ('note', ('', 'x'), (1, None), 'text'),
+    ],
+)
+def test_values_are_taken_or_refused_with_name_value_and_expectation(
+    field, values, refused, expectation
+):
+    name = {'place': 'at.place'}.get(field, field)
+    for value in values:
+        held = getattr(Lamp(**{field: value}), field)
+        assert held == (tuple(value) if isinstance(value, list) else value)
+        assert type(held) is (tuple if isinstance(value, list) else type(value))
+    for value in refused:
+        with pytest.raises(ValueError, match='lamp') as caught:
+            Lamp(**{field: value})
+        assert str(caught.value) == f'lamp.{name}: {value!r}, expected {expectation}'
+
+
+def test_a_number_without_limits_may_be_nan():
+    (mean,) = (p for p in parameters.SUPERPOINT if p.name == 'input.mean')
+    assert np.isnan(mean.check(np.nan))
+    assert mean.expectation == 'a number'
+
+
+def test_a_group_is_made_of_the_values_of_parameters():
+    values = {p.name: p.default for p in Lamp.parameters()} | {
+        'lamp.level': 5,
+        'lamp.grid': [3, 4],
+    }
+    values['lamp.shade'] = None
+    assert Lamp.from_values(values) == Lamp(level=5, grid=(3, 4))
+    with pytest.raises(ValueError, match=r'lamp\.level: 10'):
+        Lamp.from_values(values | {'lamp.level': 10})
+
+
+def test_a_group_stays_frozen():
+    with pytest.raises(FrozenInstanceError):
+        Lamp().level = 4
+
+
+def test_every_parameter_has_a_name_of_its_own_a_default_that_is_accepted_and_a_help_text():
+    everything = (*parameters.SUPERPOINT, *parameters.TRACKER)
+    assert len({p.name for p in everything}) == len(everything)
+    for p in everything:
+        assert repr(p.check(p.default)) == repr(p.default)
+        assert p.help.endswith('.'), p.name
+
+
+def test_a_removed_parameter_is_told_from_one_that_never_was(monkeypatch):
+    monkeypatch.setitem(parameters.REMOVED, 'old', 'use new instead')
+    assert parameters.unknown_parameter('odl') == "no parameter 'odl'"
+    assert (
+        parameters.unknown_parameter('old') == "the parameter 'old' was removed: use new instead"
+    )
