@@ -93,5 +93,5 @@ def bar_chart(rows: list[dict[str, Any]]) -> Figure:
     axes.set_xlabel('median [ms], and ratio of straightforward to ours')
     axes.grid(axis='x', alpha=0.3)
     axes.set_axisbelow(True)
-    axes.legend(loc='lower right')
+    figure.legend(loc='outside upper center', ncols=2)
     return figure
