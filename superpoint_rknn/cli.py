@@ -14,7 +14,7 @@ COMMANDS = {
     'bench': 'measure the time that the host takes for each image',
     'quantize': 'float network and images -> 8-bit model',
     'convert': 'float network and images -> .rknn for an NPU',
-    'analyze': 'measure the quantisation error of each layer',
+    'analyze': 'measure the quantization error of each layer',
     'evaluate': 'measure how well keypoints repeat and descriptors match',
 }
 
@@ -35,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or '').startswith('superpoint_rknn'):
             raise
-        return print_error(f'{name} needs {error.name}: pip install onnx onnxruntime rosbags tqdm')
+        packages = 'onnx onnxruntime rosbags tqdm matplotlib jinja2'
+        return print_error(f'{name} needs {error.name}: pip install {packages}')
     parser = argparse.ArgumentParser(
         prog=f'superpoint_rknn {name}',
         description=module.__doc__,
