@@ -1,4 +1,4 @@
-"""The demo's rosbag2: every image and feature message as it came over the wire, with its time."""
+"""Rosbag2 of the demo: every image and feature message as received, with its arrival time."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ TYPES = {
     'image': 'sensor_msgs/msg/Image',
     'keypoints': 'superpoint_rknn/msg/Keypoints',
     'descriptors': 'superpoint_rknn/msg/Descriptors',
-}  # by the topics' names
+}  # by topic name
 
 
 class Header(NamedTuple):
-    """Header of a message; an image's is carried by all that is made from it."""
+    """Header of a message; keypoints and descriptors have that of their image."""
 
     sec: int
     nanosec: int
@@ -36,7 +36,7 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True)
 class Points:
-    """Interest points as a message held them."""
+    """Keypoints of a message."""
 
     header: Header
     image_size: tuple[int, int]  # height, width [px]
@@ -45,7 +45,7 @@ class Points:
     score: np.ndarray  # 0..1
 
     def equals(self, other: Points) -> bool:
-        """Whether all values are the same, to the bit."""
+        """True if all values are equal, bit by bit."""
         return (self.header, self.image_size) == (other.header, other.image_size) and all(
             np.array_equal(getattr(self, name), getattr(other, name))
             for name in ('x', 'y', 'score')
@@ -54,7 +54,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Received:
-    """Points of one message and when it arrived, since the epoch [ns]."""
+    """Points of one message and its arrival time since the epoch [ns]."""
 
     points: Points
     time_ns: int
@@ -62,7 +62,7 @@ class Received:
 
 @dataclass
 class Recording:
-    """What a bag holds, without the images' and descriptors' data."""
+    """Content of a bag without the data of images and descriptors."""
 
     images: list[Header] = field(default_factory=list)
     keypoints: list[Received] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Recording:
 
 
 def message_types() -> Typestore:
-    """ROS 2's message types and this package's, read from its msg files."""
+    """Message types of ROS 2 and, from its msg files, of this package."""
     types = get_typestore(Stores.ROS2_HUMBLE)
     for path in sorted(MESSAGES.glob('*.msg')):
         types.register(get_types_from_msg(path.read_text(), f'superpoint_rknn/msg/{path.stem}'))
@@ -78,7 +78,7 @@ def message_types() -> Typestore:
 
 
 class BagWriter(Writer):
-    """A new bag in MCAP, compressed without loss, with one connection for each of TYPES."""
+    """Write a new bag (MCAP, Zstandard) with one connection for each of TYPES."""
 
     def __init__(self, path: Path):
         super().__init__(path, version=9, storage_plugin=StoragePlugin.MCAP)
@@ -93,7 +93,7 @@ class BagWriter(Writer):
 
 
 def messages(path: Path, *topics: str) -> Iterator[tuple[str, int, Any]]:
-    """Topic's name, time of arrival [ns] and message, in order of arrival."""
+    """Topic name, arrival time [ns] and message of the topics, in order of arrival."""
     types = message_types()
     with Reader(path) as reader:
         wanted = [c for c in reader.connections if c.topic.strip('/') in topics]
@@ -109,7 +109,7 @@ def header_of(message: Any) -> Header:
 
 
 def points_of(keypoints: Any) -> Points:
-    """Points of a Keypoints message; ValueError if its arrays differ in length."""
+    """Points of a Keypoints message; ValueError if its arrays have different lengths."""
     points = Points(
         header_of(keypoints),
         (keypoints.height, keypoints.width),
@@ -123,7 +123,7 @@ def points_of(keypoints: Any) -> Points:
 
 
 def read(path: Path) -> Recording:
-    """Headers and points of a bag. Raises ValueError if a message contradicts itself."""
+    """Headers and points of a bag; ValueError if a message is inconsistent."""
     recording = Recording()
     for topic, time_ns, message in messages(path, *TYPES):
         header = header_of(message)
@@ -134,7 +134,7 @@ def read(path: Path) -> Recording:
         else:
             points = points_of(message.keypoints)
             if header != points.header:
-                raise ValueError(f'descriptors of {header} hold keypoints of {points.header}')
+                raise ValueError(f'descriptors of {header} contain keypoints of {points.header}')
             if len(message.data) != len(points.x) * message.dim:
                 raise ValueError(
                     f'descriptors of {header}: {len(message.data)} values for {len(points.x)} '

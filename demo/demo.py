@@ -1,5 +1,5 @@
 """
-Real images through a real ROS graph: a player, the node and a recorder, each its own process.
+Play images, run the superpoint node and record its output: three processes in a ROS graph.
 
 Writes summary.json, contact_sheet.png, overlay.mp4, bag/ (rosbag2, MCAP) and log/ into --out.
 """
@@ -28,18 +28,18 @@ END_TIMEOUT = 60.0  # [s] for the last images to be processed and recorded
 
 
 class DemoError(RuntimeError):
-    """The run was not what it should be; the message says in what."""
+    """A check of the run failed."""
 
 
 def run(
     out: Path, source: str, seconds: float, rate: float, model: str = '', runtime: str = 'auto'
 ) -> dict:
     """
-    Play, extract and record for some seconds; write all files into `out`, return the summary.
+    Run the demo for some seconds; writes all files into `out` and returns the summary.
 
     source: 'auto', 'sweep', a folder of images, a video or a bag. rate: of the player [Hz].
     model, runtime: parameters of the node.
-    Raises DemoError, ProcessError, OSError or ValueError if anything is wrong.
+    Raises DemoError if a check of the run fails; ProcessError, OSError or ValueError.
     """
     source = images.resolve(source)
     out.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def run(
 def play_and_record(
     path: Path, log: Path, source: str, seconds: float, rate: float, model: str, runtime: str
 ) -> tuple[int, dict[str, str]]:
-    """Record a run in the bag `path`; returns images published, the node's last diagnostics."""
+    """Record a run in the bag `path`; returns images published and the node's last diagnostics."""
     log.mkdir(exist_ok=True)
     for old in log.glob('*.log'):
         old.unlink()
@@ -95,12 +95,12 @@ def remove_old(path: Path) -> None:
     if not path.exists():
         return
     if any(p.suffix != '.mcap' and p.name != 'metadata.yaml' for p in path.iterdir()):
-        raise FileExistsError(f'{path} is no bag of an earlier run; move it away')
+        raise FileExistsError(f'{path} is not a bag of an earlier run: move it away')
     shutil.rmtree(path)
 
 
 def positive(text: str) -> float:
-    """Argument that is a number above 0."""
+    """Parse a finite number above 0."""
     number = float(text)
     if not 0 < number < float('inf'):
         raise ValueError(text)
@@ -108,13 +108,14 @@ def positive(text: str) -> float:
 
 
 def main() -> int:
-    """Run the demo as the command line says; returns the exit code."""
+    """Run the demo from the command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument(
         '--source',
         default='auto',
-        help='folder of images, video, rosbag2, "sweep" (simulated over photographs) or "auto": '
-        "real images from Debian's visp-images-data where apt brings them, else the sweep",
+        help='folder of images, video, rosbag2, "sweep" (simulated camera over photographs) or '
+        '"auto" (default): images of a camera from the Debian package visp-images-data, or the '
+        'sweep if it cannot be fetched',
     )
     parser.add_argument('--seconds', type=positive, default=20.0)
     parser.add_argument('--rate', type=positive, default=30.0, help='of the images [Hz]')
@@ -132,7 +133,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print('demo: interrupted', file=sys.stderr)
         return 130
-    print(f'in {arguments["out"]}: summary.json, contact_sheet.png, overlay.mp4, bag/, log/')
+    print(
+        f'written to {arguments["out"]}: summary.json, contact_sheet.png, overlay.mp4, bag/, log/'
+    )
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Images of the demo: of a camera, from a Debian package; a simulated sweep; the user's own."""
+"""Images of the demo: from a Debian package, from a simulated sweep or from the user."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from superpoint_rknn.sources.frame import Frame
 from superpoint_rknn.sources.open import open_source
 
 SWEEP = 'sweep'
-MEMORY = 400e6  # [bytes] longer sources start over instead of playing backward
+MEMORY = 400e6  # [bytes]; larger sources are repeated instead of played backward
 
-# CC0 or public domain, unlike some others of the wheel: pictures made of them are free.
+# CC0 or public domain, unlike some others in the wheel.
 PHOTOGRAPHS = (
     ('brick.png', 'astronaut.png', 'coffee.png'),
     ('rocket.jpg', 'camera.png', 'chelsea.png'),
 )
 TILE = (480, 640)  # [px] height, width of a photograph on the wall
 VIEW = (480, 640)  # [px] of an image of the sweep
-PERIOD = 600  # [images] until the sweep is where it began
+PERIOD = 600  # [images] of one loop
 
 
 def resolve(source: str) -> str:
@@ -58,7 +58,7 @@ def _automatic_source() -> str:
 
 
 def endless(source: str, memory: float = MEMORY) -> Iterator[np.ndarray]:
-    """Grey images, (height, width) uint8, of a resolved source, forward and backward for ever."""
+    """Endless grey images, (height, width) uint8, of a resolved source, forward and backward."""
     return back_and_forth(sweep if source == SWEEP else lambda: open_source(source), memory)
 
 
@@ -66,9 +66,9 @@ def back_and_forth(
     frames: Callable[[], Iterable[Frame]], memory: float = MEMORY
 ) -> Iterator[np.ndarray]:
     """
-    Images of a sequence, then backward, then forward again: it never jumps.
+    Images of a sequence, alternately forward and backward, without jumps.
 
-    A sequence that takes more than `memory` [bytes] starts over instead.
+    A sequence of more than `memory` [bytes] is repeated forward instead.
     Raises ValueError if it is empty.
     """
     kept, size = [], 0
@@ -81,17 +81,17 @@ def back_and_forth(
         else:
             kept.clear()
     if size == 0:
-        raise ValueError('the source holds no images')
+        raise ValueError('the source has no images')
     while True:
         if size <= memory:
-            yield from kept[-2:0:-1]  # the images at both ends are not shown twice
+            yield from kept[-2:0:-1]  # not the images at both ends, to avoid repeating them
             yield from kept
         else:
             yield from (frame.grey() for frame in frames())
 
 
 def sweep() -> Iterator[Frame]:
-    """A camera that pans, zooms, rolls and tilts before a wall of photographs; a closed loop."""
+    """Images of a camera that pans, zooms, rolls and tilts in front of a wall of photographs."""
     wall = _wall()
     view = _corners(1.0) + np.float32(VIEW[::-1]) / 2
     for index in range(PERIOD):
@@ -106,13 +106,13 @@ def sweep() -> Iterator[Frame]:
 
 
 def view_corners(index: int, wall_size: tuple[int, int]) -> np.ndarray:
-    """Where the corners of view `index` lie on a wall of (height, width), (4, 2) float32 [px]."""
+    """Corners of view `index` on a wall of size (height, width), (4, 2) float32 [px]."""
     turn = 2 * math.pi * index / PERIOD
     roll = math.radians(12) * math.sin(2 * turn)
-    zoom = 1.2 + 0.2 * math.cos(3 * turn)  # never below 1: no aliasing
+    zoom = 1.2 + 0.2 * math.cos(3 * turn)  # at least 1: no aliasing
     rotation = np.array([[math.cos(roll), math.sin(roll)], [-math.sin(roll), math.cos(roll)]])
     corners = _corners(1 / zoom)
-    tilt = 1 + 0.15 * math.sin(turn) * np.sign(corners[:, :1])  # one side is nearer than the other
+    tilt = 1 + 0.15 * math.sin(turn) * np.sign(corners[:, :1])  # one side is nearer
     height, width = wall_size
     centre = (
         width * (0.5 + 0.28 * math.sin(turn)),
@@ -133,7 +133,7 @@ def _wall() -> np.ndarray:
 
 
 def _tile(name: str) -> np.ndarray:
-    """A photograph in grey that fills a tile, cut at two sides."""
+    """Grey photograph, resized to cover TILE and cropped."""
     spec = importlib.util.find_spec('skimage')
     folder = Path(spec.submodule_search_locations[0], 'data') if spec else Path('skimage/data')
     photograph = cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE)

@@ -1,8 +1,8 @@
 """
-Pictures of a run: points over their images, as a video and as a contact sheet.
+Video and contact sheet of a run: keypoints drawn over their images.
 
-As a program: a contact sheet from the bag of a run. docs/demo.png is made so, from the stereo pair
-motorcycle_left.png and motorcycle_right.png of scikit-image in a folder of their own:
+As a program: write a contact sheet from the bag of a run. docs/demo.png was written from a folder
+with the stereo pair motorcycle_left.png and motorcycle_right.png of scikit-image:
     ./dev demo --source FOLDER --seconds 6 --rate 3
     ./dev run python demo/pictures.py out/demo/bag docs/demo.png --rows 1 --columns 2
 """
@@ -26,15 +26,15 @@ GAP = 4  # [px] between the pictures of a sheet
 
 def annotate(image: np.ndarray, points: Points, size: tuple[int, int]) -> np.ndarray:
     """
-    Image resized to `size`, with a ring around each point, (height, width, 3) uint8 bgr.
+    Resize an image and draw a circle around each point; (height, width, 3) uint8 BGR.
 
     image: (height, width) uint8 grey. size: width, height [px].
-    The colour of a ring is the score: red 0, yellow 0.25, green 0.5, blue 1.
+    The colour shows the score: red 0, yellow 0.25, green 0.5, blue 1.
     """
     scale = np.divide(size, image.shape[::-1])
     smaller = cv2.INTER_AREA if scale.min() < 1 else cv2.INTER_LINEAR
     canvas = cv2.cvtColor(cv2.resize(image, size, interpolation=smaller), cv2.COLOR_GRAY2BGR)
-    # OpenCV takes sixteenths of a pixel; pixel 0 is centred half a pixel from the edge.
+    # Pixel centres are integers; with shift=4 cv2.circle takes sixteenths of a pixel.
     centres = (np.stack([points.x, points.y], axis=1) + 0.5) * scale - 0.5
     centres = np.rint(16 * centres).astype(int).tolist()
     for centre, colour in zip(centres, score_colours(points.score).tolist(), strict=True):
@@ -43,15 +43,15 @@ def annotate(image: np.ndarray, points: Points, size: tuple[int, int]) -> np.nda
 
 
 def score_colours(score: np.ndarray) -> np.ndarray:
-    """Colours of scores 0..1, (N, 3) uint8 bgr: red 0, yellow 0.25, green 0.5, blue 1."""
-    hues = np.rint(120 * np.clip(score, 0, 1)).astype(np.uint8)  # OpenCV counts half degrees
+    """Colours of scores 0..1, (N, 3) uint8 BGR: red 0, yellow 0.25, green 0.5, blue 1."""
+    hues = np.rint(120 * np.clip(score, 0, 1)).astype(np.uint8)  # in OpenCV's unit of 2 degrees
     full = np.full_like(hues, 255)
     hsv = np.stack([hues, full, full], axis=1)
     return cv2.cvtColor(hsv[:, None], cv2.COLOR_HSV2BGR)[:, 0] if len(hsv) else hsv
 
 
-def tiled(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Pictures of one size, (height, width, 3) uint8, row by row on white."""
+def tile(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Arrange pictures of one size, (height, width, 3) uint8, row by row on white."""
     height, width = pictures[0].shape[:2]
     rows = -(-len(pictures) // columns)
     sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
@@ -64,27 +64,27 @@ def tiled(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
 def write_contact_sheet(
     path: Path, bag: Path, recording: Recording, rows: int = ROWS, columns: int = COLUMNS
 ) -> None:
-    """Write some images of a run, evenly spread, with their points; OSError if that fails."""
+    """Write evenly spread images of a run with their points as one picture; OSError on failure."""
     headers = [r.points.header for r in recording.keypoints]
     count = min(len(headers), rows * columns)
     chosen = {headers[i] for i in np.linspace(0, len(headers) - 1, count).round().astype(int)}
-    size = fitted(recording, THUMBNAIL_WIDTH)
+    size = picture_size(recording, THUMBNAIL_WIDTH)
     points = points_by_header(recording)
     pictures = [annotate(image, points[h], size) for h, image in images(bag, chosen)]
-    sheet = tiled(pictures, min(columns, count))
+    sheet = tile(pictures, min(columns, count))
     if not cv2.imwrite(str(path), sheet, [cv2.IMWRITE_PNG_COMPRESSION, 9]):
         raise OSError(f'{path}: could not be written')
 
 
 def write_video(path: Path, bag: Path, recording: Recording, rate: float) -> None:
     """
-    Write all images of a run that have points; OSError if that fails.
+    Write all images of a run that have keypoints as a video; OSError on failure.
 
-    rate: images per second for the video to play as fast as the run was [Hz].
+    rate: of the images with keypoints [Hz], so that the video plays in real time.
     """
-    size = fitted(recording, min(VIDEO_WIDTH, recording.keypoints[0].points.image_size[1]))
+    size = picture_size(recording, min(VIDEO_WIDTH, recording.keypoints[0].points.image_size[1]))
     points = points_by_header(recording)
-    # MPEG-4 counts time in fractions whose denominator has 16 bits.
+    # MPEG-4 has a time base with a denominator of 16 bits.
     rate = max(1.0, round(rate, 1))
     video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), rate, size)
     if not video.isOpened():
@@ -100,14 +100,14 @@ def points_by_header(recording: Recording) -> dict[Header, Points]:
     return {r.points.header: r.points for r in recording.keypoints}
 
 
-def fitted(recording: Recording, width: int) -> tuple[int, int]:
-    """Width and height of pictures about `width` wide; even, as videos need."""
+def picture_size(recording: Recording, width: int) -> tuple[int, int]:
+    """Width and height of pictures about `width` wide; both even, as video codecs require."""
     image_height, image_width = recording.keypoints[0].points.image_size
     return width // 2 * 2, max(1, round(width * image_height / image_width / 2)) * 2
 
 
 def images(bag: Path, headers: Collection[Header]) -> Iterator[tuple[Header, np.ndarray]]:
-    """Those images of a bag, (height, width) uint8, in the order in which they arrived."""
+    """Images of a bag with the given headers, (height, width) uint8, in order of arrival."""
     for _, _, message in messages(bag, 'image'):
         if (header := header_of(message)) in headers:
             rows = message.data.reshape(message.height, message.step)

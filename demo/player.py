@@ -1,4 +1,4 @@
-"""Publish images at a steady rate, like a camera's driver; print how many at the end."""
+"""Publish images at a constant rate; prints their number at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 SUBSCRIBERS = 2  # the node and the recorder
-# Reliable, so that the recorder loses nothing; the node asks for best effort, which this serves.
+# RELIABLE, so that the recorder receives every image.
 QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -33,7 +33,7 @@ def image_message(image: np.ndarray) -> Image:
 
 
 def wait_for_subscribers(publisher: Publisher, timeout: float) -> None:
-    """Return once node and recorder listen; raises TimeoutError after `timeout` [s]."""
+    """Wait until node and recorder are subscribed; TimeoutError after `timeout` [s]."""
     end = time.monotonic() + timeout
     while (count := publisher.get_subscription_count()) < SUBSCRIBERS:
         if time.monotonic() > end:
@@ -44,7 +44,7 @@ def wait_for_subscribers(publisher: Publisher, timeout: float) -> None:
 
 
 def play(node: Node, publisher: Publisher, source: str, count: int, rate: float) -> int:
-    """Publish `count` images, each at its time since the start however late the one before was."""
+    """Publish `count` images at fixed times, so that delays do not add up."""
     published = 0
     start = time.monotonic()
     for index, image in enumerate(islice(images.endless(source), count)):
@@ -57,7 +57,7 @@ def play(node: Node, publisher: Publisher, source: str, count: int, rate: float)
 
 
 def main() -> int:
-    """Play until done or interrupted."""
+    """Publish until all images are sent or the process is interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('source', help='folder, video, bag or "sweep"')
     parser.add_argument('--count', type=int, required=True, help='images to publish')
@@ -70,7 +70,7 @@ def main() -> int:
         publisher = node.create_publisher(Image, 'image', QOS)
         wait_for_subscribers(publisher, arguments.wait)
         print(play(node, publisher, arguments.source, arguments.count, arguments.rate), flush=True)
-        # A reliable publisher must live until the last image has arrived.
+        # A RELIABLE publisher must exist until the last image has been received.
         publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=arguments.wait))
     except (OSError, ValueError) as error:  # TimeoutError is an OSError
         print(error, file=sys.stderr)

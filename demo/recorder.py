@@ -1,8 +1,8 @@
 """
 Record images, keypoints and descriptors in a bag.
 
-Talks to the demo in lines: prints 'ready' once all that the node says will arrive, is told on
-stdin how many images were published, and prints the node's final accounting when all is in.
+Protocol with the demo, in lines: prints 'ready' when all topics are connected, reads the number of
+published images from stdin, and prints the node's last diagnostics when everything is received.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from sensor_msgs.msg import Image
 from superpoint_rknn.msg import Descriptors, Keypoints
 
 KINDS = {'image': Image, 'keypoints': Keypoints, 'descriptors': Descriptors}
-# Ten seconds of images: none is lost while this process waits for the disk or the processor.
+# Ten seconds of images, so that none is lost while this process waits for disk or processor.
 QOS = QoSProfile(depth=300, reliability=ReliabilityPolicy.RELIABLE)
 COUNTS = ('received', 'published', 'dropped', 'failed', 'descriptors')
-STATUS = '/superpoint: '  # how the name of the node's diagnostics begins
-PATIENCE = 5.0  # [s] for an image to reach the node and be processed, when some are missing
-SETTLED_AFTER = 30.0  # [s] at most
+STATUS = '/superpoint: '  # prefix of the name of the node's diagnostics
+MISSING_TIMEOUT = 5.0  # [s] after which missing images count as lost
+FINISH_TIMEOUT = 30.0  # [s]
 
 
 class NotActiveError(RuntimeError):
-    """The node was started but could not begin its work."""
+    """The node is running but did not become active."""
 
 
 class Recorder(Node):
-    """Writes what arrives; follows the node's accounting."""
+    """Write messages to the bag and keep the node's diagnostics."""
 
     def __init__(self, writer: BagWriter):
         super().__init__('recorder')
@@ -51,8 +51,8 @@ class Recorder(Node):
         self.reports: list[dict[str, str]] = []
         self._writer = writer
         self._features = [self._record(topic) for topic in TYPES][1:]
-        # The last subscription: discovery is in order, so that a node which has found this one
-        # has found all.
+        # The last subscription: discovery is in order, so a node that has discovered this one has
+        # discovered all.
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, QOS)
         self._state_client = self.create_client(GetState, 'superpoint/get_state')
         self._state: Future | None = None
@@ -70,11 +70,12 @@ class Recorder(Node):
             if status.name.startswith(STATUS):
                 self.reports.append({value.key: value.value for value in status.values})
 
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """
-        Whether the node publishes, and its messages arrive here.
+        True if the node is active and its messages arrive here.
 
-        Raises NotActiveError if the node, which answers once it has tried to start, says so.
+        Raises NotActiveError if the node is in another state; it answers after its first try to
+        become active.
         """
         if self._state is None and self._state_client.service_is_ready():
             self._state = self._state_client.call_async(GetState.Request())
@@ -84,12 +85,12 @@ class Recorder(Node):
                 raise NotActiveError(f'the node is {label}, not active')
         return bool(self.reports) and all(s.get_publisher_count() for s in self._features)
 
-    def settled(self, images_published: int, waited: float) -> bool:
-        """Whether the node has nothing left to do and all that it published is in."""
+    def is_finished(self, images_published: int, waited: float) -> bool:
+        """True if the node has processed all images and all its messages are received."""
         before, now = ({key: int(r[key]) for key in COUNTS} for r in self.reports[-2:])
         return (
             before == now
-            and (now['received'] == images_published or waited > PATIENCE)
+            and (now['received'] == images_published or waited > MISSING_TIMEOUT)
             and self.arrived['image'] == images_published
             and self.arrived['keypoints'] == now['published']
             and self.arrived['descriptors'] == now['descriptors']
@@ -97,27 +98,27 @@ class Recorder(Node):
 
 
 def record(recorder: Recorder, executor: SingleThreadedExecutor) -> dict[str, str]:
-    """Record until told to end; returns the node's last report."""
-    while not recorder.ready():
+    """Record until stdin says how many images were published; returns the last diagnostics."""
+    while not recorder.is_ready():
         executor.spin_once(timeout_sec=0.1)
     print('ready', flush=True)
     while not select.select([sys.stdin], [], [], 0)[0]:
         executor.spin_once(timeout_sec=0.1)
     line = sys.stdin.readline()
     if not line:
-        raise EOFError('the demo is gone')
+        raise EOFError('stdin was closed: the demo has ended')
     images_published = int(line)
     recorder.reports = recorder.reports[-1:]
     start = time.monotonic()
-    while (waited := time.monotonic() - start) < SETTLED_AFTER:
+    while (waited := time.monotonic() - start) < FINISH_TIMEOUT:
         executor.spin_once(timeout_sec=0.1)
-        if len(recorder.reports) > 1 and recorder.settled(images_published, waited):
+        if len(recorder.reports) > 1 and recorder.is_finished(images_published, waited):
             break
     return recorder.reports[-1]
 
 
 def main() -> int:
-    """Record until told to end, or interrupted."""
+    """Record until the run ends or the process is interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('bag', type=Path, help='the bag to write')
     arguments = parser.parse_args()

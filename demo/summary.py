@@ -1,4 +1,4 @@
-"""The figures of a run, and whether they agree with each other."""
+"""Summary of a run and checks of its consistency."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def summarise(
     rate: float,
 ) -> dict:
     """
-    Figures of a run, as summary.json holds them.
+    Content of summary.json.
 
-    report: the node's last diagnostics, all values as text. rate: of the player [Hz].
+    report: the node's last diagnostics, values as text. rate: of the player [Hz].
     """
     points = [len(r.points.x) for r in recording.keypoints]
     latencies = [(r.time_ns - r.points.header.stamp_ns) / 1e6 for r in recording.keypoints]
@@ -47,26 +47,26 @@ def summarise(
 
 
 def frequency(messages: Sequence[Received]) -> float:
-    """Messages per second between the first and the last one [Hz]; 0 for fewer than two."""
+    """Mean rate of messages [Hz]; 0 for fewer than two."""
     if len(messages) < 2:
         return 0.0
     return (len(messages) - 1) * 1e9 / (messages[-1].time_ns - messages[0].time_ns)
 
 
 def stamps_match(recording: Recording) -> bool:
-    """Whether all points carry an image's header, and descriptors the points of its keypoints."""
+    """True if keypoints have headers of images, and descriptors the points of these keypoints."""
     images = set(recording.images)
     keypoints = {r.points.header: r.points for r in recording.keypoints}
     described = [r.points for r in recording.descriptors]
     return (
-        len(keypoints) == len(recording.keypoints)  # one message for an image
+        len(keypoints) == len(recording.keypoints)  # one message per image
         and images.issuperset(keypoints)
         and all(p.header in keypoints and keypoints[p.header].equals(p) for p in described)
     )
 
 
 def problems(summary: dict, recording: Recording, report: dict[str, str]) -> list[str]:
-    """What is wrong with a run, a phrase each; empty if all is well."""
+    """Failed checks of a run, one phrase each."""
     outcomes = summary['keypoints_messages'] + summary['images_dropped'] + summary['images_failed']
     checks = [
         (summary['keypoints_messages'] > 0, 'no keypoints arrived'),
@@ -92,15 +92,16 @@ def problems(summary: dict, recording: Recording, report: dict[str, str]) -> lis
         ),
         (
             len(recording.images) == summary['images_published'],
-            f'the recorder got {len(recording.images)} images of {summary["images_published"]}',
+            f'the recorder received {len(recording.images)} of '
+            f'{summary["images_published"]} images',
         ),
         (summary['stamps_match'], 'headers or points of the messages do not match'),
     ]
-    return [phrase for good, phrase in checks if not good]
+    return [problem for passed, problem in checks if not passed]
 
 
 def table(summary: dict) -> str:
-    """The summary for people, a line each."""
+    """Summary as a table."""
     rows = summary | {f'latency_ms {k}': v for k, v in summary['latency_ms'].items()}
     del rows['latency_ms']
     width = max(map(len, rows))

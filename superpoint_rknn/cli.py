@@ -1,4 +1,4 @@
-"""The command `superpoint_rknn`: one subcommand a task, each in a module of its own."""
+"""The command `superpoint_rknn` and its subcommands, each in a package of its own."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import argparse
 import sys
 from importlib import import_module
 
-# name: purpose; superpoint_rknn.NAME.command defines `add_arguments(parser)`
-# and `run(arguments) -> exit code`
+# Name and purpose; superpoint_rknn.NAME.command defines `add_arguments(parser)` and
+# `run(arguments) -> exit code`.
 COMMANDS = {
-    'doctor': 'what runs here, and what to do about what does not',
+    'doctor': 'check library, driver and model on this machine',
     'extract': 'recordings -> bags of features, offline',
-    'replay': 'play a recording into a running graph, losing no image',
-    'bench': 'how long the host takes for each image',
-    'quantize': 'float network and images -> 8-bit network',
+    'replay': 'play a recording into a running graph without losing an image',
+    'bench': 'measure the time that the host takes for each image',
+    'quantize': 'float network and images -> 8-bit model',
     'convert': 'float network and images -> .rknn for an NPU',
-    'analyze': 'what 8 bits cost, layer by layer',
-    'evaluate': 'how well features repeat and match',
+    'analyze': 'measure the quantization error of each layer',
+    'evaluate': 'measure how well keypoints repeat and descriptors match',
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a subcommand; returns its exit code, 0 only if what was asked was done."""
+    """Run a subcommand; return its exit code, 0 only if it did all that was asked."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ('-h', '--help'):
         print('usage: superpoint_rknn COMMAND [-h] ...\n')
@@ -30,13 +30,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 0 if arguments else 2
     name = arguments[0]
     if name not in COMMANDS:
-        return complain(f'no command {name!r}; there are {", ".join(COMMANDS)}', 2)
+        return print_error(f'no command {name!r}; expected one of {", ".join(COMMANDS)}', 2)
     try:
         module = import_module(f'superpoint_rknn.{name}.command')
     except ModuleNotFoundError as error:
         if (error.name or '').startswith('superpoint_rknn'):
             raise
-        return complain(f'{name} needs {error.name}: pip install onnx onnxruntime rosbags tqdm')
+        packages = 'onnx onnxruntime rosbags tqdm matplotlib jinja2'
+        return print_error(f'{name} needs {error.name}: pip install {packages}')
     parser = argparse.ArgumentParser(
         prog=f'superpoint_rknn {name}',
         description=module.__doc__,
@@ -46,13 +47,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return module.run(parser.parse_args(arguments[1:]))
     except KeyboardInterrupt:
-        return complain('interrupted', 130)
+        return print_error('interrupted', 130)
     except (OSError, RuntimeError, ValueError) as error:
-        return complain(str(error))
+        return print_error(str(error))
 
 
-def complain(text: str, code: int = 1) -> int:
-    """Print one line to stderr; returns the exit code."""
+def print_error(text: str, code: int = 1) -> int:
+    """Print one line to stderr; return the exit code."""
     print('superpoint_rknn: ' + ' '.join(text.split()), file=sys.stderr)
     return code
 

@@ -27,7 +27,7 @@ total() {
     -E LD_LIBRARY_PATH="$lib/blas:$lib/lapack:$lib" -E PYTHONPATH="$PWD" \
     -E PYTHONDONTWRITEBYTECODE=1 -E OPENBLAS_NUM_THREADS=1 \
     "$root/usr/bin/python3" -m superpoint_rknn.bench.instructions "$recording" \
-    --step "$1" --way "$2" --calls "$3" 2>&1) || fail "$output"
+    --step "$1" --variant "$2" --calls "$3" 2>&1) || fail "$output"
   [[ $output =~ Collected\ :\ ([0-9]+) ]] || fail "no count: $output"
   echo "${BASH_REMATCH[1]}"
 }

@@ -23,7 +23,7 @@ from rknn_standin import MODEL, build  # noqa: E402
 
 OFFLINE = ('onnx', 'onnxruntime', 'rosbags', 'tqdm', 'skimage')
 NEEDS = {
-    'analyze': OFFLINE,
+    'analyze': (*OFFLINE, 'matplotlib', 'jinja2'),
     'convert': OFFLINE,
     'evaluate': OFFLINE,
     'quantize': OFFLINE,

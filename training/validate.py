@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from superpoint_rknn.evaluate.metrics import Features, measure
-from superpoint_rknn.evaluate.pairs import VIEW_SIZE, Scene, covering, make_pair
+from superpoint_rknn.evaluate.pairs import VIEW_SIZE, Scene, make_pair, resize_and_crop
 from superpoint_rknn.features.descriptors import DescriptorSampler
 from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector
 from superpoint_rknn.network.weights import load_weights
@@ -38,7 +38,7 @@ SHOWN = ('rep3', 'mma3', 'h1', 'h3', 'h5', 'localization_error')
 def validation_scenes(pictures: Sequence[Picture]) -> list[Scene]:
     """Scenes of the validation pictures; their random warps are not those of the evaluation."""
     chosen = [picture for picture in pictures if picture.use == 'validation']
-    return [Scene(p.path, 1000 + i, covering(p.grey())) for i, p in enumerate(chosen)]
+    return [Scene(p.path, 1000 + i, resize_and_crop(p.grey())) for i, p in enumerate(chosen)]
 
 
 def validate(

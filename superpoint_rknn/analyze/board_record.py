@@ -1,4 +1,4 @@
-"""What `superpoint_rknn doctor --record` wrote on a board: one image and the NPU's raw outputs."""
+"""Recording of `superpoint_rknn doctor --record`: one model input and the NPU's raw outputs."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ CHANNELS = CELL * CELL + 1
 class BoardRecord:
     """One inference on a board."""
 
-    image: np.ndarray  # (H, W) uint8, the network's image
+    image: np.ndarray  # (H, W) uint8, the model input
     logits: np.ndarray  # (65, H/8, W/8) float32
     descriptors: np.ndarray  # (C, H/8, W/8) raw
-    quantization: Quantization | None  # of the descriptors; None: they are real numbers
+    quantization: Quantization | None  # of the descriptors; None: they are floats
     engine: str
     model: str
 
     @property
     def outputs(self) -> Outputs:
-        """The outputs as real numbers."""
+        """Dequantized outputs."""
         if self.quantization is None:
             return Outputs(self.logits, self.descriptors.astype(np.float32))
         return Outputs(self.logits, self.quantization.dequantize(self.descriptors))
@@ -39,15 +39,15 @@ class BoardRecord:
 
 def read_record(folder: Path) -> BoardRecord:
     """
-    Read outputs.npz and report.json of a folder, neither of which is trusted.
+    Read outputs.npz and report.json from a folder; neither is trusted.
 
-    Raises OSError if one is missing, ValueError if they are damaged, or don't fit together.
+    Raises OSError if one is missing, ValueError if they are damaged or do not match.
     """
     folder = Path(folder)
     for name in ('outputs.npz', 'report.json'):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f'{folder}: no {name}: record it on the board by superpoint_rknn doctor --record'
+                f'{folder}: no {name}: record it on the board with superpoint_rknn doctor --record'
             )
     try:
         arrays = _arrays(folder / 'outputs.npz')
@@ -66,7 +66,7 @@ def read_record(folder: Path) -> BoardRecord:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """Image, logits and descriptors, of shapes that belong together."""
+    """Image, logits and descriptors of matching shapes."""
     with zipfile.ZipFile(path) as archive:
         image = _array(archive, 'image', 2, 'uint8')
         height, width = image.shape
@@ -87,12 +87,12 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         )
     for name, array in (('logits', logits), ('descriptors', descriptors)):
         if not np.isfinite(array).all():
-            raise ValueError(f'{name}: holds values that are not finite')
+            raise ValueError(f'{name}: contains values that are not finite')
     return {'image': image, 'logits': logits, 'descriptors': descriptors}
 
 
 def _array(archive: zipfile.ZipFile, name: str, dimensions: int, *dtypes: str) -> np.ndarray:
-    """An array, its kind and size checked before any memory is taken."""
+    """Read an array; its type and size are checked before memory is allocated."""
     with archive.open(f'{name}.npy') as file:
         version = np.lib.format.read_magic(file)
         if version != (1, 0):
@@ -101,7 +101,9 @@ def _array(archive: zipfile.ZipFile, name: str, dimensions: int, *dtypes: str) -
     if dtype not in [np.dtype(kind) for kind in dtypes]:
         raise ValueError(f'{name}: {dtype}, expected {" or ".join(dtypes)}')
     if len(shape) != dimensions or min(shape) < 1 or prod(shape) * dtype.itemsize > MAX_BYTES:
-        raise ValueError(f'{name}: shape {shape}, expected {dimensions} axes, {MAX_BYTES} bytes')
+        raise ValueError(
+            f'{name}: shape {shape}, expected {dimensions} axes and at most {MAX_BYTES} bytes'
+        )
     with archive.open(f'{name}.npy') as file:
         return np.ascontiguousarray(np.lib.format.read_array(file, allow_pickle=False))
 
@@ -110,5 +112,5 @@ def _quantization(tensor: dict, dtype: np.dtype) -> Quantization | None:
     if dtype.kind == 'f':
         return None
     if type(tensor['zero_point']) is not int:
-        raise ValueError(f'zero_point {tensor["zero_point"]!r} is no integer')
+        raise ValueError(f'zero_point {tensor["zero_point"]!r} is not an integer')
     return Quantization(float(tensor['scale']), tensor['zero_point'], dtype)

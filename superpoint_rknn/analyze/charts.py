@@ -1,164 +1,184 @@
-"""Charts of an analysis, as SVG and PNG that stand inside an HTML page."""
+"""Charts of an analysis, drawn by matplotlib, as `data:` URIs for an HTML page."""
 
 from __future__ import annotations
 
 import base64
+import io
 import math
 from collections.abc import Iterable
-from html import escape
 
-import cv2
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
 
-from superpoint_rknn.analyze.advice import CLIPPED, own_error, percent
 from superpoint_rknn.analyze.analysis import Analysis
+from superpoint_rknn.analyze.diagnosis import CLIPPED, own_error, percent
 from superpoint_rknn.analyze.layer_errors import LayerErrors
-from superpoint_rknn.features.keypoints import Keypoints
+from superpoint_rknn.analyze.output_errors import Comparison
 
-WIDTH, ROW, LEFT, RIGHT = 420, 22, 62, 16  # [px], wide enough to be read on a phone
-LEAST, MOST = 1e-3, 1.0  # relative errors that the layer chart's axis spans
-TICKS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-FLOAT_COLOUR, QUANTISED_COLOUR = (255, 160, 40), (40, 140, 255)  # BGR, on photographs
-BRIGHTEST = 0.3  # detector probability that the heat map shows at its brightest
+STYLE = {
+    'font.size': 11,
+    'axes.axisbelow': True,
+    'axes.spines.right': False,
+    'grid.color': '#e2e1dc',
+    'legend.frameon': False,
+    'svg.hashsalt': 'superpoint_rknn',  # equal inputs give equal files
+    'text.parse_math': False,  # names are text, also with a dollar sign
+}
+WIDTH, ROW = 9.0, 0.33  # [inch] of a chart, and of a layer in it
+DPI = 180  # of pictures: no smaller than the heat maps of the default size
+OWN, ACCUMULATED, BAD, NOTE, TRACK = '#c2571a', '#2a6fbb', '#b3261e', '#5c5b57', '#e2e1dc'
+FIRST, SECOND = '#28a0ff', '#ff8c28'  # keypoints on photographs
+LEAST, MOST = 0.1, 100.0  # [%] limits of the error axis
+TICKS = (0.1, 0.3, 1, 3, 10, 30, 100)  # [%]
+STEPS = 256
+BRIGHTEST = 0.3  # detector probability at the upper end of the colour scale
 
 
+@rc_context(STYLE)
 def layer_chart(analysis: Analysis, worst: str | None) -> str:
-    """Relative error of every layer at the keypoints, its own and the accumulated, log scale."""
-    top, names = 24, list(analysis.layers)
-    height = top + ROW * len(names) + 6
-    parts = []
-    for tick in TICKS:
-        x = _log_x(tick)
-        parts.append(f'<line class="grid" x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{height}"/>')
-        label = f'{100 * tick:g}%'
-        parts.append(f'<text class="tick" x="{x:.1f}" y="14" text-anchor="middle">{label}</text>')
-    for i, (name, layer) in enumerate(analysis.layers.items()):
-        y = top + ROW * (i + 0.5)
-        parts.append(_row_label(name, y, name == worst))
-        accumulated = layer.accumulated.at_keypoints.relative
-        own = own_error(layer)
-        places = [_log_x(error) for error in (own, accumulated) if error]
-        if len(places) == 2:
-            x1, x2 = places
-            parts.append(f'<line class="link" x1="{x1:.1f}" y1="{y}" x2="{x2:.1f}" y2="{y}"/>')
-        for kind, error in (('accumulated', accumulated), ('own', own)):
-            if error:
-                x = _log_x(error)
-                title = f'<title>{escape(name)}, {kind}: {percent(error)}</title>'
-                parts.append(
-                    f'<circle class="{kind}" cx="{x:.1f}" cy="{y}" r="5.5">{title}</circle>'
-                )
-        if not own and not accumulated:
-            parts.append(f'<text class="note" x="{_log_x(LEAST)}" y="{y + 4}">exact</text>')
-        elif layer.quantization is None:
-            x = _log_x(accumulated or LEAST) + (10 if accumulated else 0)
-            parts.append(f'<text class="note" x="{x:.1f}" y="{y + 4}">in float</text>')
-    return _svg(height, parts, 'Relative error of every layer at the keypoints')
+    """Own and accumulated relative error of each layer at the keypoints, on a log scale."""
+    layers = list(analysis.layers.values())
+    figure, axes = _layer_axes([layer.name for layer in layers], worst)
+    own = [_on_axis(own_error(layer)) for layer in layers]
+    accumulated = [_on_axis(layer.accumulated.at_keypoints.relative) for layer in layers]
+    rows = np.arange(len(layers))
+    axes.hlines(rows, own, accumulated, color=TRACK, linewidth=3, zorder=1)
+    for errors, size, color, label in (
+        (accumulated, 80, ACCUMULATED, 'accumulated: at its output'),
+        (own, 30, OWN, 'own: added by the layer'),
+    ):
+        axes.scatter(errors, rows, size, color=color, label=label, clip_on=False, zorder=3)
+    for row, layer in enumerate(layers):
+        place = accumulated[row]
+        if math.isnan(place) and math.isnan(own[row]):
+            _note(axes, 'no error', LEAST, row)
+        elif layer.range is None:
+            _note(axes, 'in float', LEAST if math.isnan(place) else place, row)
+    axes.set_xscale('log')
+    axes.set_xlim(LEAST, MOST)
+    axes.set_xticks(TICKS, [f'{tick:g}' for tick in TICKS])
+    axes.set_xticks([], minor=True)
+    axes.grid(axis='x')
+    axes.set_xlabel('relative error at the keypoints [%]')
+    ratio = axes.twiny()
+    ratio.set_xlim(_sqnr(LEAST), _sqnr(MOST))
+    ratio.set_xlabel('SQNR [dB]')
+    figure.legend(loc='outside upper center', ncols=2)
+    return _svg(figure)
 
 
+@rc_context(STYLE)
 def range_chart(layers: Iterable[LayerErrors], worst: str | None) -> str:
-    """How many of the 256 steps typical values use, and what share of the values is clipped."""
-    quantised = [layer for layer in layers if layer.steps_used is not None]
-    width = WIDTH - LEFT - 168  # leaves room for the words
-    parts = []
-    for i, layer in enumerate(quantised):
-        y = ROW * i + 4
-        parts.append(_row_label(layer.name, y + 8, layer.name == worst))
-        used = max(2.0, width * layer.steps_used)
-        parts.append(f'<rect class="track" x="{LEFT}" y="{y}" width="{width}" height="14"/>')
-        parts.append(f'<rect class="used" x="{LEFT}" y="{y}" width="{used:.1f}" height="14"/>')
-        clipped, text = layer.saturated or 0, f'{round(256 * layer.steps_used)} steps'
-        if clipped:
-            text += f', {percent(clipped)} clipped'
-        kind = 'bad' if clipped > CLIPPED else 'note'
-        x = LEFT + width + 8
-        parts.append(f'<text class="{kind}" x="{x}" y="{y + 12}">{text}</text>')
-    return _svg(ROW * len(quantised) + 6, parts, 'Steps of 256 that typical values use')
+    """Quantization steps that the typical values of each layer span, and the clipped share."""
+    uses = {layer.name: layer.range for layer in layers if layer.range is not None}
+    figure, axes = _layer_axes(list(uses), worst)
+    rows = np.arange(len(uses))
+    steps = [STEPS * use.steps_used for use in uses.values()]
+    axes.barh(rows, STEPS, color=TRACK, height=0.6)
+    axes.barh(rows, steps, color=ACCUMULATED, height=0.6)
+    for row, use in enumerate(uses.values()):
+        text = f'{round(steps[row])} steps'
+        if use.clipped:
+            text += f', {percent(use.clipped)} clipped'
+        _note(axes, text, STEPS, row, BAD if use.clipped > CLIPPED else NOTE)
+    axes.set_xlim(0, STEPS)
+    axes.set_xticks(range(0, STEPS + 1, 32))
+    axes.set_xlabel(f'quantization steps spanned by 99.8 % of the float values [of {STEPS}]')
+    axes.spines['top'].set_visible(False)
+    return _svg(figure)
 
 
-def histogram(values: np.ndarray) -> str:
-    """Distribution of cosines, (N,), up to 1."""
-    height, bottom = 150, 130
-    low = min(0.98, math.floor(50 * float(np.percentile(values, 0.5))) / 50)
-    counts, edges = np.histogram(np.clip(values, low, 1), bins=30, range=(low, 1))
-    width = (WIDTH - LEFT - RIGHT) / counts.size
-    parts = [f'<line class="axis" x1="{LEFT}" y1="{bottom}" x2="{WIDTH - RIGHT}" y2="{bottom}"/>']
-    for i, count in enumerate(counts):
-        bar = (bottom - 10) * count / counts.max()
-        title = f'<title>{edges[i]:.4f} to {edges[i + 1]:.4f}: {count}</title>'
-        parts.append(
-            f'<rect class="used" x="{LEFT + i * width + 1:.1f}" y="{bottom - bar:.1f}" '
-            f'width="{width - 2:.1f}" height="{bar:.1f}">{title}</rect>'
-        )
-    for value in np.linspace(low, 1, 5):
-        x = LEFT + (WIDTH - LEFT - RIGHT) * (value - low) / (1 - low)
-        parts.append(
-            f'<text class="tick" x="{x:.1f}" y="{height - 4}" text-anchor="middle">'
-            f'{value:.3f}</text>'
-        )
-    parts.append(
-        f'<text class="tick" x="{LEFT - 6}" y="18" text-anchor="end">{counts.max()}</text>'
+@rc_context(STYLE)
+def histogram(cosines: np.ndarray) -> str:
+    """Distribution of the cosine similarities of descriptors, (N,), N > 0."""
+    figure = Figure((WIDTH, 3.0), layout='constrained')
+    axes = figure.add_subplot()
+    low = min(0.98, math.floor(50 * float(np.percentile(cosines, 0.5))) / 50)
+    axes.hist(np.clip(cosines, low, 1), bins=30, range=(low, 1), color=ACCUMULATED, rwidth=0.9)
+    axes.set_xlim(low, 1)
+    axes.set_xlabel('cosine similarity of the two descriptors of a keypoint')
+    axes.set_ylabel('number of keypoints')
+    axes.spines['top'].set_visible(False)
+    return _svg(figure)
+
+
+@rc_context(STYLE)
+def picture(comparison: Comparison, names: tuple[str, str]) -> str:
+    """Heat maps of two networks, and their keypoints on the image."""
+    height, width = comparison.grey.shape
+    figure = Figure((WIDTH, 1.5 * WIDTH * height / width), dpi=DPI, layout='compressed')
+    grid = figure.add_gridspec(2, 2, height_ratios=(1, 2))
+    scale = PowerNorm(0.5, 0, BRIGHTEST)  # makes weak keypoints visible
+    heat_axes = [figure.add_subplot(grid[0, i]) for i in range(2)]
+    for axes, heat, name in zip(heat_axes, comparison.heat, names, strict=True):
+        heat_map = axes.imshow(heat, 'inferno', scale, interpolation='nearest')
+        axes.set_title(f'detector probability, {name}', loc='left')
+    figure.colorbar(heat_map, ax=heat_axes, extend='max', label='probability')
+    image_axes = figure.add_subplot(grid[1, :])
+    image_axes.imshow(comparison.grey, 'gray', vmin=0, vmax=255)
+    first, second = comparison.keypoints
+    image_axes.scatter(
+        first.x, first.y, 36, marker='o', facecolors='none', edgecolors=FIRST, label=names[0]
     )
-    return _svg(height, parts, 'Histogram of descriptor cosines')
+    image_axes.scatter(second.x, second.y, 30, marker='+', color=SECOND, label=names[1])
+    image_axes.set_title('keypoints', loc='left')
+    image_axes.legend(loc='lower right', bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
+    for axes in (*heat_axes, image_axes):
+        axes.set_xlabel('x [px]')
+        axes.set_ylabel('y [px]')
+        axes.spines[['top', 'right']].set_visible(True)
+    return _png(figure)
 
 
-def heat_picture(heat: np.ndarray) -> str:
-    """Detector probability (H, W) as a picture; the root of it, so that weak points are seen."""
-    brightness = np.sqrt(np.clip(heat / BRIGHTEST, 0, 1))
-    grey = np.rint(255 * brightness).astype(np.uint8)
-    return _png(cv2.applyColorMap(_enlarged(grey), cv2.COLORMAP_INFERNO))
+def _layer_axes(names: list[str], worst: str | None) -> tuple[Figure, Axes]:
+    """An empty chart with one row for each layer; the worst one is highlighted."""
+    figure = Figure((WIDTH, ROW * len(names) + 1.4), layout='constrained')
+    axes = figure.add_subplot()
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylabel('layer')
+    for label, name in zip(axes.get_yticklabels(), names, strict=True):
+        if name == worst:
+            label.set(color=BAD, fontweight='bold')
+    return figure, axes
 
 
-def keypoint_picture(grey: np.ndarray, keypoints: tuple[Keypoints, Keypoints]) -> str:
-    """The image with the first network's keypoints as circles, the second's as crosses."""
-    canvas = cv2.cvtColor(_enlarged(grey), cv2.COLOR_GRAY2BGR)
-    scale = canvas.shape[0] / grey.shape[0]
-    circles, crosses = (
-        [_place(points, scale, i) for i in range(len(points))] for points in keypoints
-    )
-    for x, y in circles:
-        cv2.circle(canvas, (x, y), 5, FLOAT_COLOUR, 1, cv2.LINE_AA)
-    for x, y in crosses:
-        cv2.drawMarker(canvas, (x, y), QUANTISED_COLOUR, cv2.MARKER_CROSS, 7, 1, cv2.LINE_AA)
-    return _png(canvas)
-
-
-def _place(points: Keypoints, scale: float, i: int) -> tuple[int, int]:
-    return (
-        round(float((points.x[i] + 0.5) * scale - 0.5)),
-        round(float((points.y[i] + 0.5) * scale - 0.5)),
-    )
-
-
-def _enlarged(image: np.ndarray) -> np.ndarray:
-    """Small network images, enlarged by a whole number to be about 640 px wide."""
-    times = max(1, round(640 / image.shape[1]))
-    size = (image.shape[1] * times, image.shape[0] * times)
-    return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
-
-
-def _png(image: np.ndarray) -> str:
-    """A picture as the address of an <img>."""
-    _, content = cv2.imencode('.png', image, [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    return f'data:image/png;base64,{base64.b64encode(content).decode("ascii")}'
-
-
-def _row_label(name: str, y: float, is_worst: bool) -> str:
-    kind = 'worst' if is_worst else 'label'
-    return (
-        f'<text class="{kind}" x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{escape(name)}</text>'
+def _note(axes: Axes, text: str, x: float, row: int, color: str = NOTE) -> None:
+    axes.annotate(
+        text,
+        (x, row),
+        (8, 0),
+        textcoords='offset points',
+        va='center',
+        color=color,
+        annotation_clip=False,
     )
 
 
-def _log_x(error: float) -> float:
-    """Place of a relative error on the layer chart's axis, at its end if it lies beyond."""
-    clamped = min(max(error, LEAST), MOST)
-    share = math.log(clamped / LEAST) / math.log(MOST / LEAST)
-    return LEFT + 8 + share * (WIDTH - LEFT - RIGHT - 16)
+def _on_axis(error: float | None) -> float:
+    """Relative error in percent, clamped to the axis; NaN, which is not drawn, for 0 and None."""
+    return min(max(100 * error, LEAST), MOST) if error else math.nan
 
 
-def _svg(height: float, parts: list[str], title: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
-        f'{"".join(parts)}</svg>'
-    )
+def _sqnr(error: float) -> float:
+    """Signal-to-quantization-noise ratio [dB] of a relative error [%]."""
+    return -20 * math.log10(error / 100)
+
+
+def _svg(figure: Figure) -> str:
+    file = io.BytesIO()
+    figure.savefig(file, format='svg', metadata={'Date': None})
+    return _data_uri('image/svg+xml', file.getvalue())
+
+
+def _png(figure: Figure) -> str:
+    file = io.BytesIO()
+    figure.savefig(file, format='png', metadata={'Software': None})
+    return _data_uri('image/png', file.getvalue())
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f'data:{kind};base64,{base64.b64encode(content).decode("ascii")}'

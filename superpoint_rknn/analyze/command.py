@@ -1,4 +1,4 @@
-"""`superpoint_rknn analyze`: what 8 bits cost, layer by layer, as a table and an HTML report."""
+"""`superpoint_rknn analyze`: quantization errors by layer, as a table and an HTML report."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from itertools import chain
 from pathlib import Path
 
 from superpoint_rknn import __version__
-from superpoint_rknn.analyze.advice import Finding, findings, worst_layer
-from superpoint_rknn.analyze.analysis import Analysis, analyse, check_origin
-from superpoint_rknn.analyze.board import BoardAnalysis, analyse_board
+from superpoint_rknn.analyze.analysis import (
+    Analysis,
+    analyze,
+    analyze_simulator,
+    check_origin,
+)
+from superpoint_rknn.analyze.board import BoardAnalysis, analyze_board
 from superpoint_rknn.analyze.board_record import read_record
-from superpoint_rknn.analyze.layer_trace import IntegerTrace
-from superpoint_rknn.analyze.page import page
-from superpoint_rknn.analyze.simulator_analysis import analyse_simulator
-from superpoint_rknn.analyze.table import render
+from superpoint_rknn.analyze.diagnosis import Finding, diagnose, worst_layer
+from superpoint_rknn.analyze.html_report import html_report
+from superpoint_rknn.analyze.integer_trace import IntegerTrace
+from superpoint_rknn.analyze.text_report import text_report
 from superpoint_rknn.files import write_atomically
 from superpoint_rknn.network.network import Weights
 from superpoint_rknn.network.weights import load_weights, without_floors
@@ -41,9 +45,9 @@ log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `superpoint_rknn analyze`."""
     parser.description = (
-        'Compare a quantised network with the float one: the error of every layer, how its '
-        '8-bit range is used, heat maps, keypoints and descriptors, and what to try. '
-        'Prints a table and writes a report, one HTML file that needs nothing else.'
+        'Compare a quantized network with the float network: errors and use of the 8-bit range '
+        'of each layer, heat maps, keypoints, descriptors, and what to try. Prints a table and '
+        'writes a report as one HTML file.'
     )
     parser.epilog = (
         'Example: superpoint_rknn analyze --images my_pictures/ -o report.html\n'
@@ -61,25 +65,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--max-images', type=int, default=8, help='of each source, evenly spread (default: 8)')
     add('--simulator', nargs='?', const='rv1126b', metavar='TARGET', help=SIMULATOR_HELP)
     add('--calibration', type=Path, nargs='+', metavar='SOURCE', help=CALIBRATION_HELP)
-    add('--per-channel', action='store_true', help='scales per channel in the simulator')
+    add('--per-channel', action='store_true', help='simulate per-channel scales of the weights')
     add('--toolkit', type=Path, metavar='PYTHON', help='interpreter that has rknn-toolkit2')
-    add('--board', type=Path, metavar='DIR', help='compare what doctor --record wrote on a board')
+    add('--board', type=Path, metavar='DIR', help='recording of doctor --record on a board')
     add('-o', '--output', type=Path, default=Path('analysis.html'), help='default: analysis.html')
-    add('--json', type=Path, metavar='FILE', help='write the figures as JSON, too')
+    add('--json', type=Path, metavar='FILE', help='also write the figures as JSON')
 
 
-WEIGHTS_HELP = 'float network, named likewise or .npz, .onnx, .pth (default: that of the model)'
-IMAGES_HELP = 'pictures to compare on: folders of pictures, pictures, videos or rosbags'
-
-SIMULATOR_HELP = "analyse rknn-toolkit2's simulator, too, for this chip (default: rv1126b)"
-CALIBRATION_HELP = 'what the simulator is calibrated on (default: the pictures, and a ramp)'
+WEIGHTS_HELP = (
+    'float network: superpoint, superpoint_small, .npz, .onnx or .pth (default: that of the model)'
+)
+IMAGES_HELP = 'images to compare on: folders of pictures, pictures, videos or rosbags'
+SIMULATOR_HELP = 'also analyze this chip in the simulator of rknn-toolkit2 (default: rv1126b)'
+CALIBRATION_HELP = 'calibration images of the simulator (default: --images, and a ramp)'
 
 
 def run(args: argparse.Namespace) -> int:
     """
     Run `superpoint_rknn analyze`; returns the exit code.
 
-    Raises ValueError, ModelError or OSError for what can't be analysed, read or written.
+    Raises ValueError or ModelError for input that cannot be analyzed, RuntimeError if a network
+    fails, OSError for files.
     """
     _check(args)
     weights_path = find_weights(args.weights, args.model)
@@ -87,23 +93,24 @@ def run(args: argparse.Namespace) -> int:
     weights = load_weights(weights_path, args.input_std)
     if weights.floors:
         log.warning(
-            f'{weights_path}: batch normalisation after ReLU is folded approximately here, as in '
-            'the 8-bit network: errors near the border that come from that are not seen'
+            f'{weights_path}: batch normalization after ReLU is folded approximately, as in the '
+            '8-bit network: the resulting errors near the image border are not reported'
         )
     weights = without_floors(weights)
     check_origin(weights, network.layers, str(network.path))
     images = _images(args.images, args.max_images, network.size)
     analyses = []
     if images:
-        analyses.append(analyse(weights, network, images, progress=_bar('8 bits on the CPU')))
+        analyses.append(analyze(weights, network, images, progress=_bar('8 bits on the CPU')))
     if args.simulator:
-        analyses.append(_simulated(args, weights, images, network.size))
+        analyses.append(_analyze_simulator(args, weights, images, network.size))
     board = None
     if args.board:
-        board = analyse_board(weights, network, read_record(args.board))
-    print(render(analyses, board))
+        board = analyze_board(weights, network, read_record(args.board))
+    print(text_report(analyses, board))
     made_from = _made_from(weights_path, network, images)
-    write_atomically(args.output, page(analyses, board, _lines(made_from)).encode())
+    report = html_report(analyses, board, _readable(made_from))
+    write_atomically(args.output, report.encode())
     print(f'report: {args.output}')
     if args.json:
         content = json.dumps(summary(analyses, board, made_from), indent=2, allow_nan=False)
@@ -112,12 +119,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def summary(analyses: list[Analysis], board: BoardAnalysis | None, made_from: dict) -> dict:
-    """All figures, for JSON."""
+    """All figures for JSON; made_from: see _made_from."""
     networks = [
         {
             **analysis.summary(),
             'worst_layer': worst_layer(analysis),
-            'findings': _findings(findings(analysis)),
+            'findings': _findings(diagnose(analysis)),
         }
         for analysis in analyses
     ]
@@ -130,19 +137,19 @@ def _findings(found: Iterable[Finding]) -> list[dict]:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raise ValueError or OSError for arguments that would fail after the work is done."""
+    """Raise ValueError or OSError for wrong arguments before any work is done."""
     if args.max_images < 1:
         raise ValueError(f'--max-images {args.max_images}: at least one is needed')
     if args.simulator and not args.images:
-        raise ValueError('--simulator needs pictures: name some by --images')
+        raise ValueError('--simulator needs images: name some by --images')
     if not args.images and not args.board:
-        raise ValueError('name pictures by --images, or what a board recorded by --board')
+        raise ValueError('name images by --images, or the recording of a board by --board')
     for path in filter(None, (args.output, args.json)):
         if not path.parent.is_dir():
             raise FileNotFoundError(f'{path.parent}: no such folder')
 
 
-def _simulated(
+def _analyze_simulator(
     args: argparse.Namespace,
     weights: Weights,
     images: list[CalibrationImage],
@@ -168,9 +175,9 @@ def _simulated(
             )
         )
         bar.close()
-        method = 'per channel' if args.per_channel else 'per layer'
-        title = f"rknn-toolkit2 {simulator.version}'s simulator, {args.simulator}, {method}"
-        return analyse_simulator(
+        scales = 'per channel' if args.per_channel else 'per layer'
+        title = f"rknn-toolkit2 {simulator.version}'s simulator, {args.simulator}, {scales}"
+        return analyze_simulator(
             weights,
             simulator,
             images,
@@ -197,7 +204,7 @@ def _images(sources: list[Path], limit: int, size: tuple[int, int]) -> list[Cali
 
 
 def _made_from(weights: Path, network: IntegerTrace, images: list[CalibrationImage]) -> dict:
-    """What the report was made from; files by name, not by place."""
+    """Inputs of the analysis for JSON: files by name, without folders."""
     return {
         'weights': {'name': weights.name, 'sha256': _sha256(weights.read_bytes())},
         'model': {'name': network.path.name, 'sha256': _sha256(network.content)},
@@ -207,8 +214,8 @@ def _made_from(weights: Path, network: IntegerTrace, images: list[CalibrationIma
     }
 
 
-def _lines(made_from: dict) -> list[tuple[str, str]]:
-    """The same for people."""
+def _readable(made_from: dict) -> list[tuple[str, str]]:
+    """Inputs of the analysis as names and values for the report."""
     weights, model = (
         f'{made_from[part]["name"]} (SHA-256 {made_from[part]["sha256"][:12]}…)'
         for part in ('weights', 'model')
@@ -216,7 +223,7 @@ def _lines(made_from: dict) -> list[tuple[str, str]]:
     return [
         ('float network', weights),
         ('8-bit network', model),
-        ('image size', '{}x{}'.format(*made_from['size'])),
+        ('model input', '{}x{}'.format(*made_from['size'])),
         ('images', ', '.join(made_from['images']) or 'none'),
         ('superpoint_rknn', made_from['version']),
     ]

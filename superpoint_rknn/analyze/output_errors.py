@@ -1,4 +1,4 @@
-"""How far a network's keypoints and descriptors are from those of the float network."""
+"""Differences between the keypoints and descriptors of two networks, over many images."""
 
 from __future__ import annotations
 
@@ -11,80 +11,89 @@ from superpoint_rknn.features import CELL
 from superpoint_rknn.features.descriptors import DescriptorSampler
 from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector, Keypoints
 
-STRONGEST = DetectorSettings(threshold=0.0005)  # 500 points on nearly every picture
+STRONGEST = DetectorSettings(threshold=0.0005)  # 500 keypoints in nearly every image
 NEAR = 1.0  # [px]
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network gave for an image, as real numbers."""
+    """Outputs of a network for one image, dequantized."""
 
     logits: np.ndarray  # (65, H/8, W/8) float32
-    descriptors: np.ndarray  # (C, H/8, W/8) float32, before L2 normalisation
+    descriptors: np.ndarray  # (C, H/8, W/8) float32, before L2 normalization
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two networks' results for one image."""
+    """Results of two networks for one image, to be shown in a report."""
 
     name: str
-    grey: np.ndarray  # (H, W) uint8, the network's image
+    grey: np.ndarray  # (H, W) uint8, the model input
     heat: tuple[np.ndarray, np.ndarray]  # detector probability, (H, W) float32
-    keypoints: tuple[Keypoints, Keypoints]  # [px] in the network's image
-    cosines: np.ndarray  # (N,) between the descriptors at the first network's keypoints
+    keypoints: tuple[Keypoints, Keypoints]  # [px] of the model input
 
 
 class OutputErrors:
-    """Compares two networks' outputs, image by image: what is true, and another."""
+    """
+    Differences between the outputs of a reference network and of another network.
 
-    def __init__(self, size: tuple[int, int], pictures: int = 3):
-        """size: of the network image [px]. pictures: how many images to keep, for a report."""
+    comparisons: the results for the first images.
+    logits, descriptors: deviation of the outputs in the cells that contain keypoints.
+    """
+
+    def __init__(self, size: tuple[int, int], shown: int = 3):
+        """
+        Start with no images.
+
+        size: height and width of the model input [px]. shown: number of comparisons to keep.
+        """
         self._size = size
         self._detector = KeypointDetector(*size)
-        self._pictures = pictures
+        self._shown = shown
         self.comparisons: list[Comparison] = []
-        self.logits, self.descriptors = Deviation(), Deviation()  # at the keypoints' cells
+        self.logits, self.descriptors = Deviation(), Deviation()
         self._cosines: list[np.ndarray] = []
         self._distances: list[np.ndarray] = []
 
     def keypoints(self, logits: np.ndarray) -> Keypoints:
-        """The strongest points of an image."""
+        """Detect the strongest keypoints."""
         return self._detector.detect(logits, STRONGEST)
 
-    def add(self, name: str, grey: np.ndarray, true: Outputs, other: Outputs) -> None:
-        """Compare the two networks' outputs for an image."""
-        keypoints = self.keypoints(true.logits), self.keypoints(other.logits)
+    def add(self, name: str, grey: np.ndarray, reference: Outputs, other: Outputs) -> None:
+        """Add the outputs of the two networks for an image."""
+        keypoints = self.keypoints(reference.logits), self.keypoints(other.logits)
         points = keypoints[0]
-        channels, *cells = true.descriptors.shape
+        channels, *cells = reference.descriptors.shape
         sampler = DescriptorSampler(channels, *cells)
         first, second = (
             sampler.sample_descriptors(
                 np.ascontiguousarray(outputs.descriptors), points.x, points.y
             )
-            for outputs in (true, other)
+            for outputs in (reference, other)
         )
-        cosines = np.einsum('nc,nc->n', first, second)
-        self._cosines.append(cosines)
+        self._cosines.append(np.einsum('nc,nc->n', first, second))
         self._distances.append(nearest_distance(*keypoints))
-        rows, cols = keypoint_cells(points, self._size, tuple(cells))
-        self.logits.add(true.logits[:, rows, cols], other.logits[:, rows, cols])
-        self.descriptors.add(true.descriptors[:, rows, cols], other.descriptors[:, rows, cols])
-        if len(self.comparisons) < self._pictures:
-            heat = heat_map(true.logits), heat_map(other.logits)
-            self.comparisons.append(Comparison(name, grey.copy(), heat, keypoints, cosines))
+        rows, cols = keypoint_cells(points, self._size, (cells[0], cells[1]))
+        self.logits.add(reference.logits[:, rows, cols], other.logits[:, rows, cols])
+        self.descriptors.add(
+            reference.descriptors[:, rows, cols], other.descriptors[:, rows, cols]
+        )
+        if len(self.comparisons) < self._shown:
+            heat = heat_map(reference.logits), heat_map(other.logits)
+            self.comparisons.append(Comparison(name, grey.copy(), heat, keypoints))
 
     @property
     def images(self) -> int:
-        """How many images were compared."""
+        """Number of images."""
         return len(self._distances)
 
     @property
     def cosines(self) -> np.ndarray:
-        """Cosines between the two networks' unit descriptors at all keypoints, (N,)."""
+        """Cosine similarity of the two descriptors of each keypoint, (N,) float32."""
         return np.concatenate([np.empty(0, np.float32), *self._cosines])
 
     def summary(self) -> dict[str, float | int | None]:
-        """The figures, for JSON; None where there are no keypoints."""
+        """Figures for JSON; None if there are no keypoints."""
         cosines = self.cosines
         distances = np.concatenate([np.empty(0), *self._distances])
         some = bool(cosines.size)
@@ -109,7 +118,7 @@ def nearest_distance(points: Keypoints, others: Keypoints) -> np.ndarray:
 
 
 def heat_map(logits: np.ndarray) -> np.ndarray:
-    """Detector probability of each pixel, (H, W) float32, of logits (65, H/8, W/8)."""
+    """Detector probability of each pixel, (H, W) float32: softmax of logits (65, H/8, W/8)."""
     share = np.exp(logits - logits.max(0))
     share = share[:-1] / share.sum(0)
     _, rows, cols = share.shape

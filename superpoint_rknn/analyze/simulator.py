@@ -1,4 +1,4 @@
-"""The network in rknn-toolkit2's simulator: on a PC, what the toolkit expects of the NPU."""
+"""The network in the simulator of rknn-toolkit2, which computes on a PC what an NPU should."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from superpoint_rknn.analyze.analysis import DESCRIPTOR_LAYER, LOGIT_LAYER
 from superpoint_rknn.convert.build import build
 from superpoint_rknn.convert.toolkit2 import Toolkit, find_toolkit
 from superpoint_rknn.network.network import (
@@ -24,8 +25,7 @@ class Simulator:
     """
     The network as `superpoint_rknn convert` builds it, in the simulator; a context manager.
 
-    quantizations: what the integers of the input, 'image', and of the layers mean, by the names of
-    network.LAYERS; those that compute in float16, the detector's, are left out.
+    quantizations: of the model input ('image') and of the layers that compute in 8 bits, by name.
     version: of the toolkit.
 
         with Simulator(weights, calibration, size=(400, 640)) as simulator:
@@ -45,14 +45,14 @@ class Simulator:
         on_progress: Callable[[float], None] = lambda fraction: None,
     ):
         """
-        Start the toolkit and quantise the network, which takes half a minute.
+        Start the toolkit and quantize the network, which takes half a minute.
 
-        calibration, size, target, per_channel: see rknn_build.build.
-        toolkit: Python interpreter that has rknn-toolkit2; None: the checkout's.
-        layers: let `trace` tell what every layer computes.
+        calibration, size, target, per_channel: see build.
+        toolkit: Python interpreter that has rknn-toolkit2; None: that of the checkout.
+        layers: make the outputs of all layers available to `trace`.
         on_progress: see Toolkit.
-        Raises FileNotFoundError without a toolkit, RuntimeError with the toolkit's reason,
-        ValueError for what can't be built.
+        Raises FileNotFoundError without a toolkit, RuntimeError with the error message of the
+        toolkit, ValueError for arguments that `build` refuses.
         """
         self._size = size
         self._tensors = {OUTPUTS[name]: name for name in OUTPUTS}
@@ -69,7 +69,7 @@ class Simulator:
                 per_channel=per_channel,
                 outputs=list(self._tensors)[len(OUTPUTS) :],
             )
-            self._toolkit.order('simulate')
+            self._toolkit.request('simulate')
         except BaseException:
             self._toolkit.close()
             raise
@@ -89,30 +89,31 @@ class Simulator:
         self.close()
 
     def close(self) -> None:
-        """End the toolkit."""
+        """Terminate the toolkit."""
         self._toolkit.close()
 
     def run(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """
-        Logits (65, H/8, W/8) float32 and raw descriptors (256, H/8, W/8) int8 of an image.
+        Logits (65, H/8, W/8) float32 and raw descriptors (256, H/8, W/8) int8 of a model input.
 
-        grey: (H, W) uint8, else ValueError. Raises RuntimeError with the toolkit's reason.
+        grey: (H, W) uint8, else ValueError. Raises RuntimeError with the error message of the
+        toolkit.
         """
         values = self.trace(grey)
-        return values['convPb'], self._descriptors.quantize(values['convDb'])
+        return values[LOGIT_LAYER], self._descriptors.quantize(values[DESCRIPTOR_LAYER])
 
     def trace(self, grey: np.ndarray) -> dict[str, np.ndarray]:
         """
-        Real numbers that the layers compute, by name, (C, h, w) float32; see run.
+        Outputs of the layers by name, (C, h, w) float32, after ReLU and before pooling; see run.
 
-        After ReLU and before pooling. Without `layers`, those of the outputs alone: 'convPb' and
-        'convDb'. The simulator gives floats that lie on the grid of the integers.
+        Without `layers`, only the outputs of the network, 'convPb' and 'convDb'. The simulator
+        returns dequantized values.
         """
         if grey.shape != tuple(self._size) or grey.dtype != np.uint8:
             raise ValueError(f'image: {grey.shape} {grey.dtype}, expected {self._size} uint8')
         folder = self._toolkit.folder
         np.save(folder / 'image.npy', grey[np.newaxis, np.newaxis])
-        self._toolkit.order('infer', image='image.npy', outputs='outputs.npz')
+        self._toolkit.request('infer', image='image.npy', outputs='outputs.npz')
         with np.load(folder / 'outputs.npz') as outputs:
             values = [outputs[name][0] for name in outputs.files]
         return dict(zip(self._tensors.values(), values, strict=True))

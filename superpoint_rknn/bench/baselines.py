@@ -1,6 +1,8 @@
-"""The same results in the straightforward way: what the host's steps are measured against."""
+"""Straightforward implementations of the host's steps, the baselines of the bench."""
 
 from __future__ import annotations
+
+from array import array
 
 import cv2
 import numpy as np
@@ -19,15 +21,15 @@ COLOURS = {
     'rgba8': (4, cv2.COLOR_RGBA2GRAY),
     'bgra8': (4, cv2.COLOR_BGRA2GRAY),
 }
-# OpenCV names a mosaic by other pixels than ROS does.
+# OpenCV names a Bayer pattern by its second row, ROS by its first.
 MOSAICS = {'bayer_rggb8': cv2.COLOR_BayerBG2GRAY}
 
 
-def to_grey(data, height: int, width: int, encoding: str) -> np.ndarray:
+def to_grey(data: array, height: int, width: int, encoding: str) -> np.ndarray:
     """
-    Grey image of unpadded data: an array made of a copy, then converted.
+    Copy the unpadded data of an image and convert it to grey.
 
-    Returns (height, width) uint8. Raises KeyError for an encoding that isn't measured.
+    Returns (height, width) uint8. Raises KeyError for an encoding that the bench does not measure.
     """
     values = np.frombuffer(bytes(data), np.uint8)
     if encoding == 'mono8':
@@ -49,7 +51,7 @@ def to_grey(data, height: int, width: int, encoding: str) -> np.ndarray:
 def network_input(
     image: np.ndarray, mean: float, std: float, quantization: Quantization
 ) -> np.ndarray:
-    """Normalise an image (H, W) uint8 as real numbers, then quantise it."""
+    """Normalise an image, (H, W) uint8, in float32, then quantise it."""
     limits = np.iinfo(quantization.dtype)
     real = (image.astype(np.float32) - np.float32(mean)) / np.float32(std)
     integers = np.rint(real / np.float32(quantization.scale) + quantization.zero_point)
@@ -58,22 +60,24 @@ def network_input(
 
 def detect(logits: np.ndarray, settings: DetectorSettings) -> Keypoints:
     """
-    Keypoints of logits (65, H/8, W/8): softmax, depth to space, one dilation, sort, the first k.
+    Keypoints of logits (65, H/8, W/8): softmax, depth to space, NMS by dilation, sort, top-k.
 
-    The grid and the sub-pixel fit of the settings are not among it.
+    Ignores the grid and sub-pixel settings.
     """
     exponentials = np.exp(logits - logits.max(0))
-    share = exponentials / exponentials.sum(0)
+    probability = exponentials / exponentials.sum(0)
     rows, cols = logits.shape[1:]
-    cells = share[:-1].reshape(CELL, CELL, rows, cols)
+    cells = probability[:-1].reshape(CELL, CELL, rows, cols)
     scores = np.ascontiguousarray(cells.transpose(2, 0, 3, 1)).reshape(CELL * rows, CELL * cols)
     window = np.ones((2 * settings.nms_radius + 1,) * 2, np.uint8)
-    is_point = (scores == cv2.dilate(scores, window)) & (scores > np.float32(settings.threshold))
+    is_keypoint = (scores == cv2.dilate(scores, window)) & (
+        scores > np.float32(settings.threshold)
+    )
     border = settings.border
     if border:
-        is_point[:border] = is_point[-border:] = False
-        is_point[:, :border] = is_point[:, -border:] = False
-    y, x = np.nonzero(is_point)
+        is_keypoint[:border] = is_keypoint[-border:] = False
+        is_keypoint[:, :border] = is_keypoint[:, -border:] = False
+    y, x = np.nonzero(is_keypoint)
     score = scores[y, x]
     strongest = np.argsort(-score, kind='stable')[: settings.max_keypoints]
     return Keypoints(
@@ -82,18 +86,18 @@ def detect(logits: np.ndarray, settings: DetectorSettings) -> Keypoints:
 
 
 def convert_to(raw: np.ndarray, quantization: Quantization | None) -> np.ndarray:
-    """Real numbers of a whole map, float32, as OpenCV's `convertTo` makes them."""
+    """Dequantize a whole descriptor map to float32, as `cv::Mat::convertTo` does."""
     if quantization is None:
         return raw
     scale, offset = quantization.scale, -quantization.zero_point * quantization.scale
     flat = raw.reshape(raw.shape[0], -1)
-    # Mat::convertTo isn't to be had from Python; of what computes the same, this is the fastest.
+    # Python has no Mat::convertTo; this is the fastest OpenCV function with the same result.
     real = cv2.addWeighted(flat, scale, flat, 0, offset, dtype=cv2.CV_32F)
     return real.reshape(raw.shape)
 
 
 def describe(real: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Unit descriptors (N, C) of network pixels, sampled bilinearly from a float map (C, h, w)."""
+    """Unit descriptors (N, C) at model input pixels: bilinear samples of a float map (C, h, w)."""
     _, rows, cols = real.shape
     column = np.clip((x + np.float32(0.5)) / CELL - np.float32(0.5), 0, cols - 1)
     row = np.clip((y + np.float32(0.5)) / CELL - np.float32(0.5), 0, rows - 1)

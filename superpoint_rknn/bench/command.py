@@ -1,8 +1,8 @@
 """
-How long the host takes for each image, our way and the straightforward way in turn.
+Measure the time that the host takes for each image, in turn with straightforward baselines.
 
-Every step is timed on one core, on real images and on what the network made of them before.
-With ROS, messages, the way through the node, and the node as a whole are measured too.
+Every step is timed on one core, on real images and on recorded outputs of the network. With
+ROS 2, messages and the superpoint and tracker nodes are measured too.
 
 Example:
 -------
@@ -18,6 +18,7 @@ import os
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,9 +32,9 @@ from superpoint_rknn.bench.graph import (
     tracker_figures,
 )
 from superpoint_rknn.bench.recordings import IMAGES, load_recording, recording_path
-from superpoint_rknn.bench.report import plot, table
+from superpoint_rknn.bench.report import bar_chart, check_plot, table
 from superpoint_rknn.bench.steps import numeric_steps
-from superpoint_rknn.bench.timing import in_turn, keep_freed_memory, one_core
+from superpoint_rknn.bench.timing import keep_freed_memory, pinned_to_one_core, time_step
 from superpoint_rknn.runtimes.board import board_model
 from superpoint_rknn.runtimes.runtime import RuntimeUnavailableError
 
@@ -45,45 +46,53 @@ CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'supe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
+    """Add the command's arguments to a parser."""
     add = parser.add_argument
     add('--json', type=Path, metavar='FILE', help='write all figures as JSON')
-    add('--plot', type=Path, metavar='FILE', help='write a picture of the rows')
-    add('--check', action='store_true', help='fail where a ratio is below the recorded one')
-    add('--quick', action='store_true', help='only see that it works: the figures mean nothing')
-    add('--images', type=Path, metavar='SOURCE', help='images to use (default: photographs)')
+    add('--plot', type=Path, metavar='FILE', help='write a chart of the rows (.png, .svg, .pdf)')
+    add('--check', action='store_true', help='fail if a ratio is below the recorded one')
+    add('--quick', action='store_true', help='only test that it runs; the times mean nothing')
+    add(
+        '--images',
+        type=Path,
+        metavar='SOURCE',
+        help='folder, video or bag of images (default: photographs)',
+    )
     add(
         '--recordings',
         type=Path,
         metavar='DIR',
         default=CACHE,
-        help=f"folder for the network's outputs, computed once (default: {CACHE})",
+        help=f"folder that caches the network's outputs (default: {CACHE})",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure and report; returns 0 unless `--check` finds a ratio too low."""
+    """Run the command; return 0 unless `--check` finds a ratio too low."""
+    if arguments.plot:
+        check_plot(arguments.plot)
     report = measure(arguments.recordings, arguments.images, arguments.quick)
     print(table(report))
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
-    if arguments.plot and not cv2.imwrite(str(arguments.plot), plot(report['rows'])):
-        raise ValueError(f'{arguments.plot}: OpenCV writes no such picture')
+    if arguments.plot:
+        bar_chart(report['rows']).savefig(arguments.plot)
     return check(report['rows'], json.loads(RECORDED.read_text())) if arguments.check else 0
 
 
 def measure(folder: Path, images: Path | None = None, quick: bool = False) -> dict:
     """
-    All figures that can be had here: {machine, rows, node, ...}.
+    Measure all that can be measured on this machine; returns {machine, rows, node, ...}.
 
-    folder: of the recordings. quick: as little as shows that everything runs.
-    Raises RuntimeError or ValueError where nothing can be measured, OSError for files.
+    folder: cache of the recordings. images: source of the images; None: photographs.
+    quick: do as little as shows that everything runs.
+    Raises RuntimeError or ValueError if nothing can be measured, OSError for files.
     """
     machine = describe_machine() | {'keeps_freed_memory': keep_freed_memory()}
     ros = has_ros()
     report: dict = {'machine': machine, 'rows': []}
     if not ros:
-        note('no rclpy or no messages of this package: messages and the node are not measured')
+        warn('no rclpy or no messages of this package: messages and nodes are not measured')
     for size in SIZES[:1] if quick else SIZES:
         suffix = '' if size == SIZES[0] else '_{}x{}'.format(*size)
         try:
@@ -91,56 +100,56 @@ def measure(folder: Path, images: Path | None = None, quick: bool = False) -> di
         except RuntimeUnavailableError as error:
             if size == SIZES[0]:
                 raise
-            note(f'left out {suffix[1:]}: {error}')
+            warn(f'{suffix[1:]} is not measured: {error}')
             continue
-        with one_core():
+        with pinned_to_one_core():
             rounds = QUICK_ROUNDS if quick else ROUNDS
-            rows = [in_turn(step, rounds) for step in numeric_steps(recording)]
+            rows = [time_step(step, rounds) for step in numeric_steps(recording)]
         path = recording_path(folder, size)
         if ros:
             rows += ros_rows(path, QUICK_ROUNDS if quick else ROS_ROUNDS)
         report['rows'] += [row | {'name': row['name'] + suffix, 'size': size} for row in rows]
     if ros:
-        report |= _node(recording_path(folder, SIZES[0]), quick)
+        report |= _measure_nodes(recording_path(folder, SIZES[0]), quick)
     machine['load'].append(os.getloadavg()[0])
     return report
 
 
-def _node(path: Path, quick: bool) -> dict:
-    """Figures of the node as a whole, and with the tracker behind it."""
+def _measure_nodes(path: Path, quick: bool) -> dict:
+    """Figures of the superpoint node, and of both nodes."""
     seconds = QUICK_SECONDS if quick else SECONDS
     figures = [node_figures(path, rate, seconds) for rate in (RATES[-1:] if quick else RATES)]
     if quick:
         return {'node': figures}
-    best, dropping = first_drop(path, figures, seconds)
-    # descriptors of every image
+    no_drop, first = first_drop(path, figures, seconds)
+    # a rate that gives every image descriptors
     figures.append(node_figures(path, RATES[0], seconds, descriptors_rate=200.0))
     return {
         'node': figures,
-        'no_drop_hz': best,
-        'first_drop_hz': dropping,
+        'no_drop_hz': no_drop,
+        'first_drop_hz': first,
         'tracker': [tracker_figures(path, rate, seconds) for rate in RATES[:2]],
     }
 
 
 def check(rows: list[dict], recorded: dict) -> int:
-    """Compare with recorded ratios; prints what is too low and returns the exit code."""
+    """Compare with recorded ratios; print those that are too low and return the exit code."""
     tolerance = recorded['tolerance']
     ratios = {row['name']: row['ratio'] for row in rows}
     code = 0
     for name, ratio in recorded['ratios'].items():
         if name in ratios and ratios[name] < ratio * (1 - tolerance):
             print(
-                f'superpoint_rknn: {name}: {ratios[name]:.2f} times as fast as the baseline, '
-                f'recorded is {ratio:.2f}, and {tolerance:.0%} less is tolerated',
+                f'superpoint_rknn: {name}: ratio to the baseline {ratios[name]:.2f}, expected '
+                f'{ratio:.2f} less at most {tolerance:.0%}',
                 file=sys.stderr,
             )
             code = 1
     return code
 
 
-def describe_machine() -> dict:
-    """What was measured on."""
+def describe_machine() -> dict[str, Any]:
+    """Processor, versions and load of this machine."""
     return {
         'board': board_model(),
         'cpu': _cpu(),
@@ -161,6 +170,6 @@ def _cpu() -> str:
     return by_name.get('model name') or by_name.get('Hardware') or platform.machine()
 
 
-def note(text: str) -> None:
-    """Tell what is left out."""
+def warn(text: str) -> None:
+    """Print a warning to stderr."""
     print(f'superpoint_rknn: {text}', file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What needs a ROS graph: messages, the way through the node, the node as a whole."""
+"""Measurements in a ROS graph: messages, the superpoint node, both nodes."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ import numpy as np
 from superpoint_rknn.processes import Process, ProcessGroup
 
 RATES = (30.0, 60.0, 120.0)  # [Hz]
-FASTEST = 1000.0  # [Hz] more than that no camera gives
-FASTER = 1.25  # from one rate to the next, until images are dropped
+MAX_RATE = 1000.0  # [Hz]
+RATE_STEP = 1.25  # factor from one rate to the next, until images are dropped
 TIMEOUT = 120.0  # [s] for a process to warm up, and to end
 
 
 def has_ros() -> bool:
-    """Whether rclpy and the package's messages can be imported."""
+    """True if rclpy and the package's messages can be imported."""
     return all(importlib.util.find_spec(m) for m in ('rclpy', 'superpoint_rknn.msg'))
 
 
 def ros_rows(recording: Path, rounds: int) -> list[dict]:
     """
-    Rows of messages and of the way of an image through the node.
+    Measure messages and the overhead of the superpoint node; returns rows as `time_step` does.
 
-    recording: file of it. Raises RuntimeError if a process fails.
+    recording: its file. Raises RuntimeError if a process fails.
     """
     with _graph() as graph:
         _start(graph, 'bench.ros_camera', recording, core=0)
@@ -43,9 +43,10 @@ def node_figures(
     recording: Path, rate: float, seconds: float, descriptors_rate: float = 5.0
 ) -> dict:
     """
-    Figures of the node as a whole, images from another process.
+    Measure the superpoint node, which receives images from another process.
 
-    rate, descriptors_rate: of images, and at most of descriptors [Hz].
+    recording: its file. rate: of the images [Hz]. seconds: duration.
+    descriptors_rate: the node's parameter `descriptors.rate` [Hz].
     Raises RuntimeError if a process fails.
     """
     with _graph() as graph:
@@ -53,18 +54,18 @@ def node_figures(
         node = _start(graph, 'bench.measured_node', recording, *parameters)
         played = ('--rate', rate, '--seconds', seconds)
         camera = _start(graph, 'bench.ros_camera', recording, *played, core=0)
-        seen = _play(graph, camera, node)
+        results = _play(graph, camera, node)
         node.send_signal(signal.SIGINT)
         measured = json.loads(graph.finish(node, TIMEOUT).splitlines()[-1])
-    latencies = 1e3 * np.array(seen['latencies'] or [np.nan])
+    latencies = 1e3 * np.array(results['latencies'] or [np.nan])
     overheads = 1e3 * np.array(measured['overheads'] or [np.nan])
     return {
         'rate_hz': rate,
         'descriptors_rate': descriptors_rate,
-        'reached_hz': round(seen['rate'], 1),
-        'published': seen['published'],
-        'dropped': seen['published'] - seen['answers'],
-        'descriptors': seen['descriptors'],
+        'reached_hz': round(results['rate'], 1),
+        'published': results['published'],
+        'dropped': results['published'] - results['answers'],
+        'descriptors': results['descriptors'],
         'cpu_ms_per_image': round(1e3 * measured['cpu_per_image'], 3),
         'latency_ms': _percentiles(latencies),
         'frame_overhead_ms': _percentiles(overheads),
@@ -77,39 +78,41 @@ def node_figures(
 
 def tracker_figures(recording: Path, rate: float, seconds: float) -> dict:
     """
-    Figures of the node and the tracker, in a process each: publication of images to their tracks.
+    Measure the latency from images to tracks, with both nodes in a process each.
 
-    rate: of images [Hz]. Raises RuntimeError if a process fails.
+    recording: its file. rate: of the images [Hz]. seconds: duration.
+    Raises RuntimeError if a process fails.
     """
     with _graph() as graph:
         node = _start(graph, 'bench.measured_node', recording)
         _start(graph, 'nodes.tracker.node', core=None)
         played = ('--tracks', '--rate', rate, '--seconds', seconds)
         camera = _start(graph, 'bench.ros_camera', recording, *played, core=0)
-        seen = _play(graph, camera, node)
+        results = _play(graph, camera, node)
     return {
         'rate_hz': rate,
-        'reached_hz': round(seen['rate'], 1),
-        'published': seen['published'],
-        'lost': seen['published'] - seen['answers'],
-        'latency_ms': _percentiles(1e3 * np.array(seen['latencies'] or [np.nan])),
+        'reached_hz': round(results['rate'], 1),
+        'published': results['published'],
+        'lost': results['published'] - results['answers'],
+        'latency_ms': _percentiles(1e3 * np.array(results['latencies'] or [np.nan])),
     }
 
 
 def first_drop(recording: Path, slow: list[dict], seconds: float) -> tuple[float, float | None]:
     """
-    Image rates [Hz]: the highest at which nothing was dropped, and the first with a drop.
+    Find the highest image rate without a drop and the first one with a drop [Hz].
 
-    slow: figures of rates that were measured already, ascending; then each is a quarter above
-    the last. None where the camera's process, or any camera, gives no more.
+    slow: figures of the rates that were measured before, ascending; further rates rise by
+    RATE_STEP. The second rate is None if no drop occurs up to MAX_RATE, or up to the rate that
+    the publishing process reaches.
     """
     best = 0.0
     for figures in slow:
         if figures['dropped']:
             return best, figures['rate_hz']
         best = figures['rate_hz']
-    while best * FASTER < FASTEST:
-        figures = node_figures(recording, best * FASTER, seconds)
+    while best * RATE_STEP < MAX_RATE:
+        figures = node_figures(recording, best * RATE_STEP, seconds)
         if figures['reached_hz'] < 0.98 * figures['rate_hz']:
             break
         if figures['dropped']:
@@ -144,7 +147,7 @@ def _start(graph: ProcessGroup, module: str, *arguments: object, core: int | Non
 
 
 def _play(graph: ProcessGroup, camera: Process, node: Process) -> dict:
-    """Results of the camera for its images after the warm-up. Raises ProcessError if it fails."""
+    """Start the measurement once both are warm; return the camera's results."""
     graph.read_line(camera, TIMEOUT)
     node.send_signal(signal.SIGUSR1)
     camera.write_line('go')

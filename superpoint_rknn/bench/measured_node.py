@@ -1,4 +1,4 @@
-"""The superpoint node on a network without cost, with a stop watch."""
+"""The superpoint node on recorded outputs of the network, with timers in it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from typing import Any
 
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import Image
@@ -22,20 +23,20 @@ from superpoint_rknn.nodes.superpoint.node import SuperPointNode
 from superpoint_rknn.runtimes.runtime import Runtime
 
 
-class StopWatch(ImageCounters):
-    """Accounting that remembers each image's times instead of smoothing them."""
+class TimedCounters(ImageCounters):
+    """Image counters that keep the times of each image instead of smoothing them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.finished = threading.Event()  # set whenever an image is through
-        self.forget()
+        self.finished = threading.Event()  # set when an image is complete
+        self.reset()
 
-    def forget(self) -> None:
-        """Begin anew: warmed up."""
-        self.overheads: list[float] = []  # callback to published keypoints, without network [s]
-        self.cpu: list[float] = []  # of the process, when the first image arrived, and after each
-        self.callbacks: dict[str, list[float]] = defaultdict(list)  # [s] each, in the executor
-        self.forgotten = self._counts.copy()
+    def reset(self) -> None:
+        """Discard the times of the warm-up."""
+        self.overheads: list[float] = []  # callback to published keypoints, without inference [s]
+        self.cpu: list[float] = []  # CPU time at the first image's arrival, and after each [s]
+        self.callbacks: dict[str, list[float]] = defaultdict(list)  # durations by name [s]
+        self._counts_at_reset = self._counts.copy()
 
     def arrive(self) -> None:
         if not self.cpu:
@@ -50,20 +51,20 @@ class StopWatch(ImageCounters):
             self.finished.set()
 
     def timed(self, name: str, callback: Callable) -> Callable:
-        """The callback, its durations remembered."""
+        """Wrap a callback so that its durations are kept."""
 
-        @wraps(callback)  # rclpy looks at what it takes
-        def call(*arguments) -> None:
+        @wraps(callback)  # rclpy inspects the signature
+        def call(*arguments: Any) -> None:
             start = time.perf_counter()
             callback(*arguments)
             self.callbacks[name].append(time.perf_counter() - start)
 
         return call
 
-    def figures(self) -> dict:
-        """What was remembered, ready for JSON."""
+    def figures(self) -> dict[str, Any]:
+        """Times and counts since the last reset, as JSON types."""
         with self._lock:
-            counts = self._counts - self.forgotten
+            counts = self._counts - self._counts_at_reset
         images = max(len(self.cpu) - 1, 1)
         return {
             'counts': counts,
@@ -74,51 +75,54 @@ class StopWatch(ImageCounters):
 
 
 class MeasuredNode(SuperPointNode):
-    """The node, on recorded outputs of the network, with a stop watch on what it does."""
+    """The superpoint node with a RecordedRuntime, TimedCounters and timed callbacks."""
 
     def __init__(self, recording: Recording, interruption: Interruption | None = None):
         super().__init__(interruption)
-        self.watch = StopWatch()
+        self.timings = TimedCounters()
         self._recording = recording
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         result = super().on_configure(state)
         if result == TransitionCallbackReturn.SUCCESS:
-            camera, timed = self._cameras[0], self.watch.timed
-            camera.counters = self.watch
-            camera.receive = timed('image', camera.receive)
-            camera.publish_descriptors = timed('descriptors', camera.publish_descriptors)
-            self._publish_diagnostics = timed('diagnostics', self._publish_diagnostics)
+            camera = self._cameras[0]
+            camera.counters = self.timings
+            for owner, method, name in (
+                (camera, 'receive', 'image'),
+                (camera, 'publish_descriptors', 'descriptors'),
+                (self, '_publish_diagnostics', 'diagnostics'),
+            ):
+                setattr(owner, method, self.timings.timed(name, getattr(owner, method)))
         return result
 
     def _open_runtime(self) -> Runtime:
         return RecordedRuntime(self._recording)
 
-    def overhead_of(self, message: Image, timeout: float) -> float:
+    def measure_overhead(self, message: Image, timeout: float) -> float:
         """
-        Hand an image to the node as its executor would; returns its overhead [s].
+        Pass an image to the node as its executor does; return the overhead [s].
 
-        Raises RuntimeError if its keypoints don't come within `timeout` [s].
+        Raises RuntimeError if its keypoints are not published within `timeout` [s].
         """
-        self.watch.finished.clear()
+        self.timings.finished.clear()
         self._cameras[0].receive(message)
-        if not self.watch.finished.wait(timeout):
+        if not self.timings.finished.wait(timeout):
             raise RuntimeError(f'no keypoints after {timeout:g} s')
-        return self.watch.overheads[-1]
+        return self.timings.overheads[-1]
 
 
 def main() -> int:
-    """Run the node on the recording that the first argument names; print figures at the end."""
+    """Run the node on the recording that the first argument names, then print its figures."""
     recording = read_recording(Path(sys.argv[1]))
-    nodes = []
+    nodes: list[MeasuredNode] = []
 
     def create(interruption: Interruption) -> MeasuredNode:
         nodes.append(MeasuredNode(recording, interruption))
-        signal.signal(signal.SIGUSR1, lambda *_: nodes[0].watch.forget())
+        signal.signal(signal.SIGUSR1, lambda *_: nodes[0].timings.reset())
         return nodes[0]
 
     code = run_node(create)
-    print(json.dumps(nodes[0].watch.figures()), flush=True)
+    print(json.dumps(nodes[0].timings.figures()), flush=True)
     return code
 
 

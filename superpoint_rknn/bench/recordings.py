@@ -1,4 +1,4 @@
-"""Real images and what the network makes of them: what the host's steps are measured on."""
+"""Recordings: real images and the network's outputs for them, on which steps are measured."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,11 +21,15 @@ from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.model_files import default_model, model_id, shipped_models
 from superpoint_rknn.runtimes.open import open_runtime
 from superpoint_rknn.runtimes.runtime import Runtime, RuntimeUnavailableError, TensorSpec
+from superpoint_rknn.sources.files import Pictures, Video
 from superpoint_rknn.sources.frame import Frame
 from superpoint_rknn.sources.open import open_source, thinned
 
-IMAGES = 8  # of one recording, each seen several times in a row
-VIEWS = ((0, 0), (2, 3), (4, 6))  # [px] rows and columns cut off: the camera moves a little
+if TYPE_CHECKING:
+    from superpoint_rknn.sources.bag import Bag
+
+IMAGES = 8  # of one recording, each in several views
+VIEWS = ((0, 0), (2, 3), (4, 6))  # [px] rows and columns cut off, like a camera that moves
 WEIGHTS = 'superpoint.npz'  # of the shipped networks
 PHOTOGRAPHS = (
     'astronaut.png',
@@ -42,22 +47,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Recording:
-    """N network images and the network's outputs for each."""
+    """N model inputs and the network's outputs for each."""
 
     images: np.ndarray  # (N, H, W) uint8
     logits: np.ndarray  # (N, 65, H/8, W/8) float32
-    raw: np.ndarray  # (N, C, H/8, W/8), descriptor maps as the engine gave them
+    raw: np.ndarray  # (N, C, H/8, W/8), raw descriptor maps
     quantization: Quantization | None  # of the descriptor maps
     model: str
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the network image [px]."""
-        return self.images.shape[1:]
+        """Height and width of the model input [px]."""
+        _, height, width = self.images.shape
+        return height, width
 
 
 def recording_path(folder: Path, size: tuple[int, int]) -> Path:
-    """File of the recording of a size."""
+    """File of the recording for a model input of this size."""
     return folder / f'recording_{size[0]}x{size[1]}.npz'
 
 
@@ -65,11 +71,11 @@ def load_recording(
     folder: Path, size: tuple[int, int], images: Path | None = None, count: int = IMAGES
 ) -> Recording:
     """
-    Recording of a size from `folder`, made and left there if there is none of today's network.
+    Read the recording of a size from `folder`; make it if there is none of the current network.
 
-    images: source of the images; None takes the photographs of scikit-image's wheel.
+    images: source of the images; None: the photographs of scikit-image's wheel.
     Raises RuntimeUnavailableError or ModelError if no model of this size can be run here,
-    ValueError for a recording or source that isn't one, OSError for files.
+    ValueError for a damaged recording or source, OSError for files.
     """
     path = recording_path(folder, size)
     if images is None and path.is_file():
@@ -91,7 +97,7 @@ def record(runtime: Runtime, frames: Iterable[Frame]) -> Recording:
     """
     Run the network on the views of images.
 
-    Raises ValueError without images, RuntimeError if the engine fails.
+    Raises ValueError if there are no images, RuntimeError if the runtime fails.
     """
     extractor = Extractor(runtime)
     images, logits, raws = [], [], []
@@ -102,13 +108,15 @@ def record(runtime: Runtime, frames: Iterable[Frame]) -> Recording:
         images.append(image)
         raws.append(raw)
     if not images:
-        raise ValueError('the source holds no images')
+        raise ValueError('no images to record: the source is empty')
     quantization = runtime.descriptors.quantization
-    return Recording(*map(np.stack, (images, logits, raws)), quantization, runtime.model)
+    return Recording(
+        np.stack(images), np.stack(logits), np.stack(raws), quantization, runtime.model
+    )
 
 
 def read_recording(path: Path) -> Recording:
-    """Recording from a file. Raises ValueError if it is none, OSError for what can't be read."""
+    """Read a recording. Raises ValueError if the file holds none, OSError if it can't be read."""
     try:
         with np.load(path, allow_pickle=False) as file:
             images, logits, raw = file['images'], file['logits'], file['raw']
@@ -128,55 +136,60 @@ def read_recording(path: Path) -> Recording:
         or logits.shape != (count, 65, *cells)
         or raw.shape[:1] + raw.shape[2:] != (count, *cells)
     ):
-        raise ValueError(f'{path}: not a recording: its arrays do not fit; remove it')
+        raise ValueError(f'{path}: not a recording: shapes or dtypes of its arrays; remove it')
     return Recording(images, logits.astype(np.float32, copy=False), raw, quantization, model)
 
 
 def write_recording(path: Path, recording: Recording) -> None:
     """Write a recording to a file. Raises OSError."""
     content = io.BytesIO()
-    fields = {'images': recording.images, 'logits': recording.logits, 'raw': recording.raw}
+    fields: dict[str, Any] = {
+        'images': recording.images,
+        'logits': recording.logits,
+        'raw': recording.raw,
+        'model': recording.model,
+    }
     if recording.quantization is not None:
         fields['scale'] = recording.quantization.scale
         fields['zero_point'] = recording.quantization.zero_point
-    np.savez(content, model=recording.model, **fields)
+    np.savez(content, **fields)
     path.write_bytes(content.getvalue())
 
 
-def _source(images: Path | None) -> Iterable[Frame]:
+def _source(images: Path | None) -> Pictures | Video | Bag | list[Frame]:
     if images is not None:
         return open_source(images)
     wheel = importlib.util.find_spec('skimage')
-    if wheel is None:
+    if wheel is None or not wheel.submodule_search_locations:
         raise ValueError(
-            'no images to measure on: name some with --images, or copy recordings that another '
-            'machine made to the folder of --recordings'
+            'no images to measure on: scikit-image is not installed; name images with --images, '
+            "or copy another machine's recordings to the folder of --recordings"
         )
     folder = Path(wheel.submodule_search_locations[0], 'data')
     return [frame for name in PHOTOGRAPHS for frame in open_source(folder / name)]
 
 
 def _is_current(recording: Recording, folder: Path) -> bool:
-    """Whether the network of a recording is a shipped one, or made of shipped weights."""
+    """True if the network of a recording is shipped, or was made from the shipped weights."""
     name = recording.model.partition('@')[0]
-    if name == _quantized(folder, recording.size).stem:
-        return True  # it tells the weights' version
+    if name == _quantized_path(folder, recording.size).stem:
+        return True  # the name contains the hash of the weights
     files = [shipped_models() / f'{name}{suffix}' for suffix in ('.onnx', '.rknn')]
     return recording.model in [model_id(f, f.read_bytes()) for f in files if f.is_file()]
 
 
 def _runtime(folder: Path, size: tuple[int, int]) -> Runtime:
-    """Engine that runs a network of this size: a shipped one, else one quantised for it."""
+    """Open a shipped network of this size, or else one that is quantised for it."""
     model = default_model(detect_soc())
     if '{}x{}'.format(*size) not in model.stem:
-        model = _quantized(folder, size)
+        model = _quantized_path(folder, size)
         if not model.is_file():
             _quantize(model, size)
     return open_runtime(model)
 
 
-def _quantized(folder: Path, size: tuple[int, int]) -> Path:
-    """Where the network of a size is kept that is quantised from the shipped weights."""
+def _quantized_path(folder: Path, size: tuple[int, int]) -> Path:
+    """File of the network of a size that is quantised from the shipped weights."""
     version = hashlib.sha256((shipped_models() / WEIGHTS).read_bytes()).hexdigest()[:8]
     return folder / 'superpoint_{}x{}_u8_of_{}.onnx'.format(*size, version)
 
@@ -186,21 +199,21 @@ def _quantize(model: Path, size: tuple[int, int]) -> None:
         from superpoint_rknn.quantize.command import quantize
     except ImportError as error:
         raise RuntimeUnavailableError(
-            'no network of {}x{} here, and none can be made: {}'.format(*size, error)
+            'no network of {}x{}, and none can be made: {}'.format(*size, error)
         ) from error
-    log.info('quantising the network for {}x{}'.format(*size))
+    log.info('quantising a network for {}x{}'.format(*size))
     model.parent.mkdir(parents=True, exist_ok=True)
     quantize(shipped_models() / WEIGHTS, _source(None), model, size)
 
 
 class RecordedRuntime:
     """
-    A network without cost: it answers with what it recorded, whatever image it is given.
+    Runtime that returns recorded outputs in turn, whatever the image, at almost no cost.
 
-    It serves a recording's images in turn; see Runtime.
+    See Runtime.
     """
 
-    input_table = None
+    input_table: np.ndarray | None = None
 
     def __init__(self, recording: Recording):
         _, channels, rows, cols = recording.raw.shape
@@ -212,19 +225,19 @@ class RecordedRuntime:
             'desc', (1, channels, rows, cols), recording.raw.dtype, recording.quantization
         )
         self.stages_ms: dict[str, float] = {}
-        self._turns = self._endless(recording)
+        self._outputs = self._cycle(recording)
 
     @staticmethod
-    def _endless(recording: Recording) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _cycle(recording: Recording) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         while True:
             yield from zip(recording.logits, recording.raw, strict=True)
 
     def infer(self, image: np.ndarray, descriptors: np.ndarray | None) -> np.ndarray:
-        """Logits of the next recorded image; its descriptor map goes to `descriptors`."""
-        logits, raw = next(self._turns)
+        """Return the next recorded logits; copy the descriptor map to `descriptors`."""
+        logits, raw = next(self._outputs)
         if descriptors is not None:
             np.copyto(descriptors, raw)
         return logits
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing; no resources are held."""

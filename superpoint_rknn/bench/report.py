@@ -1,21 +1,19 @@
-"""The figures of a bench as a table and as a picture."""
+"""The report of a bench as a table and as a chart."""
 
 from __future__ import annotations
 
-import math
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
+from superpoint_rknn.files import check_output
 
-# [px] of the picture
-MARGIN, LABELS, BARS, LINE, BAR = 24, 240, 620, 34, 11
-DECADES = (-3, 2)  # of milliseconds, from the left to the right end of the bars
-OURS, BASELINE = (180, 110, 40), (190, 190, 190)  # BGR
-BLACK, GRID, WHITE = (0, 0, 0), (225, 225, 225), (255, 255, 255)
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def table(report: dict) -> str:
-    """Rows of all steps, then the node and the tracker at each rate."""
+def table(report: dict[str, Any]) -> str:
+    """Text with a line for each step, then for each rate of the nodes."""
     lines = [
         _machine(report['machine']),
         f'{"":28}{"median":>10}{"p95":>10}{"baseline":>10}{"ratio":>8}  [ms]',
@@ -29,9 +27,9 @@ def table(report: dict) -> str:
         latency, overhead = figures['latency_ms'], figures['frame_overhead_ms']
         lines.append(
             f'node at {figures["rate_hz"]:g} Hz, '
-            f'descriptors at most at {figures["descriptors_rate"]:g} Hz: '
+            f'descriptors at most {figures["descriptors_rate"]:g} Hz: '
             f'{figures["dropped"]} of {figures["published"]} images dropped, '
-            f'{figures["cpu_ms_per_image"]:.2f} ms of CPU an image, '
+            f'{figures["cpu_ms_per_image"]:.2f} ms of CPU per image, '
             f'{overhead["p50"]:.2f} ms from callback to keypoints, latency '
             f'{latency["p50"]:.2f}/{latency["p95"]:.2f}/{latency["p99"]:.2f} ms (p50/p95/p99)'
         )
@@ -45,49 +43,55 @@ def table(report: dict) -> str:
     if 'first_drop_hz' in report:
         first = report['first_drop_hz']
         lines.append(
-            f'images per second without a drop: {report["no_drop_hz"]:g}; with the first drop: '
-            + (f'{first:g}' if first else 'more than the camera gave')
+            f'highest rate without a drop: {report["no_drop_hz"]:g} Hz; first rate with a drop: '
+            + (f'{first:g} Hz' if first else 'above the rate that the bench can publish')
         )
     return '\n'.join(lines)
 
 
-def _machine(machine: dict) -> str:
+def _machine(machine: dict[str, Any]) -> str:
     load = f'{machine["load"][0]:.1f} to {machine["load"][1]:.1f}'
     return (
         f'{machine["cpu"]}, {machine["cores"]} cores, Python {machine["python"]}, NumPy '
         f'{machine["numpy"]}, OpenCV {machine["opencv"]}; load average {load}'
-        + ('' if machine['keeps_freed_memory'] else '; large arrays may be faulted in anew')
+        + ('' if machine['keeps_freed_memory'] else '; large arrays may cause page faults')
     )
 
 
-def plot(rows: list[dict]) -> np.ndarray:
-    """Bars of both ways on a logarithmic axis, (h, w, 3) uint8 BGR."""
-    height, width = 2 * MARGIN + LINE * (len(rows) + 1), 2 * MARGIN + LABELS + BARS + 60
-    canvas = np.full((height, width, 3), WHITE, np.uint8)
-    bottom = height - MARGIN - LINE // 2
-    for decade in range(DECADES[0], DECADES[1] + 1):
-        x = _column(10.0**decade)
-        cv2.line(canvas, (x, MARGIN), (x, bottom), GRID, 1)
-        _write(canvas, f'{10.0**decade:g} ms', (x - 24, bottom + 16), BLACK)
-    for index, row in enumerate(rows):
-        top = MARGIN + LINE * index
-        _write(canvas, row['name'], (MARGIN, top + 16), BLACK)
-        for offset, key, colour in ((0, 'median_ms', OURS), (BAR, 'baseline_median_ms', BASELINE)):
-            start, end = _column(0), _column(row[key])
-            corner = (max(end, start + 1), top + offset + BAR - 1)
-            cv2.rectangle(canvas, (start, top + offset), corner, colour, cv2.FILLED)
-        longest = max(_column(row['median_ms']), _column(row['baseline_median_ms']))
-        _write(canvas, f'x {row["ratio"]:.1f}', (longest + 8, top + 16), BLACK)
-    _write(canvas, 'ours', (MARGIN, bottom + 16), OURS)
-    _write(canvas, 'straightforward', (MARGIN + 50, bottom + 16), (120, 120, 120))
-    return canvas
+def check_plot(path: Path) -> None:
+    """Raise RuntimeError, ValueError or OSError if a chart can't be written later."""
+    if importlib.util.find_spec('matplotlib') is None:
+        raise RuntimeError('--plot needs matplotlib: pip install matplotlib')
+    from matplotlib.figure import Figure
+
+    kinds = Figure().canvas.get_supported_filetypes()
+    if path.suffix.removeprefix('.') not in kinds:
+        raise ValueError(f'{path}: expected a name that ends in one of .{", .".join(kinds)}')
+    check_output(path, path.suffix)
 
 
-def _column(milliseconds: float) -> int:
-    first, last = DECADES
-    decade = min(max(math.log10(max(milliseconds, 1e-9)), first), last)
-    return MARGIN + LABELS + round(BARS * (decade - first) / (last - first))
+def bar_chart(rows: list[dict[str, Any]]) -> Figure:
+    """Chart of the medians of all steps and their baselines, on a logarithmic axis."""
+    from matplotlib.figure import Figure  # not at the top: boards have no matplotlib
 
-
-def _write(canvas: np.ndarray, text: str, at: tuple[int, int], colour: tuple) -> None:
-    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
+    figure = Figure(figsize=(9, 1 + 0.32 * len(rows)), layout='constrained')
+    axes = figure.add_subplot()
+    positions = [float(index) for index in range(len(rows))]
+    for offset, key, label, colour in (
+        (-0.2, 'median_ms', 'ours', 'tab:blue'),
+        (0.2, 'baseline_median_ms', 'straightforward', 'tab:gray'),
+    ):
+        heights = [position + offset for position in positions]
+        axes.barh(heights, [row[key] for row in rows], 0.4, label=label, color=colour)
+    for position, row in zip(positions, rows, strict=True):
+        longest = max(row['median_ms'], row['baseline_median_ms'])
+        axes.text(1.1 * longest, position, f'x {row["ratio"]:.1f}', va='center')
+    axes.set_yticks(positions, [row['name'] for row in rows])
+    axes.invert_yaxis()
+    axes.set_xscale('log')
+    axes.margins(x=0.1, y=0.01)
+    axes.set_xlabel('median [ms], and ratio of straightforward to ours')
+    axes.grid(axis='x', alpha=0.3)
+    axes.set_axisbelow(True)
+    figure.legend(loc='outside upper center', ncols=2)
+    return figure

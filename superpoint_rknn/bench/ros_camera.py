@@ -1,4 +1,4 @@
-"""A camera at a steady rate that listens to what becomes of its images; or only an ear."""
+"""Publish images at a steady rate and measure the latency of the answers; or only subscribe."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from superpoint_rknn.bench.ros_steps import TOPICS, image_message
 from superpoint_rknn.msg import Descriptors, Keypoints
 
 QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-PATIENCE = 20.0  # [s] for the node to answer
-SETTLE = 1.0  # [s] for the last descriptors to come
+ANSWER_TIMEOUT = 20.0  # [s] for the first keypoints and descriptors
+SETTLE_TIME = 1.0  # [s] to wait for the last answers
 
 
-class Ear:
+class LatencyProbe:
     """
-    Publishes images, and hears the answers.
+    Publishes images and measures the latency of the answers.
 
-    answers: topic of an image's keypoints or tracks.
+    answer_topic: of the keypoints or tracks of an image.
     """
 
-    def __init__(self, node: Node, answers: str):
-        self.latencies: list[float] = []  # publication of an image to arrival of its answer [s]
-        self.described = 0
+    def __init__(self, node: Node, answer_topic: str):
+        self.latencies: list[float] = []  # from publishing an image to receiving its answer [s]
+        self.descriptors_received = 0
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
         self._camera = node.create_publisher(Image, 'image', QOS)
-        node.create_subscription(Keypoints, answers, self._on_answer, QOS)
+        node.create_subscription(Keypoints, answer_topic, self._on_answer, QOS)
         node.create_subscription(Descriptors, 'descriptors', self._on_descriptors, QOS)
 
     def publish(self, message: Image) -> None:
-        """Send an image with the stamp of the moment."""
+        """Publish an image with the current time as its timestamp."""
         stamp = time.monotonic_ns()
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
         self._camera.publish(message)
 
-    def listen(self, until: float) -> None:
-        """Take what arrives until a moment of the monotonic clock [s]."""
-        while (left := until - time.monotonic()) > 0:
+    def spin_until(self, end: float) -> None:
+        """Receive answers until a time of the monotonic clock [s]."""
+        while (left := end - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left)
 
-    def forget(self) -> None:
-        """Begin anew: warmed up."""
+    def reset(self) -> None:
+        """Discard the latencies of the warm-up."""
         self.latencies.clear()
-        self.described = 0
+        self.descriptors_received = 0
 
     def _on_answer(self, message: Keypoints) -> None:
         stamp = message.header.stamp
@@ -61,44 +61,48 @@ class Ear:
         self.latencies.append(1e-9 * (time.monotonic_ns() - sent))
 
     def _on_descriptors(self, message: Descriptors) -> None:
-        self.described += 1
+        self.descriptors_received += 1
 
 
-def warm_up(ear: Ear, message: Image) -> None:
-    """Return once keypoints and descriptors come back. Raises TimeoutError if they don't."""
-    end = time.monotonic() + PATIENCE
-    while not (ear.latencies and ear.described):
+def warm_up(probe: LatencyProbe, message: Image) -> None:
+    """Publish until keypoints and descriptors arrive. Raises TimeoutError if they do not."""
+    end = time.monotonic() + ANSWER_TIMEOUT
+    while not (probe.latencies and probe.descriptors_received):
         if time.monotonic() > end:
-            raise TimeoutError(f'the node gave no features within {PATIENCE:g} s')
-        ear.publish(message)
-        ear.listen(time.monotonic() + 0.1)
-    ear.listen(time.monotonic() + SETTLE)
+            raise TimeoutError(f'no keypoints and descriptors within {ANSWER_TIMEOUT:g} s')
+        probe.publish(message)
+        probe.spin_until(time.monotonic() + 0.1)
+    probe.spin_until(time.monotonic() + SETTLE_TIME)
 
 
-def play(ear: Ear, messages: list[Image], rate: float, seconds: float) -> dict:
-    """Publish images at a rate [Hz], each on time; returns what came back."""
+def play(probe: LatencyProbe, messages: list[Image], rate: float, seconds: float) -> dict:
+    """Publish images at a rate [Hz] for some seconds; return what was received."""
     count = round(rate * seconds)
     start = time.monotonic()
     for index in range(count):
-        ear.listen(start + index / rate)
-        ear.publish(messages[index % len(messages)])
-    lasted = time.monotonic() - start
-    ear.listen(time.monotonic() + SETTLE)
+        probe.spin_until(start + index / rate)
+        probe.publish(messages[index % len(messages)])
+    duration = time.monotonic() - start
+    probe.spin_until(time.monotonic() + SETTLE_TIME)
     return {
         'published': count,
-        'rate': (count - 1) / lasted,
-        'answers': len(ear.latencies),
-        'descriptors': ear.described,
-        'latencies': ear.latencies,
+        'rate': (count - 1) / duration,
+        'answers': len(probe.latencies),
+        'descriptors': probe.descriptors_received,
+        'latencies': probe.latencies,
     }
 
 
 def main() -> int:
-    """Play when told to by a line on stdin, print what came back as JSON."""
+    """Warm up, wait for a line on stdin, play, and print what was received as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('recording', type=Path)
-    parser.add_argument('--rate', type=float, help='[Hz]; without it, only subscribe to the bench')
-    parser.add_argument('--tracks', action='store_true', help='of a steady camera are awaited')
+    parser.add_argument(
+        '--rate', type=float, help='[Hz]; without it, only subscribe to the topics of ros_steps'
+    )
+    parser.add_argument(
+        '--tracks', action='store_true', help='measure the latency of tracks, not keypoints'
+    )
     parser.add_argument('--seconds', type=float, default=3.0)
     arguments = parser.parse_args()
     rclpy.init()
@@ -113,26 +117,26 @@ def main() -> int:
 
 
 def run(node: Node, arguments: argparse.Namespace) -> int:
-    """Do what the command line asks for; returns the exit code."""
+    """Publish or only subscribe, as the arguments say; return the exit code."""
     if arguments.rate is None:
         for name, kind in {**TOPICS, 'keypoints': Keypoints, 'descriptors': Descriptors}.items():
             node.create_subscription(kind, name, lambda _: None, QOS)
         rclpy.spin(node)
         return 0
     images = read_recording(arguments.recording).images
-    if arguments.tracks:  # back and forth over one photograph
+    if arguments.tracks:  # the views of one photograph, back and forth
         images = images[[*range(len(VIEWS)), *range(len(VIEWS) - 2, 0, -1)]]
-    ear = Ear(node, 'tracks' if arguments.tracks else 'keypoints')
+    probe = LatencyProbe(node, 'tracks' if arguments.tracks else 'keypoints')
     try:
-        warm_up(ear, image_message(images[0]))
+        warm_up(probe, image_message(images[0]))
     except TimeoutError as error:
         print(error, file=sys.stderr)
         return 1
     print('ready', flush=True)
     sys.stdin.readline()
-    ear.forget()
+    probe.reset()
     messages = [image_message(image) for image in images]
-    print(json.dumps(play(ear, messages, arguments.rate, arguments.seconds)), flush=True)
+    print(json.dumps(play(probe, messages, arguments.rate, arguments.seconds)), flush=True)
     return 0
 
 

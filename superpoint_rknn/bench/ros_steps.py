@@ -1,8 +1,9 @@
-"""Messages and the way of an image through the node, measured in a process of their own."""
+"""Measure messages and the overhead of the superpoint node, in a process of their own."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -23,7 +24,13 @@ from superpoint_rknn.bench import baselines
 from superpoint_rknn.bench.measured_node import MeasuredNode
 from superpoint_rknn.bench.recordings import Recording, read_recording
 from superpoint_rknn.bench.steps import INPUT, strongest_points
-from superpoint_rknn.bench.timing import Step, in_turn, keep_freed_memory, one_core, row
+from superpoint_rknn.bench.timing import (
+    Step,
+    keep_freed_memory,
+    pinned_to_one_core,
+    statistics,
+    time_step,
+)
 from superpoint_rknn.features.descriptors import DescriptorSampler
 from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.features.keypoints import Keypoints as Points
@@ -35,21 +42,21 @@ from superpoint_rknn.nodes.common.messages import (
 )
 from superpoint_rknn.nodes.common.qos import FEATURES
 
-PATIENCE = 20.0  # [s] for a subscriber, or an image, to come
+TIMEOUT = 20.0  # [s] for a subscriber to appear and for an image to be processed
 
 
 def image_message(image: np.ndarray, stamp: int = 0) -> Image:
     """mono8 message of a grey image (H, W) uint8; stamp: [ns]."""
     height, width = image.shape
     data = array('B')
-    data.frombytes(memoryview(np.ascontiguousarray(image)).cast('B'))
+    data.frombytes(np.ascontiguousarray(image).data.cast('B'))
     message = Image(height=height, width=width, encoding='mono8', step=width, data=data)
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
     return message
 
 
-def listed(header: Header, size: tuple[int, int], points: Points) -> Keypoints:
-    """Keypoints message filled from lists, as is usual in Python."""
+def keypoints_from_lists(header: Header, size: tuple[int, int], points: Points) -> Keypoints:
+    """Keypoints message whose fields are assigned from lists."""
     height, width = size
     message = Keypoints(header=header, height=height, width=width)
     message.x, message.y = points.x.tolist(), points.y.tolist()
@@ -58,47 +65,49 @@ def listed(header: Header, size: tuple[int, int], points: Points) -> Keypoints:
 
 
 def point_cloud(header: Header, points: Points) -> PointCloud:
-    """The same points as VINS's front ends publish theirs."""
-    places = zip(points.x.tolist(), points.y.tolist(), strict=True)
+    """The same points as a PointCloud, the message of VINS's front ends."""
+    coordinates = zip(points.x.tolist(), points.y.tolist(), strict=True)
     return PointCloud(
         header=header,
-        points=[Point32(x=x, y=y) for x, y in places],
+        points=[Point32(x=x, y=y) for x, y in coordinates],
         channels=[ChannelFloat32(name='score', values=points.score.tolist())],
     )
 
 
 def message_steps(node: Node, recording: Recording) -> Iterator[Step]:
-    """Filling and publishing messages of 500 points to a subscriber in another process."""
+    """Steps that fill messages of 500 points and publish them to another process."""
     size, header = recording.size, Header(frame_id='camera')
     points = strongest_points(recording)
-    sampler = DescriptorSampler(*recording.raw.shape[1:], recording.quantization)
+    _, channels, rows, cols = recording.raw.shape
+    sampler = DescriptorSampler(channels, rows, cols, recording.quantization)
     data = [
         sampler.sample_descriptors(r, p.x, p.y) for r, p in zip(recording.raw, points, strict=True)
     ]
     count = len(points)
     keypoints = [keypoints_message(header, size, p) for p in points]
 
-    def described(i: int) -> Descriptors:
+    def from_array(i: int) -> Descriptors:
         return descriptors_message(keypoints[i % count], data[i % count], recording.model)
 
-    def described_by_lists(i: int) -> Descriptors:
-        message = described_without_data(keypoints[i % count], recording.model)
+    def from_list(i: int) -> Descriptors:
+        message = empty_descriptors(keypoints[i % count], recording.model)
         message.data = data[i % count].reshape(-1).tolist()
         return message
 
     yield Step(
         'message_keypoints',
         lambda i: keypoints_message(header, size, points[i % count]),
-        lambda i: listed(header, size, points[i % count]),
+        lambda i: keypoints_from_lists(header, size, points[i % count]),
         'fields assigned from lists',
     )
-    yield Step('message_descriptors', described, described_by_lists, 'field assigned from a list')
+    yield Step('message_descriptors', from_array, from_list, 'field assigned from a list')
     publishers = {
-        name: _heard(node.create_publisher(kind, name, FEATURES)) for name, kind in TOPICS.items()
+        name: _with_subscriber(node.create_publisher(kind, name, FEATURES))
+        for name, kind in TOPICS.items()
     }
     clouds = [point_cloud(header, p) for p in points]
-    descriptors = [described(i) for i in range(count)]
-    maps = [described_without_data(k, recording.model) for k in keypoints]
+    descriptors = [from_array(i) for i in range(count)]
+    maps = [empty_descriptors(k, recording.model) for k in keypoints]
     for message, raw in zip(maps, recording.raw, strict=True):
         message.data = float_array(baselines.convert_to(raw, recording.quantization).reshape(-1))
     yield Step(
@@ -123,37 +132,37 @@ TOPICS = {
 }
 
 
-def described_without_data(keypoints: Keypoints, model: str) -> Descriptors:
-    """Descriptors message without the descriptors."""
+def empty_descriptors(keypoints: Keypoints, model: str) -> Descriptors:
+    """Descriptors message without data."""
     return Descriptors(header=keypoints.header, keypoints=keypoints, dim=256, model=model)
 
 
 def frame_overhead(recording: Recording, rounds: int) -> dict:
     """
-    Row of an image's way from the callback to its published keypoints, without the network.
+    Row of the time from an image's callback to its published keypoints, without inference.
 
-    Raises RuntimeError if the node can't be started or gives no answer.
+    Raises RuntimeError if the node cannot be configured or publishes no keypoints.
     """
     node = MeasuredNode(recording)
     if node.trigger_configure() != TransitionCallbackReturn.SUCCESS:
-        raise RuntimeError('the node was not configured')
+        raise RuntimeError('the node could not be configured: see its log')
     node.trigger_activate()
     try:
-        publisher = _heard(node.create_publisher(Keypoints, 'bench_keypoints', FEATURES))
+        publisher = _with_subscriber(node.create_publisher(Keypoints, 'bench_keypoints', FEATURES))
         messages = [image_message(image, 1 + i) for i, image in enumerate(recording.images)]
         settings = DetectorSettings()
-        turns = iter(range(10**9))
+        counter = itertools.count()
 
         def straightforward(i: int) -> None:
             message = messages[i % len(messages)]
             grey = baselines.to_grey(message.data, message.height, message.width, 'mono8')
             baselines.network_input(grey, 0.0, 1.0, INPUT)
-            points = baselines.detect(recording.logits[next(turns) % len(messages)], settings)
-            publisher.publish(listed(message.header, grey.shape, points))
+            points = baselines.detect(recording.logits[next(counter) % len(messages)], settings)
+            publisher.publish(keypoints_from_lists(message.header, grey.shape, points))
 
         ours, baseline = [], []
         for i in range(rounds + 10):
-            ours.append(node.overhead_of(messages[i % len(messages)], PATIENCE))
+            ours.append(node.measure_overhead(messages[i % len(messages)], TIMEOUT))
             start = time.perf_counter()
             straightforward(i)
             baseline.append(time.perf_counter() - start)
@@ -161,15 +170,15 @@ def frame_overhead(recording: Recording, rounds: int) -> dict:
         node.trigger_shutdown()
         node.destroy_node()
     name = 'copy, normalise, quantise, straightforward decode, lists; no hand-over to a thread'
-    return row('frame_overhead', name, np.array(ours[10:]), np.array(baseline[10:]))
+    return statistics('frame_overhead', name, np.array(ours[10:]), np.array(baseline[10:]))
 
 
-def _heard(publisher: Publisher) -> Publisher:
-    """The publisher, once somebody listens. Raises RuntimeError if nobody does."""
-    end = time.monotonic() + PATIENCE
+def _with_subscriber(publisher: Publisher) -> Publisher:
+    """Wait until a publisher has a subscriber. Raises RuntimeError if none appears."""
+    end = time.monotonic() + TIMEOUT
     while not publisher.get_subscription_count():
         if time.monotonic() > end:
-            raise RuntimeError(f'{publisher.topic_name}: nobody listens')
+            raise RuntimeError(f'{publisher.topic_name}: no subscriber within {TIMEOUT:g} s')
         time.sleep(0.02)
     return publisher
 
@@ -184,8 +193,8 @@ def main() -> int:
     node = rclpy.create_node('bench')
     recording = read_recording(arguments.recording)
     keep_freed_memory()
-    with one_core():
-        rows = [in_turn(step, arguments.rounds) for step in message_steps(node, recording)]
+    with pinned_to_one_core():
+        rows = [time_step(step, arguments.rounds) for step in message_steps(node, recording)]
         rows.append(frame_overhead(recording, arguments.rounds))
     print(json.dumps(rows), flush=True)
     node.destroy_node()

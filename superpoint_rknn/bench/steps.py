@@ -1,9 +1,10 @@
-"""What the host does for each image, without ROS: our way and the straightforward way."""
+"""The steps of the host for each image, without ROS, and their baselines."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import cv2
 import numpy as np
@@ -17,8 +18,8 @@ from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetecto
 from superpoint_rknn.features.quantization import Quantization, input_table
 
 POINTS = 500
-# A quantised input that isn't the bytes themselves: of a network calibrated without black.
-INPUT = Quantization(1.06, 12, np.uint8)
+# An input that needs a table: the network was calibrated on images without black.
+INPUT = Quantization(1.06, 12, np.dtype(np.uint8))
 BYTES_PER_PIXEL = {
     'mono8': 1,
     'mono16': 2,
@@ -35,7 +36,7 @@ BYTES_PER_PIXEL = {
 
 
 def numeric_steps(recording: Recording) -> Iterator[Step]:
-    """Steps that need NumPy and OpenCV alone."""
+    """Steps that need only NumPy and OpenCV."""
     yield from conversion_steps(recording)
     yield input_step(recording)
     yield decode_step(recording)
@@ -44,8 +45,9 @@ def numeric_steps(recording: Recording) -> Iterator[Step]:
 
 
 def encoded(grey: np.ndarray, encoding: str) -> array:
-    """Data of a sensor_msgs/Image that shows a grey image (H, W) uint8 in some encoding."""
+    """Data of a sensor_msgs/Image with a grey image, (H, W) uint8, in an encoding."""
     colour = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGRA)
+    pixels: np.ndarray = grey
     if encoding == 'mono16':
         pixels = grey.astype('<u2') * np.uint16(257)
     elif encoding in ('rgb8', 'bgr8'):
@@ -58,29 +60,34 @@ def encoded(grey: np.ndarray, encoding: str) -> array:
     elif encoding in ('nv12', 'nv21'):
         chroma = np.full((grey.shape[0] // 2, grey.shape[1]), 128, np.uint8)
         pixels = np.vstack([grey, chroma])
-    else:
-        pixels = grey
     data = array('B')
     data.frombytes(pixels.tobytes())
     return data
 
 
 def conversion_steps(recording: Recording) -> Iterator[Step]:
-    """Message data to grey image, for each encoding."""
+    """Conversion of message data to a grey image, for each encoding."""
     height, width = recording.size
+
+    def convert(data: list[array], step: int, encoding: str, i: int) -> np.ndarray:
+        return to_grey(data[i % len(data)], height, width, step, encoding)
+
+    def convert_baseline(data: list[array], encoding: str, i: int) -> np.ndarray:
+        return baselines.to_grey(data[i % len(data)], height, width, encoding)
+
     for encoding, size in BYTES_PER_PIXEL.items():
         step = width if encoding in ('nv12', 'nv21') else int(size * width)
         data = [encoded(image, encoding) for image in recording.images]
         yield Step(
             f'convert_{encoding}',
-            lambda i, d=data, s=step, e=encoding: to_grey(d[i % len(d)], height, width, s, e),
-            lambda i, d=data, e=encoding: baselines.to_grey(d[i % len(d)], height, width, e),
+            partial(convert, data, step, encoding),
+            partial(convert_baseline, data, encoding),
             'a copy of the data, then cv2.cvtColor (mono16: NumPy)',
         )
 
 
 def input_step(recording: Recording) -> Step:
-    """Grey values to the integers of a network whose input isn't the image's bytes."""
+    """Quantisation of an image for a network whose input is not the image's bytes."""
     images = recording.images
     table = input_table(INPUT, 0.0, 1.0)
     out = np.empty(recording.size, np.uint8)
@@ -93,9 +100,9 @@ def input_step(recording: Recording) -> Step:
 
 
 def decode_step(recording: Recording) -> Step:
-    """Logits to keypoints, with the default settings."""
+    """Decoding of logits to keypoints, with the default settings."""
     detector, settings = KeypointDetector(*recording.size), DetectorSettings()
-    logits, write = engine_buffer(recording.logits)
+    logits, write = output_buffer(recording.logits)
     return Step(
         'decode',
         lambda i: detector.detect(logits, settings),
@@ -106,10 +113,11 @@ def decode_step(recording: Recording) -> Step:
 
 
 def describe_step(recording: Recording) -> Step:
-    """Descriptors of 500 points."""
+    """Descriptors of 500 keypoints."""
     points, quantization = strongest_points(recording), recording.quantization
-    raw, write = engine_buffer(recording.raw)
-    sampler = DescriptorSampler(*raw.shape, quantization)
+    raw, write = output_buffer(recording.raw)
+    channels, rows, cols = raw.shape
+    sampler = DescriptorSampler(channels, rows, cols, quantization)
 
     def ours(i: int) -> np.ndarray:
         at = points[i % len(points)]
@@ -129,9 +137,9 @@ def describe_step(recording: Recording) -> Step:
 
 
 def convert_to_step(recording: Recording) -> Step:
-    """The whole descriptor map as real numbers, which no other step needs."""
+    """Dequantisation of the whole descriptor map; the nodes never do it."""
     quantization = recording.quantization
-    raw, write = engine_buffer(recording.raw)
+    raw, write = output_buffer(recording.raw)
     real = np.empty(raw.shape, np.float32)
     return Step(
         'convert_to',
@@ -142,14 +150,14 @@ def convert_to_step(recording: Recording) -> Step:
     )
 
 
-def engine_buffer(recorded: np.ndarray) -> tuple[np.ndarray, Callable[[int], None]]:
-    """The one array that an engine writes this output to, and a function that does it."""
+def output_buffer(recorded: np.ndarray) -> tuple[np.ndarray, Callable[[int], None]]:
+    """Buffer of a runtime's output, and a function that writes the output of image i to it."""
     buffer = recorded[0].copy()
     return buffer, lambda i: np.copyto(buffer, recorded[i % len(recorded)])
 
 
 def strongest_points(recording: Recording) -> list[Keypoints]:
-    """The 500 strongest points of each image, however weak."""
+    """The 500 strongest keypoints of each image, without a threshold."""
     detector = KeypointDetector(*recording.size)
     settings = DetectorSettings(threshold=0.0, max_keypoints=POINTS)
     return [detector.detect(logits, settings) for logits in recording.logits]

@@ -1,26 +1,26 @@
-"""Two ways of doing one thing, timed in turn in one run, on one core."""
+"""Time a step and its baseline in turn, in one run, on one core."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-WARM_UP = 0.1  # share of the rounds that comes before those that count
+WARM_UP = 0.1  # warm-up rounds, as a fraction of the measured ones
 
 
 @dataclass(frozen=True)
 class Step:
     """
-    Something that the host does for each image, our way and the straightforward way.
+    A step of the host for each image, and its baseline.
 
-    Both ways are called with the number of the image, each after `prepare`, which isn't timed.
+    Both are called with the image's index, each after `prepare`, which is not timed.
     """
 
     name: str
@@ -32,20 +32,20 @@ class Step:
 
 def keep_freed_memory() -> bool:
     """
-    Have the C library keep freed memory for later arrays, for good; whether it could be told to.
+    Make the C library keep freed memory for later arrays; return False if it cannot.
 
-    Left to itself, it's chance whether an array of a megabyte is faulted in anew each time, which
-    doubles the time of a way that allocates such arrays.
+    By default, chance decides whether an array of a megabyte causes new page faults each time,
+    which doubles the time of code that allocates such arrays.
     """
-    # of glibc's malloc.h: M_MMAP_MAX, no array is mapped; M_TRIM_THRESHOLD, none is given back
+    # glibc's malloc.h: M_MMAP_MAX 0: no mmap for arrays; M_TRIM_THRESHOLD: never return memory
     options = ((-4, 0), (-1, 2**31 - 1))
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     return mallopt is not None and all(mallopt(*option) == 1 for option in options)
 
 
 @contextmanager
-def one_core():
-    """Keep this thread on one core, and OpenCV from using others."""
+def pinned_to_one_core() -> Iterator[None]:
+    """Pin this thread to one core and let OpenCV use one thread."""
     threads = cv2.getNumThreads()
     cores = os.sched_getaffinity(0)
     cv2.setNumThreads(1)
@@ -59,8 +59,8 @@ def one_core():
         cv2.setNumThreads(threads)
 
 
-def in_turn(step: Step, rounds: int) -> dict:
-    """Row of a step: both ways by turns, `rounds` times each after a warm-up."""
+def time_step(step: Step, rounds: int) -> dict:
+    """Time a step and its baseline in turn, `rounds` times after a warm-up; return its row."""
     warm_up = max(3, round(WARM_UP * rounds))
     ours, baseline = np.empty((2, rounds + warm_up))
     for index in range(rounds + warm_up):
@@ -68,18 +68,18 @@ def in_turn(step: Step, rounds: int) -> dict:
         ours[index] = seconds(step.ours, index)
         step.prepare(index)
         baseline[index] = seconds(step.baseline, index)
-    return row(step.name, step.baseline_name, ours[warm_up:], baseline[warm_up:])
+    return statistics(step.name, step.baseline_name, ours[warm_up:], baseline[warm_up:])
 
 
 def seconds(call: Callable[[int], object], index: int) -> float:
-    """How long one call takes [s], the release of what it returns included."""
+    """Duration of one call [s], including the release of its result."""
     start = time.perf_counter()
     call(index)
     return time.perf_counter() - start
 
 
-def row(name: str, baseline_name: str, ours: np.ndarray, baseline: np.ndarray) -> dict:
-    """Row of durations [s] of both ways, taken in turn."""
+def statistics(name: str, baseline_name: str, ours: np.ndarray, baseline: np.ndarray) -> dict:
+    """Row of a step: median, 95th percentile and ratio from durations [s]."""
     median, p95 = 1e3 * np.percentile(ours, [50, 95])
     baseline_median = 1e3 * np.median(baseline)
     return {

@@ -1,4 +1,4 @@
-"""Have rknn-toolkit2 quantise the network: bytes in, float16 detector, 8-bit descriptors."""
+"""Quantization by rknn-toolkit2: 8-bit input, float16 detector, 8-bit descriptors."""
 
 from __future__ import annotations
 
@@ -29,15 +29,14 @@ def build(
     outputs: Iterable[str] = (),
 ) -> dict[str, Quantization]:
     """
-    Quantise the network; `toolkit` can then export it or simulate it.
+    Quantize the network; `toolkit` can then export or simulate it.
 
     calibration: images of `size`, height and width [px]. target: one of TARGETS.
-    per_channel: give each output channel's weights a scale of their own, instead of each layer's.
-    outputs: tensors that become outputs of the network, after logits and descriptors. (Computes
-    the same: the integers were compared.)
-    Returns what the integers of each 8-bit tensor mean. Raises RuntimeError with the toolkit's
-    reason, ValueError for a target, a size or calibration images that it can't be built with,
-    OSError.
+    per_channel: use one scale per output channel of the weights instead of one per layer.
+    outputs: tensors to add to the outputs of the network, after logits and descriptors. They do
+    not change the integers that the network computes.
+    Returns scale and zero point of each 8-bit tensor. Raises RuntimeError with the error message
+    of the toolkit, ValueError for a wrong target, size or calibration, OSError for files.
     """
     if target not in TARGETS:
         raise ValueError(f'target {target!r} is none of {", ".join(TARGETS)}')
@@ -54,17 +53,17 @@ def build(
         names.append(f'calibration_{number}.npy')
         np.save(toolkit.folder / names[-1], image.grey[np.newaxis, np.newaxis])
     (toolkit.folder / 'dataset.txt').write_text('\n'.join(names), encoding='utf-8')
-    answer = toolkit.order(
+    answer = toolkit.request(
         'build',
         target=target,
         method='channel' if per_channel else 'layer',
         float_tensors=FLOAT_TENSORS,
     )
     quantizations = {
-        name: Quantization(entry['scale'], entry['zero_point'], np.int8)
+        name: Quantization(entry['scale'], entry['zero_point'], np.dtype(np.int8))
         for name, entry in answer['quantization'].items()
     }
     for tensor in (IMAGE, DESCRIPTORS):
         if tensor not in quantizations:
-            raise RuntimeError(f'rknn-toolkit2 {toolkit.version} left {tensor!r} unquantised')
+            raise RuntimeError(f'rknn-toolkit2 {toolkit.version} did not quantize {tensor!r}')
     return quantizations

@@ -1,4 +1,4 @@
-"""Model card of a network that rknn-toolkit2 converted."""
+"""Model card of a .rknn file that rknn-toolkit2 wrote."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ def rknn_card(
     toolkit_version: str,
 ) -> dict:
     """
-    Card of a .rknn file, to be written as JSON; the same keys as of a network for the CPU.
+    Model card of a .rknn file, for JSON, with the keys of the card of a CPU network.
 
-    content: the file. quantizations: see rknn_build.build. weights: the file that it was made
-    from; its licence is taken over from its own card, if there is one.
+    content: of the .rknn file. size: height and width of the model input [px].
+    quantizations: by tensor, see build. weights: file of the float network; the licence is that
+    of its model card.
     """
     cells = [side // CELL for side in size]
 
-    def integers(tensor: str, shape: list[int]) -> dict:
+    def describe(tensor: str, shape: list[int]) -> dict:
         quantization = quantizations[tensor]
         return {
             'name': tensor,
@@ -48,14 +49,14 @@ def rknn_card(
             'zero_point': quantization.zero_point,
         }
 
-    image = integers(IMAGE, [1, 1, *size])
+    image = describe(IMAGE, [1, 1, *size])
     return {
         'name': name,
         'sha256': hashlib.sha256(content).hexdigest(),
         'target': target,
         'input': {**image, 'size': list(size), 'mean': 0.0, 'std': 1.0},
         'logits': {'name': LOGITS, 'shape': [1, CELL * CELL + 1, *cells], 'dtype': 'float16'},
-        'descriptors': {**integers(DESCRIPTORS, [1, DIM, *cells]), 'dim': DIM},
+        'descriptors': {**describe(DESCRIPTORS, [1, DIM, *cells]), 'dim': DIM},
         'quantization': {
             'scheme': 'asymmetric_affine-i8',
             'ranges': 'minmax',

@@ -1,4 +1,4 @@
-"""`superpoint_rknn convert`: the network as .rknn, for a Rockchip NPU."""
+"""`superpoint_rknn convert`: convert the network to .rknn for a Rockchip NPU."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ from superpoint_rknn.convert.card import rknn_card
 from superpoint_rknn.convert.toolkit1 import run_script, write_folder
 from superpoint_rknn.convert.toolkit2 import Toolkit, find_toolkit
 from superpoint_rknn.files import write_atomically
-from superpoint_rknn.network.network import check_size
+from superpoint_rknn.network.network import Weights, check_size
 from superpoint_rknn.network.weights import load_for_8_bits
-from superpoint_rknn.quantize.calibration import calibration_images, ramp_image
+from superpoint_rknn.quantize.calibration import (
+    CalibrationImage,
+    calibration_images,
+    ramp_image,
+)
 from superpoint_rknn.quantize.command import IMAGES_HELP, STD_HELP, image_size
 from superpoint_rknn.runtimes.model_files import find_weights
 from superpoint_rknn.sources.frame import Frame
@@ -27,7 +31,7 @@ TARGETS = (*toolkit1.TARGETS, *rknn_build.TARGETS)
 WEIGHTS_HELP = (
     'float network: superpoint (default), superpoint_small, .npz, .onnx or .pth (rpautrat layout)'
 )
-TOOLKIT_HELP = "interpreter that has the toolkit (default: the checkout's .venv-rknn)"
+TOOLKIT_HELP = 'interpreter that has the toolkit (default: that of ./dev rknn-toolkit)'
 BAR = '{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]'
 
 
@@ -44,38 +48,35 @@ def convert(
     on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> dict:
     """
-    Write a network for an NPU as .rknn, and its model card (JSON) beside it.
+    Write a network for an NPU as .rknn, and its model card as JSON beside it.
 
-    Bytes go in, the detector computes in float16, descriptors come out as 8 bits. An image of all
-    grey values is added to the calibration images, so that raw bytes are the network's input.
-    For RV1126 and RV1109, `output` is a folder for rknn-toolkit 1.7 instead; see toolkit1.
-    weights, input_std: file of the float network, and what it divides grey values by; see
-    load_weights. target: one of TARGETS. size: height and width [px].
-    per_channel, on_progress: see rknn_build.build, Toolkit. toolkit: see find_toolkit.
-    Returns the card. Raises ValueError or ModelError for what can't be converted, RuntimeError
-    with the toolkit's reason, OSError for files; nothing is left half written.
+    The input and the descriptors are in 8 bits, the detector computes in float16. An image with
+    all grey values is added to the calibration images, so that the bytes of a camera image are
+    the model input without conversion.
+    For RV1126 and RV1109, `output` is a folder for rknn-toolkit 1.7; see toolkit1.write_folder.
+    weights, input_std: see load_weights. target: one of TARGETS. size: height and width [px].
+    per_channel, on_progress, toolkit: see build, Toolkit and find_toolkit.
+    Returns the model card. Raises ValueError or ModelError for input that cannot be converted,
+    RuntimeError with the error message of the toolkit, OSError for files; no partial file is left.
     """
     weights, output = Path(weights), Path(output)
     if target not in TARGETS:
         raise ValueError(f'target {target!r} is none of {", ".join(TARGETS)}')
     check_size(size)
-    old_toolkit = target in toolkit1.TARGETS
-    if old_toolkit and per_channel:
-        raise ValueError(f'{target}: rknn-toolkit 1.7 knows no scales per channel')
-    if not old_toolkit:
-        if output.suffix != '.rknn' or output.with_suffix('.json') == weights.with_suffix('.json'):
-            raise ValueError(f'{output}: the output needs the suffix .rknn and a name of its own')
-        toolkit = find_toolkit(toolkit)
-    network = load_for_8_bits(weights, input_std)
-    calibration = calibration_images(images, size)
-    calibration.append(ramp_image(size))
-    if old_toolkit:
+    if target in toolkit1.TARGETS:
+        if per_channel:
+            raise ValueError(f'{target}: rknn-toolkit 1.7 does not support per-channel scales')
+        network, calibration = _read_inputs(weights, input_std, images, size)
         return write_folder(output, network, weights, calibration, target=target, size=size)
-    with Toolkit(toolkit, on_progress) as running:
+    if output.suffix != '.rknn' or output.with_suffix('.json') == weights.with_suffix('.json'):
+        raise ValueError(f'{output}: the output needs the suffix .rknn and a name of its own')
+    interpreter = find_toolkit(toolkit)
+    network, calibration = _read_inputs(weights, input_std, images, size)
+    with Toolkit(interpreter, on_progress) as running:
         quantizations = build(
             running, network, calibration, size=size, target=target, per_channel=per_channel
         )
-        running.order('export', path='network.rknn')
+        running.request('export', path='network.rknn')
         content = (running.folder / 'network.rknn').read_bytes()
     card = rknn_card(
         output.stem,
@@ -93,13 +94,21 @@ def convert(
     return card
 
 
+def _read_inputs(
+    weights: Path, input_std: float | None, images: Iterable[Frame], size: tuple[int, int]
+) -> tuple[Weights, list[CalibrationImage]]:
+    """Read the float network and the calibration images; the ramp is the last one."""
+    network = load_for_8_bits(weights, input_std)
+    return network, [*calibration_images(images, size), ramp_image(size)]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `superpoint_rknn convert`."""
     parser.description = (
-        'Convert a SuperPoint network for a Rockchip NPU: bytes in, a float16 detector, 8-bit '
-        'descriptors. Writes a .rknn file and its model card (JSON) beside it, by rknn-toolkit2 '
-        '(./dev rknn-toolkit sets it up). For RV1126 and RV1109 it writes a folder, from which '
-        'rknn-toolkit 1.7 converts, and runs that if --toolkit names an interpreter that has it.'
+        'Convert a SuperPoint network for a Rockchip NPU: 8-bit input, float16 detector, 8-bit '
+        'descriptors. Writes a .rknn file and its model card (JSON) with rknn-toolkit2, which '
+        './dev rknn-toolkit installs. For RV1126 and RV1109 it writes a folder for rknn-toolkit '
+        '1.7, and runs that toolkit if --toolkit names an interpreter that has it.'
     )
     parser.epilog = (
         'Example: superpoint_rknn convert --target rk3588 --images my_pictures/ my.mcap '
@@ -110,15 +119,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('-i', '--images', type=Path, nargs='+', required=True, metavar='SOURCE', help=IMAGES_HELP)
     add('--weights', default='', metavar='FILE', help=WEIGHTS_HELP)
     add('--size', type=image_size, default=(400, 640), metavar='HxW', help='default: 400x640')
-    add('-o', '--output', type=Path, help='file, or folder, to write (default: named by all that)')
+    add(
+        '-o',
+        '--output',
+        type=Path,
+        help='file or folder to write (default: named after weights, size and target)',
+    )
     add('--input-std', type=float, metavar='STD', help=STD_HELP)
     add('--max-images', type=int, default=16, help='of each source, evenly spread (default: 16)')
-    add('--per-channel', action='store_true', help='a scale for each channel of the weights')
+    add('--per-channel', action='store_true', help='one scale per output channel of the weights')
     add('--toolkit', type=Path, metavar='PYTHON', help=TOOLKIT_HELP)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run `superpoint_rknn convert`; returns the exit code. Raises what convert does."""
+    """Run `superpoint_rknn convert`; returns the exit code. Raises the errors of `convert`."""
     from tqdm import tqdm
 
     if args.max_images < 1:
@@ -152,11 +166,11 @@ def run(args: argparse.Namespace) -> int:
     elif args.toolkit:
         print(f'{run_script(output, args.toolkit)}: {images}; see {output / "README.txt"}')
     else:
-        print(f'{output}: {images}; {output / "README.txt"} tells how to convert from there')
+        print(f'{output}: {images}; {output / "README.txt"} describes the next steps')
     return 0
 
 
 def default_output(weights: Path, size: tuple[int, int], target: str) -> Path:
-    """Name in the current folder by which the runtime would find a shipped network."""
+    """Name in the current folder, which follows the names of the shipped models."""
     stem = f'{weights.stem}_{size[0]}x{size[1]}_{target}'
     return Path(stem if target in toolkit1.TARGETS else f'{stem}.rknn')

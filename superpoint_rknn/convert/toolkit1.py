@@ -1,9 +1,8 @@
-"""RV1126 and RV1109: a folder from which rknn-toolkit 1.7, which needs an old Python, converts."""
+"""RV1126 and RV1109: a folder with the input and a script for rknn-toolkit 1.7 (Python 3.6)."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -19,14 +18,14 @@ from superpoint_rknn.files import write_atomically
 from superpoint_rknn.network.network import Weights, float_graph
 from superpoint_rknn.network.weights import without_floors
 from superpoint_rknn.quantize.calibration import CalibrationImage
-from superpoint_rknn.runtimes.model_files import read_card
+from superpoint_rknn.quantize.card import origin
 
 TARGETS = ('rv1126', 'rv1109')
 SCRIPT = Path(__file__).with_name('toolkit1_script.py')
 README = """\
-SuperPoint for {target}, images of {height}x{width}: what rknn-toolkit 1.7 needs to convert it.
+SuperPoint for {target}, model input {height}x{width}: input of rknn-toolkit 1.7.
 
-    superpoint.onnx    the float network; its input is grey, 0 to 255
+    superpoint.onnx    the float network; its input is a grey image, 0 to 255
     calibration/       {count} images, HxWx1 uint8, listed in dataset.txt
     {stem}.json    the model card: keep it beside the .rknn file
 
@@ -36,22 +35,22 @@ SuperPoint for {target}, images of {height}x{width}: what rknn-toolkit 1.7 needs
 
        python convert.py
 
-   It writes {stem}.rknn: bytes in, 8-bit descriptors, and the detector in what the
-   toolkit calls float32 (float16 on the NPU). `--all-8-bit` puts the detector in 8 bits, too: try
-   it where the float layers cost too much time.
+   It writes {stem}.rknn: 8-bit input, 8-bit descriptors, and the detector in float32
+   (float16 on the NPU). `--all-8-bit` quantizes the detector, too: try it if the float layers
+   take too much time.
 
-2. Pre-compile on the board; without that, loading takes minutes. With the board attached by USB
-   (adb devices must list it; else give its name):
+2. Pre-compile on the board; otherwise loading takes minutes. Attach the board by USB, check that
+   `adb devices` lists it, and name it if there are several:
 
        python convert.py --precompile [DEVICE]
 
-   A pre-compiled file fits one version of the driver.
+   A pre-compiled file works with one version of the driver only.
 
 3. Copy {stem}.rknn and {stem}.json to the board, and there:
 
        superpoint_rknn doctor --model {stem}.rknn
 
-   must say that the input table is the identity: the bytes of an image are the input as they are.
+   must report that the input table is the identity: the bytes of an image are the model input.
 """
 
 
@@ -65,15 +64,15 @@ def write_folder(
     size: tuple[int, int],
 ) -> dict:
     """
-    Write all that rknn-toolkit 1.7 needs, and a script that drives it, into a new folder.
+    Write the input of rknn-toolkit 1.7, and a script that runs it, to a new folder.
 
-    output: the folder; the .rknn will be named after it. weights: the file of `network`.
+    output: the folder; the .rknn file will have its name. weights: the file of `network`.
     calibration: images of `size`, height and width [px]. target: one of TARGETS.
-    Returns the model card. Raises FileExistsError if there is such a folder, OSError; the folder
-    is then not left half written.
+    Returns the model card. Raises FileExistsError if the folder exists, OSError for files; no
+    partial folder is left.
     """
     if output.exists():
-        raise FileExistsError(f'{output} exists already: remove it, or name another by -o')
+        raise FileExistsError(f'{output} exists already: remove it, or name another folder by -o')
     card = folder_card(output.name, weights, calibration, target, size)
     temporary = Path(tempfile.mkdtemp(prefix=f'.{output.name}.', dir=output.parent))
     try:
@@ -113,32 +112,27 @@ def folder_card(
     target: str,
     size: tuple[int, int],
 ) -> dict:
-    """Model card of what will be converted; scales and zero points are the toolkit's to find."""
+    """Model card of the .rknn file to come, without the scales that the toolkit computes."""
     return {
         'name': name,
         'target': target,
         'input': {'size': list(size), 'mean': 0.0, 'std': 1.0},
-        'calibration': [{'name': image.name, 'sha256': image.sha256} for image in calibration],
-        'weights': {
-            'name': weights.name,
-            'sha256': hashlib.sha256(weights.read_bytes()).hexdigest(),
-        },
+        **origin(weights, calibration),
         'versions': {'superpoint_rknn': __version__, 'onnx': onnx.__version__},
         'made_by': 'superpoint_rknn convert',
-        'licence': read_card(weights).get('licence', "that of the weights' owner"),
     }
 
 
 def run_script(folder: Path, interpreter: Path) -> Path:
     """
-    Convert a folder with the interpreter that has rknn-toolkit 1.7.
+    Convert the network of a folder with a Python interpreter that has rknn-toolkit 1.7.
 
-    Returns the .rknn file. What the toolkit prints goes to stderr. Raises RuntimeError if it
-    failed, OSError if the interpreter can't be run; no .rknn file is left then.
+    The messages of the toolkit go to stderr. Returns the .rknn file. Raises RuntimeError if the
+    conversion fails, OSError if the interpreter cannot be run; then no .rknn file is left.
     """
     output = folder / f'{folder.name}.rknn'
     try:
-        command = [interpreter, '-E', folder / 'convert.py']
+        command: list[str | Path] = [interpreter, '-E', folder / 'convert.py']
         code = subprocess.run(command, cwd=folder, stdout=2, check=False).returncode
         if code or not output.is_file():
             raise RuntimeError(

@@ -1,9 +1,10 @@
 """
-Runs inside the interpreter of rknn-toolkit2: takes orders, one JSON object a line, and answers.
+Server that runs in the interpreter of rknn-toolkit2: one JSON request and one response a line.
 
-The working directory holds the network, `network.onnx`, and its calibration set, `dataset.txt`.
-What the toolkit prints goes to stderr. Only the simulator is ever opened: naming a real target
-would start an adb daemon.
+A request is [name, arguments]: 'build' first, then the methods of Network.
+The working directory contains the network, `network.onnx`, and the calibration set,
+`dataset.txt`. The messages of the toolkit go to stderr. Only the simulator is opened, never a
+board, since that would start an adb daemon.
 """
 
 import importlib.metadata
@@ -15,40 +16,40 @@ import numpy as np
 from rknn.api import RKNN
 from ruamel.yaml import YAML
 
-NETWORK = 'network'
-NOTHING_CHOSEN = 'custom_quantize_layers: {}'
+NETWORK = 'network'  # stem of the files
+NO_FLOAT_LAYERS = 'custom_quantize_layers: {}'
 
 
-class Builder:
-    """The network in the toolkit's hands."""
+class Network:
+    """
+    The network, quantized by the toolkit.
 
-    def __init__(self):
-        self.rknn = None
+    quantization: scale and zero point of each 8-bit tensor.
+    """
 
-    def build(self, target, method, float_tensors):
-        """Quantise, but for `float_tensors`. Returns what the integers of each tensor mean."""
-        rknn = configured(target, method)
-        succeed(rknn.load_onnx(model=f'{NETWORK}.onnx'), 'load_onnx')
-        succeed(rknn.hybrid_quantization_step1(dataset='dataset.txt'), 'hybrid_quantization_step1')
+    def __init__(self, target: str, method: str, float_tensors: list[str]) -> None:
+        """Quantize all tensors but `float_tensors`. method: 'layer' or 'channel' scales."""
+        rknn = configure(target, method)
+        check(rknn.load_onnx(model=f'{NETWORK}.onnx'), 'load_onnx')
+        check(rknn.hybrid_quantization_step1(dataset='dataset.txt'), 'hybrid_quantization_step1')
         rknn.release()
-        quantization = leave_float(f'{NETWORK}.quantization.cfg', float_tensors)
-        self.rknn = configured(target, method)  # the second step insists on an empty one
+        self.quantization = keep_float(f'{NETWORK}.quantization.cfg', float_tensors)
+        self.rknn = configure(target, method)  # the second step needs a new object
         files = [f'{NETWORK}.{suffix}' for suffix in ('model', 'data', 'quantization.cfg')]
-        succeed(self.rknn.hybrid_quantization_step2(*files), 'hybrid_quantization_step2')
-        return {'quantization': quantization}
+        check(self.rknn.hybrid_quantization_step2(*files), 'hybrid_quantization_step2')
 
-    def export(self, path):
+    def export(self, path: str) -> dict:
         """Write the .rknn file."""
-        succeed(self.rknn.export_rknn(path), 'export_rknn')
+        check(self.rknn.export_rknn(path), 'export_rknn')
         return {}
 
-    def simulate(self):
+    def simulate(self) -> dict:
         """Open the simulator."""
-        succeed(self.rknn.init_runtime(), 'init_runtime')
+        check(self.rknn.init_runtime(), 'init_runtime')
         return {}
 
-    def infer(self, image, outputs):
-        """Run an image (1, 1, H, W) uint8 of a .npy file; write the outputs, in order, as .npz."""
+    def infer(self, image: str, outputs: str) -> dict:
+        """Run a .npy image (1, 1, H, W) uint8; write the outputs, in order, as .npz."""
         values = self.rknn.inference([np.load(image)], data_format=['nchw'])
         if values is None:
             raise RuntimeError('inference returned nothing')
@@ -56,28 +57,28 @@ class Builder:
         return {}
 
 
-def configured(target, method):
+def configure(target: str, method: str) -> RKNN:
     """Return a toolkit object for raw grey values: mean 0, std 1."""
     rknn = RKNN(verbose=False)
     config = rknn.config(
         mean_values=[[0]], std_values=[[1]], target_platform=target, quantized_method=method
     )
-    succeed(config, 'config')
+    check(config, 'config')
     return rknn
 
 
-def leave_float(path, tensors):
-    """Edit the configuration between the two steps; returns scale and zero point by tensor."""
+def keep_float(path: str, tensors: list[str]) -> dict[str, dict]:
+    """Set tensors to float16 in the configuration; returns scale and zero point of the others."""
     with open(path, encoding='utf-8') as file:
         text = file.read()
     parameters = YAML(typ='safe').load(text)['quantize_parameters']
-    # A graph's input and outputs are listed twice: as floats, and with this ending as integers.
+    # Inputs and outputs of the graph are listed twice: as floats, and with '_int8' as integers.
     real_name = {name: name[:-5] if name.endswith('_int8') else name for name in parameters}
     chosen = [f'    {name}: float16' for name in parameters if real_name[name] in tensors]
-    # As text: the toolkit refuses numbers that came back with another last digit.
-    edited = text.replace(NOTHING_CHOSEN, '\n'.join(['custom_quantize_layers:', *chosen]), 1)
+    # Edited as text, since the toolkit refuses numbers whose last digit changed.
+    edited = text.replace(NO_FLOAT_LAYERS, '\n'.join(['custom_quantize_layers:', *chosen]), 1)
     if edited == text:
-        raise RuntimeError(f'{path} does not begin with {NOTHING_CHOSEN!r}')
+        raise RuntimeError(f'{path} does not begin with {NO_FLOAT_LAYERS!r}')
     with open(path, 'w', encoding='utf-8') as file:
         file.write(edited)
     return {
@@ -87,31 +88,35 @@ def leave_float(path, tensors):
     }
 
 
-def succeed(code, call):
+def check(code: int, call: str) -> None:
     """Raise RuntimeError if a call of the toolkit did not return 0."""
     if code != 0:
         raise RuntimeError(f'{call} returned {code}')
 
 
-def main():
-    """Answer orders until stdin ends."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), 'w', encoding='utf-8')
+def main() -> None:
+    """Respond to requests until stdin ends."""
+    responses = os.fdopen(os.dup(sys.stdout.fileno()), 'w', encoding='utf-8')
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def answer(content):
-        answers.write(f'{json.dumps(content)}\n')
-        answers.flush()
+    def respond(content: dict) -> None:
+        responses.write(f'{json.dumps(content)}\n')
+        responses.flush()
 
-    answer({'version': importlib.metadata.version('rknn-toolkit2')})
-    builder = Builder()
+    respond({'version': importlib.metadata.version('rknn-toolkit2')})
+    network = None
     for line in sys.stdin:
-        order, arguments = json.loads(line)
+        name, arguments = json.loads(line)
         try:
-            answer(getattr(builder, order)(**arguments))
-        except Exception as error:  # the toolkit documents none, and raises many kinds
-            # Some carry a whole traceback as their text; the reason is its last line.
+            if name == 'build':
+                network = Network(**arguments)
+                respond({'quantization': network.quantization})
+            else:
+                respond(getattr(network, name)(**arguments))
+        except Exception as error:  # the toolkit raises many undocumented types
+            # Some messages contain a whole traceback, whose last line is the reason.
             reason = str(error).strip().split('\n')[-1]
-            answer({'error': f'{order}: {reason}'})
+            respond({'error': f'{name}: {reason}'})
 
 
 if __name__ == '__main__':

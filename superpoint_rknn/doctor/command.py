@@ -1,7 +1,7 @@
 """
-What runs here, and what to do about each thing that does not.
+Check whether SuperPoint runs on this machine, and advise how to repair what does not.
 
-Looks at the board, the NPU's driver and library, and the model; runs one image through it.
+Inspects the board, the NPU's driver and library, and the model, and runs the model on one image.
 
 Example:
 -------
@@ -35,34 +35,46 @@ from superpoint_rknn.runtimes.rknn.library import probe_libraries
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument('--model', default='', help='network to try, as the node takes it')
+    """Add the command's arguments to a parser."""
+    parser.add_argument(
+        '--model',
+        default='',
+        help='model file, superpoint or superpoint_small (default: superpoint)',
+    )
     parser.add_argument(
         '--runtime', default='auto', choices=('auto', 'librknn', 'rknnlite', 'onnx')
     )
     parser.add_argument('--pass-through', default='auto', choices=('auto', 'true', 'false'))
     parser.add_argument('--zero-copy', action='store_true', help='share memory with the NPU')
-    parser.add_argument('--core-mask', type=int, default=0, help='cores of the NPU, a bit each')
-    parser.add_argument('--image', type=Path, help='image to run (default: a drawn one)')
+    parser.add_argument(
+        '--core-mask',
+        type=int,
+        default=0,
+        help='NPU cores to use, one bit per core (default: 0, the library chooses)',
+    )
+    parser.add_argument(
+        '--image', type=Path, help='image to run the model on (default: a synthetic one)'
+    )
     parser.add_argument(
         '--timeout',
         type=float,
         default=300.0,
-        help='[s] for the engine to answer; loading takes minutes on an RV1126 (default: 300)',
+        help='[s] until the runtime is reported as blocked; loading takes minutes on an RV1126 '
+        '(default: 300)',
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the report as JSON too')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the report as JSON')
     parser.add_argument(
-        '--record', type=Path, metavar='DIR', help="write the network's image and raw outputs"
+        '--record', type=Path, metavar='DIR', help='write the model input and the raw outputs'
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Report; returns 0 only if an image went through the network.
+    Run the command; return 0 only if the model ran on an image.
 
-    What is known of the machine is printed first: the engine's library may crash.
+    Prints what is known of the machine first, since the vendor's library may crash.
     """
-    image = _read(arguments.image) if arguments.image else None
+    image = _read_image(arguments.image) if arguments.image else None
     soc = detect_soc()
     advice: list[str] = []
     report: dict[str, Any] = {'system': _system(), 'board': _board(soc, advice)}
@@ -70,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     path = find_model(arguments.model, soc, arguments.runtime)
     if soc and path.suffix == '.onnx':
         advice.append(
-            f'the network runs on the CPU: name one for {soc} by --model (the node: `model`)'
+            f'the model runs on the CPU: name one for {soc} with --model (in the nodes: `model`)'
         )
     options = {
         'pass_through': arguments.pass_through,
@@ -83,25 +95,26 @@ def run(arguments: argparse.Namespace) -> int:
     is_blocked = trial.is_alive()
     if is_blocked:
         advice.append(
-            f'the engine has not answered for {arguments.timeout:g} s ({trial.stage}): see dmesg, '
-            'then reboot or reload the NPU driver; a first start may take longer: --timeout'
+            f'the runtime has not answered for {arguments.timeout:g} s ({trial.stage}): see '
+            'dmesg, then reboot or reload the NPU driver; if loading takes longer, raise --timeout'
         )
     advice += trial.advice
     report |= {'runtime': trial.runtime, 'inference': trial.inference, 'advice': advice}
     print(trial_text(report), flush=True)
-    _write(arguments.json, report)
+    _write_json(arguments.json, report)
     if arguments.record and trial.recorded is not None:
         arguments.record.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(arguments.record / 'outputs.npz', **trial.recorded)
-        _write(arguments.record / 'report.json', report)
-        print(f'outputs recorded in {arguments.record}')
+        outputs: dict[str, Any] = dict(trial.recorded)
+        np.savez_compressed(arguments.record / 'outputs.npz', **outputs)
+        _write_json(arguments.record / 'report.json', report)
+        print(f'outputs written to {arguments.record}')
     if is_blocked:  # a normal exit would wait for the library
         sys.stdout.flush()
         os._exit(1)
     return 0 if trial.inference else 1
 
 
-def _write(path: Path | None, report: dict[str, Any]) -> None:
+def _write_json(path: Path | None, report: dict[str, Any]) -> None:
     if path is not None:
         path.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
 
@@ -119,11 +132,11 @@ def _system() -> dict[str, str]:
 def _board(soc: str | None, advice: list[str]) -> dict[str, Any]:
     driver, libraries = npu_driver_version(), probe_libraries()
     if soc is None:
-        advice.append('this is no Rockchip board: the CPU stands in for the NPU')
+        advice.append('this is no Rockchip board: the model runs on the CPU')
     elif driver is None:
         advice.append(
-            'no NPU driver version can be read: load the driver (rknpu; on RV1126 galcore), or '
-            'run as root to read /sys/kernel/debug'
+            'the NPU driver version cannot be read: load the driver (rknpu; on RV1126 galcore), '
+            'or run as root to read /sys/kernel/debug'
         )
     if soc and all(probe.reason for probe in libraries):
         advice.append(
@@ -139,7 +152,7 @@ def _board(soc: str | None, advice: list[str]) -> dict[str, Any]:
     }
 
 
-def _read(path: Path) -> np.ndarray:
+def _read_image(path: Path) -> np.ndarray:
     content = np.fromfile(path, np.uint8)
     grey = cv2.imdecode(content, GREY_AS_STORED) if content.size else None
     if grey is None:

@@ -1,4 +1,4 @@
-"""The doctor's report as text."""
+"""The report of `doctor` as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def machine_text(report: dict[str, Any]) -> str:
-    """What is known of the machine, a label and a finding a line."""
+    """Text about the machine: one line per finding, after its label."""
     board = report['board']
     lines = [
         ('system', ', '.join(f'{k} {v}' for k, v in report['system'].items())),
@@ -22,11 +22,11 @@ def machine_text(report: dict[str, Any]) -> str:
 
 
 def trial_text(report: dict[str, Any]) -> str:
-    """What the engine did, and what to do about it."""
+    """Text about the runtime, the model, the inference and the advice."""
     runtime, inference = report['runtime'], report['inference']
     lines = []
     if runtime:
-        lines.append(('engine', runtime['engine']))
+        lines.append(('runtime', runtime['engine']))
         lines.append(('model', f'{runtime["model"]} ({runtime["path"]})'))
         lines += [('tensor', _tensor_text(tensor)) for tensor in runtime['tensors']]
         lines.append(('input table', runtime['input_table']))

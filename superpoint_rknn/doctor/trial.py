@@ -1,4 +1,4 @@
-"""One network on one engine, tried for the doctor in a thread that may be left behind."""
+"""A trial of one model on one runtime, in a thread that may be abandoned."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from superpoint_rknn.extractor import Detection, Extractor
 from superpoint_rknn.runtimes.model_files import resolve_normalisation
 from superpoint_rknn.runtimes.runtime import Runtime, TensorSpec
 
-IMAGES = 3  # the first is slower than the rest; the last one is reported
+REPETITIONS = 3  # the first inference is slower; the last one is reported
 
 
 class Trial(threading.Thread):
     """
-    Opens an engine, runs an image, closes the engine.
+    A thread that opens a runtime, runs the model on an image and closes the runtime.
 
-    A vendor's library may hang: `join(timeout)`, then look at `is_alive()` and `stage`.
-    path, open_runtime: the model, and what opens it. image: (height, width) uint8 grey, or None
-    for a drawn one.
+    A vendor's library may block for ever: call `join(timeout)`, then check `is_alive()` and
+    `stage`.
+    path: the model. open_runtime: opens it. image: (height, width) uint8 grey; None: a synthetic
+    image.
     """
 
     def __init__(self, path: Path, open_runtime: Callable[[], Runtime], image: np.ndarray | None):
         super().__init__(name='doctor_trial', daemon=True)
         self.stage = 'opening the model'
-        self.runtime: dict[str, Any] | None = None  # engine, model, tensors
+        self.runtime: dict[str, Any] | None = None  # name, model, tensors
         self.inference: dict[str, Any] | None = None  # stage times, keypoints
         self.recorded: dict[str, np.ndarray] | None = None  # image, logits, descriptors
         self.advice: list[str] = []
@@ -40,7 +41,7 @@ class Trial(threading.Thread):
     def run(self) -> None:
         try:
             runtime = self._open_runtime()
-        except Exception as error:  # whatever it is, it is what the doctor is asked for
+        except Exception as error:  # any error is a finding of the doctor
             self.advice.append(str(error))
             return
         try:
@@ -50,14 +51,14 @@ class Trial(threading.Thread):
         except Exception as error:
             self.advice.append(f'inference failed: {error}')
         finally:
-            self.stage = 'closing the engine'
+            self.stage = 'closing the runtime'
             runtime.close()
 
     def _infer(self, runtime: Runtime) -> None:
         extractor = Extractor(runtime)
-        grey = _drawn(*extractor.network_size) if self._image is None else self._image
+        grey = _synthetic_image(*extractor.network_size) if self._image is None else self._image
         raw = extractor.new_descriptor_map()
-        for _ in range(IMAGES):
+        for _ in range(REPETITIONS):
             detection = extractor.detect(grey, raw)
         start = time.perf_counter()
         extractor.describe(detection)
@@ -68,7 +69,7 @@ class Trial(threading.Thread):
             'logits': runtime.infer(image, raw).copy(),
             'descriptors': raw,
         }
-        self._judge(detection)
+        self._check(detection, raw)
         self.inference = {
             'stages_ms': {stage: round(duration, 3) for stage, duration in stages.items()},
             'keypoints': len(detection.keypoints),
@@ -76,20 +77,21 @@ class Trial(threading.Thread):
             'rss_mb': _resident_megabytes(),
         }
 
-    def _judge(self, detection: Detection) -> None:
+    def _check(self, detection: Detection, raw: np.ndarray) -> None:
+        """Add advice if there are no keypoints or the descriptor map is constant."""
         if len(detection.keypoints) == 0:
             self.advice.append(
-                'no keypoints were found: the input may be normalised wrongly (input.mean, '
-                'input.std), or the model is not a SuperPoint with raw logits'
+                'no keypoints were found: the input normalisation (input.mean, input.std) may be '
+                'wrong, or the model is not a SuperPoint network with raw logits'
             )
-        if detection.raw.min() == detection.raw.max():
+        if raw.min() == raw.max():
             self.advice.append(
                 'the descriptor map is constant: the model or its quantisation is broken'
             )
 
 
-def _drawn(height: int, width: int) -> np.ndarray:
-    """Image with corners of every grey value, for machines without a picture at hand."""
+def _synthetic_image(height: int, width: int) -> np.ndarray:
+    """Image with corners of many grey values, (height, width) uint8."""
     side = 24
     tiles = np.random.default_rng(0).integers(
         0, 256, (height // side + 1, width // side + 1), np.uint8
@@ -109,19 +111,19 @@ def _describe(runtime: Runtime, path: Path) -> dict[str, Any]:
 
 
 def _input_table(runtime: Runtime, path: Path) -> str:
-    """What an image's bytes go through, and why."""
+    """Text that says how an image's bytes become the input, and why."""
     quantization = runtime.input.quantization
     if quantization is None or getattr(runtime, 'pass_through', True) is False:
-        return 'none: the engine normalises and quantises'
+        return 'none: the runtime normalises and quantises'
     mean, std = resolve_normalisation(path, quantization, None, None)
-    why = (
+    formula = (
         f'(x - {mean:g}) / {std:g} / scale {quantization.scale:g} + zero point '
         f'{quantization.zero_point}'
     )
     if runtime.input_table is None:
-        return f"identity: the image's bytes are the input, since x = {why}"
+        return f"identity: the image's bytes are the input, since x = {formula}"
     flipped = np.array_equal(runtime.input_table.view(np.uint8), np.arange(256) ^ 0x80)
-    return f'{"x ^ 0x80" if flipped else "not the identity"}, one look-up a pixel: {why}'
+    return f'{"x ^ 0x80" if flipped else "not the identity"}, one look-up per pixel: {formula}'
 
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:
@@ -136,7 +138,7 @@ def _tensor(spec: TensorSpec) -> dict[str, Any]:
 
 
 def _resident_megabytes() -> float | None:
-    """Memory of this process [MB], where the kernel tells."""
+    """Resident memory of this process [MB]; None if the kernel does not report it."""
     try:
         status = Path('/proc/self/status').read_text(encoding='ascii')
     except OSError:

@@ -1,9 +1,9 @@
 """
-How well features are found again and matched: ours, float and in 8 bits, against ORB and SIFT.
+Compare SuperPoint, float and 8-bit, with ORB and SIFT: repeatability and matching.
 
-By one protocol (docs/evaluation.md): 24 photographs, 13 homographies with other light for each,
-312 pairs of 640x400, 500 points an image; repeatability and mean matching accuracy at 3 px,
-homographies correct within 1, 3 and 5 px; and one real pair by itself.
+The protocol (docs/evaluation.md): 24 photographs with 13 random homographies and light changes
+each, 312 pairs of 640x400, 500 points per image; repeatability and mean matching accuracy at
+3 px, share of homographies correct within 1, 3 and 5 px; and one real pair.
 
 Example:
 -------
@@ -14,8 +14,8 @@ Example:
   superpoint_rknn evaluate --tracks --fetch
   superpoint_rknn evaluate --tracks --json tracks.json
 
-With --tracks: how long points are followed, and how well, by the network's keypoints and the
-tracker, beside Shi and Tomasi's corners and ORB (docs/tracking.md).
+With --tracks: length and accuracy of the tracker's tracks with the network's keypoints, with
+Shi-Tomasi corners and with ORB (docs/tracking.md).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ import cv2
 import numpy as np
 
 from superpoint_rknn import __version__
+from superpoint_rknn.evaluate.chart import chart, load_figure_class
 from superpoint_rknn.evaluate.features import (
     SETTINGS,
     SUBPIXEL,
@@ -46,7 +47,7 @@ from superpoint_rknn.evaluate.features import (
 from superpoint_rknn.evaluate.fetch import fetch_scenes
 from superpoint_rknn.evaluate.metrics import Features, measure
 from superpoint_rknn.evaluate.pairs import VIEW_SIZE, Pair, Scene, make_pair
-from superpoint_rknn.evaluate.report import chart, table
+from superpoint_rknn.evaluate.report import table
 from superpoint_rknn.evaluate.scenes import Material, own_material, protocol_material
 from superpoint_rknn.evaluate.statistics import (
     METRICS,
@@ -71,18 +72,18 @@ def evaluate(
     scenes: Sequence[Scene], methods: Sequence[Method], seeds: int, progress: Progress = iter
 ) -> dict[str, Measured]:
     """
-    Measure features on pairs of views.
+    Measure features on pairs of views; deterministic.
 
-    seeds: pairs of each scene.
-    Returns, by row and metric, the values (scenes, seeds). The same input gives the same figures.
+    seeds: number of pairs per scene.
+    Returns the values, (scenes, seeds), by row and metric.
     """
     values: dict[str, dict[str, np.ndarray]] = {}
     first: dict[str, Features] = {}
     for index, seed in progress([(i, seed) for i in range(len(scenes)) for seed in range(seeds)]):
         pair = make_pair(scenes[index], seed)
         if seed == 0:
-            first = all_features(methods, pair.first)  # the same for all seeds
-        for name, measured in measured_pair(first, methods, pair).items():
+            first = all_features(methods, pair.first)  # equal for all seeds
+        for name, measured in measure_pair(first, methods, pair).items():
             row = values.setdefault(name, {m: np.empty((len(scenes), seeds)) for m in METRICS})
             for metric, value in measured.items():
                 row[metric][index, seed] = value
@@ -90,14 +91,14 @@ def evaluate(
 
 
 def all_features(methods: Sequence[Method], image: np.ndarray) -> dict[str, Features]:
-    """Features of one image, by row."""
+    """Features of one image by row."""
     return {name: found for method in methods for name, found in method(image).items()}
 
 
-def measured_pair(
+def measure_pair(
     first: dict[str, Features], methods: Sequence[Method], pair: Pair
 ) -> dict[str, dict[str, float]]:
-    """Metrics of one pair, by row; `first`: features of its first image."""
+    """Metrics of one pair by row; first: features of its first image."""
     second = all_features(methods, pair.second)
     return {
         name: measure(first[name], second[name], pair.homography, VIEW_SIZE) for name in second
@@ -112,8 +113,8 @@ def report_on(
     progress: Progress = iter,
     settings: DetectorSettings = SETTINGS,
 ) -> dict:
-    """All figures of an evaluation, as `superpoint_rknn evaluate --json` writes them."""
-    methods = [
+    """Run an evaluation; returns the content of the --json file."""
+    methods: list[Method] = [
         *(
             NetworkFeatures(name, runtime, subpixel, settings)
             for name, runtime in runtimes.items()
@@ -151,7 +152,7 @@ def report_on(
 def _real(methods: Sequence[Method], pair: Pair | None) -> dict | None:
     if pair is None:
         return None
-    measured = measured_pair(all_features(methods, pair.first), methods, pair)
+    measured = measure_pair(all_features(methods, pair.first), methods, pair)
     rows = []
     for name, values in measured.items():
         known = {m: None if np.isnan(value) else value for m, value in values.items()}
@@ -160,7 +161,7 @@ def _real(methods: Sequence[Method], pair: Pair | None) -> dict | None:
 
 
 def _differences(values: dict[str, Measured]) -> list[dict]:
-    """What 8 bits change, on the same pairs."""
+    """Differences of 8-bit rows to their float rows on the same pairs."""
     return [
         {'name': name, 'reference': reference, 'metrics': difference(measured, values[reference])}
         for name, measured in values.items()
@@ -169,41 +170,47 @@ def _differences(values: dict[str, Measured]) -> list[dict]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `superpoint_rknn evaluate`."""
+    """Add the arguments of `superpoint_rknn evaluate`."""
     add = parser.add_argument
-    add('--tracks', action='store_true', help='judge tracks in sequences instead of pairs')
-    add('--json', type=Path, metavar='FILE', help='write all figures')
-    add('--plot', type=Path, metavar='FILE.png', help='draw the shares as bars')
     add(
-        '--quick', action='store_true', help='one pair a scene instead of 13; 40 images a sequence'
+        '--tracks', action='store_true', help='evaluate tracks in image sequences instead of pairs'
+    )
+    add('--json', type=Path, metavar='FILE', help='write all results')
+    add('--plot', type=Path, metavar='FILE.png', help='write a bar chart (needs matplotlib)')
+    add(
+        '--quick',
+        action='store_true',
+        help='1 pair per scene instead of 13; 40 images per sequence',
     )
     add('--model', default='', help=MODEL_HELP)
     add('--weights', default='', help=WEIGHTS_HELP)
-    add('--subpixel', action='store_true', help='add rows with refined points')
+    add('--subpixel', action='store_true', help='add rows with subpixel refinement')
     add(
         '--threshold',
         type=float,
         default=SETTINGS.threshold,
-        help="detector.threshold (default: the node's, %(default)g); other ones do not compare",
+        help="detector.threshold (default: the node's, %(default)g); results of different "
+        'thresholds are not comparable',
     )
     add(
         *('--images', '-i'),
         type=Path,
         nargs='+',
         metavar='DIR',
-        help='folders of pictures instead of the scenes of the protocol; figures of different '
-        'pictures do not compare',
+        help='folders of pictures instead of the scenes of the protocol; results of different '
+        'pictures are not comparable',
     )
-    add('--allow-missing', action='store_true', help='go on without scenes that are missing')
+    add('--allow-missing', action='store_true', help='continue without missing scenes')
     add(
         '--fetch',
         action='store_true',
-        help="bring the scenes of Debian's opencv-doc, or visp-images-data's sequences, and end",
+        help='only fetch the scenes (from the Debian package opencv-doc), or with --tracks the '
+        'image sequences (from visp-images-data)',
     )
 
 
-MODEL_HELP = '8-bit network, 400x640 but for tracks: superpoint (default), superpoint_small, file'
-WEIGHTS_HELP = 'float network, named likewise or .npz, .onnx, .pth (default: that of the model)'
+MODEL_HELP = '8-bit model: superpoint (default), superpoint_small or a file; 400x640 for pairs'
+WEIGHTS_HELP = 'float weights: a name as for --model, or .npz, .onnx, .pth (default: of the model)'
 
 
 def run(args: argparse.Namespace) -> int:
@@ -218,10 +225,12 @@ def run(args: argparse.Namespace) -> int:
         return 0
     check_output(args.json, '.json')
     check_output(args.plot, '.png')
+    if args.plot:
+        load_figure_class()  # fails before the long work
     settings = replace(SETTINGS, threshold=args.threshold)
     material = own_material(args.images) if args.images else protocol_material(args.allow_missing)
     if material.missing:
-        log.warning(f'missing, so that figures do not compare: {", ".join(material.missing)}')
+        log.warning(f'results are not comparable, missing scenes: {", ".join(material.missing)}')
     with ExitStack() as stack:
         model = open_runtime(find_model(args.model, None))
         stack.callback(model.close)
@@ -239,5 +248,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         write_atomically(args.json, f'{json.dumps(report, indent=1, allow_nan=False)}\n'.encode())
     if args.plot:
-        write_atomically(args.plot, cv2.imencode('.png', chart(report))[1].tobytes())
+        write_atomically(args.plot, chart(report))
     return 0

@@ -1,4 +1,4 @@
-"""The features that are compared: those of networks, ORB and SIFT."""
+"""Features of networks, ORB and SIFT."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from superpoint_rknn.network.weights import load_weights
 from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime
 from superpoint_rknn.runtimes.runtime import ModelError, Runtime
 
-SETTINGS = DetectorSettings()  # as a node without parameters has them
-SUBPIXEL = '_subpixel'  # ends the name of a row with refined points
-ORB_THRESHOLD = 10  # of its corners; the default of 20 leaves dull images with few points
+SETTINGS = DetectorSettings()  # defaults of the node's parameters
+SUBPIXEL = '_subpixel'  # suffix of rows with subpixel refinement
+ORB_THRESHOLD = 10  # corner threshold; with OpenCV's 20, low-contrast images have few points
 
-# An image (height, width) uint8 -> its features, by the name of the row that they belong to
+# Image (height, width) uint8 -> features by row name
 Method = Callable[[np.ndarray], dict[str, Features]]
 
 
 class NetworkFeatures:
-    """SuperPoint's features of images of VIEW_SIZE."""
+    """SuperPoint features of images of VIEW_SIZE."""
 
     def __init__(
         self,
@@ -38,10 +38,10 @@ class NetworkFeatures:
         settings: DetectorSettings = SETTINGS,
     ):
         """
-        Take a network under the name of a row.
+        Prepare a network for the row `name`.
 
-        subpixel: give the same points, refined, as a row of their own.
-        Raises ModelError if the network takes images of another size.
+        subpixel: add a second row, with subpixel refinement of the same points.
+        Raises ModelError if the model input has another size.
         """
         size = runtime.input.shape[2:]
         if size != VIEW_SIZE:
@@ -54,12 +54,12 @@ class NetworkFeatures:
             self._rows[name + SUBPIXEL] = replace(settings, subpixel=True)
         self._runtime = runtime
         self._detector = KeypointDetector(*size)
-        _, *shape = runtime.descriptors.shape
-        self._sampler = DescriptorSampler(*shape, runtime.descriptors.quantization)
-        self._raw = np.empty(shape, runtime.descriptors.dtype)
+        _, channels, rows, cols = runtime.descriptors.shape
+        self._sampler = DescriptorSampler(channels, rows, cols, runtime.descriptors.quantization)
+        self._raw = np.empty((channels, rows, cols), runtime.descriptors.dtype)
 
     def __call__(self, image: np.ndarray) -> dict[str, Features]:
-        """Features of one image; RuntimeError if the engine failed."""
+        """Features of one image by row; RuntimeError if inference fails."""
         logits = self._runtime.infer(image, self._raw)
         features = {}
         for name, settings in self._rows.items():
@@ -70,7 +70,7 @@ class NetworkFeatures:
 
 
 def float_runtime(weights: Path) -> OnnxRuntime:
-    """The float network with some weights; raises what load_weights does."""
+    """Runtime of the float network with the given weights; raises what load_weights raises."""
     graph = float_graph(load_weights(weights), VIEW_SIZE)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f'{Path(weights).stem}_float.onnx')
@@ -80,18 +80,18 @@ def float_runtime(weights: Path) -> OnnxRuntime:
 
 def orb(image: np.ndarray) -> dict[str, Features]:
     """Features of OpenCV's ORB."""
-    detector = cv2.ORB_create(SETTINGS.max_keypoints, fastThreshold=ORB_THRESHOLD)
+    detector = cv2.ORB.create(SETTINGS.max_keypoints, fastThreshold=ORB_THRESHOLD)
     return {'orb': _opencv_features(detector, image)}
 
 
 def sift(image: np.ndarray) -> dict[str, Features]:
     """Features of OpenCV's SIFT."""
-    return {'sift': _opencv_features(cv2.SIFT_create(SETTINGS.max_keypoints), image)}
+    return {'sift': _opencv_features(cv2.SIFT.create(SETTINGS.max_keypoints), image)}
 
 
 def _opencv_features(detector: cv2.Feature2D, image: np.ndarray) -> Features:
     keypoints, descriptors = detector.detectAndCompute(image, None)
-    points = cv2.KeyPoint_convert(keypoints) if keypoints else np.empty((0, 2), np.float32)
+    points = np.asarray(cv2.KeyPoint.convert(keypoints), np.float32).reshape(-1, 2)
     if descriptors is None:
         descriptors = np.empty((0, detector.descriptorSize()), np.float32)
     return Features(points, descriptors)

@@ -1,4 +1,4 @@
-"""Pairs of views of a scene, of which it is known how one maps to the other."""
+"""Pairs of views of a scene with a known homography between them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ NOISE = (0.0, 0.03)  # standard deviation
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture that views are made of."""
+    """A picture from which views are made."""
 
     name: str
-    number: int  # tells the scene's random warps from those of the others
+    number: int  # part of the random seed, so that scenes have different warps
     image: np.ndarray  # SCENE_SIZE, uint8 grey
 
 
@@ -42,27 +42,27 @@ class Pair:
     homography: np.ndarray
 
 
-def covering(image: np.ndarray, size: tuple[int, int] = SCENE_SIZE) -> np.ndarray:
-    """Middle of a grey image, resized so that it covers `size` (height, width)."""
+def resize_and_crop(image: np.ndarray, size: tuple[int, int] = SCENE_SIZE) -> np.ndarray:
+    """Resize a grey image to cover `size` (height, width) and cut out its middle."""
     height, width = size
     scale = max(height / image.shape[0], width / image.shape[1])
     if scale != 1:
         rows = max(height, round(scale * image.shape[0]))
         cols = max(width, round(scale * image.shape[1]))
-        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        image = cv2.resize(image, (cols, rows), interpolation=way)
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        image = cv2.resize(image, (cols, rows), interpolation=method)
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return np.ascontiguousarray(image[top : top + height, left : left + width])
 
 
 def first_view(scene: np.ndarray) -> np.ndarray:
-    """The middle of a scene, VIEW_SIZE."""
+    """Middle of a scene, VIEW_SIZE."""
     top, left = _margin(0), _margin(1)
     return np.ascontiguousarray(scene[top : top + VIEW_SIZE[0], left : left + VIEW_SIZE[1]])
 
 
 def make_pair(scene: Scene, seed: int) -> Pair:
-    """First view of a scene, and one of its warps under other light; the same for equal seeds."""
+    """First view of a scene and a random warp in other light; deterministic in scene and seed."""
     rng = np.random.default_rng([seed, scene.number])
     to_view = cv2.getPerspectiveTransform(random_quad(rng), _corners(VIEW_SIZE))
     warped = cv2.warpPerspective(
@@ -70,23 +70,23 @@ def make_pair(scene: Scene, seed: int) -> Pair:
         to_view,
         VIEW_SIZE[::-1],
         flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,  # half a pixel at most: quads keep inside the scene
+        borderMode=cv2.BORDER_REPLICATE,  # at most half a pixel: quads lie inside the scene
     )
     to_scene = np.array([[1, 0, _margin(1)], [0, 1, _margin(0)], [0, 0, 1]], np.float64)
     homography = to_view @ to_scene
     return Pair(
         first_view(scene.image),
-        with_other_light(warped, rng),
+        change_light(warped, rng),
         homography / homography[2, 2],
     )
 
 
 def random_quad(rng: np.random.Generator) -> np.ndarray:
     """
-    Part of a scene that a view shows: its corners, clockwise from the top left, (4, 2) float32.
+    Corners of the part of a scene that a view shows, clockwise from the top left, (4, 2) float32.
 
-    A rectangle around the scene's middle, rotated, scaled and shifted, whose corners then move
-    each by itself, at most to the edge of the scene.
+    A rectangle around the middle of the scene is rotated, scaled and shifted; then each corner is
+    moved on its own and clipped to the scene.
     """
     angle = np.deg2rad(rng.uniform(-MAX_ROTATION, MAX_ROTATION))
     scale = rng.uniform(*ZOOM)
@@ -98,8 +98,8 @@ def random_quad(rng: np.random.Generator) -> np.ndarray:
     return np.clip(quad, ends[0], ends[2]).astype(np.float32)
 
 
-def with_other_light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Image (uint8) after gamma, gain and offset, with noise added."""
+def change_light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Apply random gamma, gain, offset and noise to an image (uint8)."""
     grey = (image / np.float32(255)) ** rng.uniform(*GAMMA) * rng.uniform(*GAIN)
     grey += rng.uniform(*OFFSET)
     grey += rng.normal(0, rng.uniform(*NOISE), image.shape)
@@ -107,7 +107,7 @@ def with_other_light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def stretched_pair(first: np.ndarray, second: np.ndarray, homography: np.ndarray) -> Pair:
-    """Pair of real images and the homography between them, both stretched to VIEW_SIZE."""
+    """Pair of real images, stretched to VIEW_SIZE with the homography between them."""
     to_views = []
     for image in (first, second):
         s_x, s_y = ImageTransform.fit('stretch', image.shape, VIEW_SIZE).scale
@@ -115,15 +115,15 @@ def stretched_pair(first: np.ndarray, second: np.ndarray, homography: np.ndarray
             np.array([[1 / s_x, 0, 0.5 / s_x - 0.5], [0, 1 / s_y, 0.5 / s_y - 0.5], [0, 0, 1]])
         )
     homography = to_views[1] @ homography @ np.linalg.inv(to_views[0])
-    views = [
+    first, second = (
         cv2.resize(image, VIEW_SIZE[::-1], interpolation=cv2.INTER_AREA)
         for image in (first, second)
-    ]
-    return Pair(*views, homography / homography[2, 2])
+    )
+    return Pair(first, second, homography / homography[2, 2])
 
 
 def _margin(axis: int) -> int:
-    """Pixels of the scene before its middle view."""
+    """Pixels of the scene before its first view, along an axis."""
     return (SCENE_SIZE[axis] - VIEW_SIZE[axis]) // 2
 
 
@@ -132,6 +132,6 @@ def _centre(size: tuple[int, int]) -> np.ndarray:
 
 
 def _corners(size: tuple[int, int]) -> np.ndarray:
-    """Outer corners of an image, clockwise from the top left; 0 is the centre of a pixel."""
+    """Outer corners of an image, clockwise from the top left; pixel centres are integers."""
     right, bottom = size[1] - 0.5, size[0] - 0.5
     return np.array([[-0.5, -0.5], [right, -0.5], [right, bottom], [-0.5, bottom]], np.float32)

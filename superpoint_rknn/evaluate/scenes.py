@@ -1,8 +1,8 @@
 """
-The scenes of the evaluation, which no network may be trained or calibrated on.
+Scenes of the evaluation; no network may be trained or calibrated on them.
 
-They are listed in scenes.json, each by the hash of its file, and by that of its grey
-values as model cards list calibration images; `other_views` show the same places once more.
+scenes.json lists them with the SHA-256 of the file and of the grey values, as model cards do for
+calibration images. `other_views` are further pictures of the same places.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from superpoint_rknn.evaluate.pairs import Pair, Scene, covering, stretched_pair
+from superpoint_rknn.evaluate.pairs import Pair, Scene, resize_and_crop, stretched_pair
 from superpoint_rknn.fetch.archive import sha256_of
 from superpoint_rknn.fetch.fetch import cache_folder
 from superpoint_rknn.sources.open import open_source, thinned
 
 LIST = Path(__file__).with_suffix('.json')
 OPENCV, SKIMAGE = 'opencv-doc', 'scikit-image'
-MOST_SCENES = 500  # of a folder of one's own, 0.6 MB each
+MAX_SCENES = 500  # of a user's folder, 0.6 MB each
 INSTALLED = Path('/usr/share/doc/opencv-doc/examples')  # by Debian's opencv-doc
 HOW_TO_GET = {
     OPENCV: 'superpoint_rknn evaluate --fetch',
@@ -33,14 +33,14 @@ HOW_TO_GET = {
 
 @dataclass(frozen=True)
 class SceneFile:
-    """A file of a package that brings scenes."""
+    """A file of a package."""
 
     package: str
-    path: str  # within the package's folder of pictures
+    path: str  # relative to one of `folders`
     sha256: str
 
     def locate(self) -> Path | None:
-        """Where this file lies; None if it is nowhere, or only with another content."""
+        """Path of this file with the expected content; None if there is none."""
         for folder in folders(self.package):
             path = folder / self.path
             if path.is_file() and sha256_of(path) == self.sha256:
@@ -50,7 +50,7 @@ class SceneFile:
 
 @dataclass(frozen=True)
 class Material:
-    """What an evaluation runs on."""
+    """Input of an evaluation."""
 
     scenes: list[Scene]
     real_pair: Pair | None = None
@@ -58,7 +58,7 @@ class Material:
 
 
 def scene_files(section: str = 'scenes') -> list[SceneFile]:
-    """Files that the list names: 'scenes', 'real_pair' or 'other_views'."""
+    """Files of a section of scenes.json: 'scenes', 'real_pair' or 'other_views'."""
     entries = json.loads(LIST.read_text(encoding='utf-8'))[section]
     return [SceneFile(entry['package'], entry['path'], entry['sha256']) for entry in entries]
 
@@ -67,17 +67,18 @@ def folders(package: str) -> list[Path]:
     """Folders that may hold a package's pictures."""
     if package == OPENCV:
         return [INSTALLED, cache_folder(OPENCV)]
-    # Found without an import: the pictures are needed, not the library.
+    # Not imported: the pictures are needed, not the library and its dependencies.
     spec = importlib.util.find_spec('skimage')
-    return [Path(place, 'data') for place in spec.submodule_search_locations] if spec else []
+    places = (spec and spec.submodule_search_locations) or []
+    return [Path(place, 'data') for place in places]
 
 
 def protocol_material(allow_missing: bool = False) -> Material:
     """
-    The scenes of the protocol, and the real pair.
+    Scenes of the protocol and the real pair.
 
-    Raises FileNotFoundError with the files that are missing and how to get them, unless
-    `allow_missing`, or if there is none at all.
+    Raises FileNotFoundError, with the missing files and the commands that install them, unless
+    `allow_missing`, and if no scene is found.
     """
     files, real = scene_files(), scene_files('real_pair')
     found = {file: file.locate() for file in (*files, *real)}
@@ -85,23 +86,27 @@ def protocol_material(allow_missing: bool = False) -> Material:
     if missing and (not allow_missing or not any(found[file] for file in files)):
         raise FileNotFoundError(_how_to_get(missing))
     scenes = [
-        Scene(Path(file.path).stem, number, covering(_grey(found[file])))
+        Scene(Path(file.path).stem, number, resize_and_crop(_grey(path)))
         for number, file in enumerate(files)
-        if found[file]
+        if (path := found[file])
     ]
-    pair = _real_pair(*(found[file] for file in real)) if all(map(found.get, real)) else None
+    pair_paths = [path for file in real if (path := found[file])]
+    pair = _real_pair(*pair_paths) if len(pair_paths) == len(real) else None
     return Material(scenes, pair, tuple(file.path for file in missing))
 
 
 def own_material(sources: list[Path]) -> Material:
     """
-    Scenes from pictures, or folders of them, MOST_SCENES of each at most, evenly spread.
+    Scenes from pictures or folders of pictures; of each folder at most MAX_SCENES, evenly spread.
 
     Raises what open_source and reading raise.
     """
-    frames = chain.from_iterable(thinned(open_source(path), MOST_SCENES) for path in sources)
+    frames = chain.from_iterable(thinned(open_source(path), MAX_SCENES) for path in sources)
     return Material(
-        [Scene(frame.name, number, covering(frame.grey())) for number, frame in enumerate(frames)]
+        [
+            Scene(frame.name, number, resize_and_crop(frame.grey()))
+            for number, frame in enumerate(frames)
+        ]
     )
 
 
@@ -110,10 +115,10 @@ def _how_to_get(missing: list[SceneFile]) -> str:
     for package, command in HOW_TO_GET.items():
         paths = [file.path for file in missing if file.package == package]
         if paths:
-            parts.append(f'{", ".join(paths)} of {package}, which `{command}` brings')
+            parts.append(f'{", ".join(paths)} of {package}: run `{command}`')
     return (
-        f'scenes are missing, or differ from those of the protocol: {"; ".join(parts)}. '
-        'Figures without them do not compare; --allow-missing goes on nevertheless'
+        f'scenes are missing or differ from the protocol: {"; ".join(parts)}; --allow-missing '
+        'continues without them, with results that are not comparable'
     )
 
 

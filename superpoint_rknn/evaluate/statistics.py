@@ -1,4 +1,4 @@
-"""Means over pairs, and how far they may be trusted."""
+"""Means over pairs and their 95 % confidence intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ METRICS = (
     *('rep3', 'mma3', 'h1', 'h3', 'h5', 'auc1', 'auc3', 'auc5'),
     *('localization_error', 'points', 'matches'),
 )
-BARRED = ('rep3', 'mma3', 'h3', 'h5')  # in which 8 bits may cost little
+DIFFERENCE_METRICS = ('rep3', 'mma3', 'h3', 'h5')  # 8 bits against float
 RESAMPLES = 10_000
 INTERVAL = (2.5, 97.5)  # [%]
 
@@ -18,11 +18,11 @@ Measured = dict[str, np.ndarray]
 
 def mean_and_interval(values: np.ndarray) -> tuple[float | None, list[float] | None]:
     """
-    Mean over pairs, and its 95 % interval by bootstrap over scenes.
+    Mean over pairs and its 95 % interval, by bootstrap over scenes.
 
-    Pairs of one scene resemble each other, so that whole scenes are drawn; percentile interval
-    (B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 13.3). NaN counts as left out.
-    values: (scenes, seeds). None where there are no values; no interval of a single scene.
+    Pairs of one scene are correlated, so whole scenes are resampled; percentile interval
+    (B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 13.3). NaN is a missing value.
+    values: (scenes, seeds). The mean is None without values, the interval also for one scene.
     """
     valid = ~np.isnan(values)
     total, count = np.where(valid, values, 0).sum(1), valid.sum(1)
@@ -38,7 +38,7 @@ def mean_and_interval(values: np.ndarray) -> tuple[float | None, list[float] | N
 
 
 def summary(measured: Measured) -> dict:
-    """Mean of each metric and, under 'intervals', how far it may be trusted."""
+    """Mean of each metric and, as `intervals`, the 95 % intervals."""
     found = {metric: mean_and_interval(measured[metric]) for metric in METRICS}
     return {
         **{metric: mean for metric, (mean, _) in found.items()},
@@ -47,16 +47,16 @@ def summary(measured: Measured) -> dict:
 
 
 def difference(measured: Measured, reference: Measured) -> dict:
-    """What one row has more than another, by metric: mean over the same pairs, and interval."""
+    """Mean and interval of the pairwise difference to another row, by metric."""
     differences = {}
-    for metric in BARRED:
+    for metric in DIFFERENCE_METRICS:
         mean, interval = mean_and_interval(measured[metric] - reference[metric])
         differences[metric] = {'difference': mean, 'interval': interval}
     return differences
 
 
 def by_scene(measured: Measured, names: list[str]) -> list[dict]:
-    """Mean of each metric over the pairs of each scene."""
+    """Mean of each metric for each scene."""
     rows = []
     for index, name in enumerate(names):
         means = {m: mean_and_interval(measured[m][index : index + 1])[0] for m in METRICS}

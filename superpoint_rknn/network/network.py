@@ -1,4 +1,4 @@
-"""The SuperPoint network: its layers, and its float graph as ONNX."""
+"""The SuperPoint network: layers, weights, and float graph as ONNX."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from onnx import TensorProto, helper, numpy_helper
 from superpoint_rknn.features import CELL
 
 IMAGE, LOGITS, DESCRIPTORS = 'image', 'semi', 'desc'  # the graph's input and outputs
-OPSET = 12  # MaxPool takes uint8 from 12 on; newer ones are unknown to rknn-toolkit 1.7
+OPSET = 12  # the first with MaxPool for uint8, and the last that rknn-toolkit 1.7 supports
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution with stride 1 that keeps the map's size."""
+    """A convolution with stride 1 and zero padding, which keeps the size of the feature map."""
 
     name: str
-    source: str  # name of the layer, or of the graph's input, that it reads
-    inputs: int  # channels in the article's network; inner layers may have others
+    source: str  # layer whose output it reads, or IMAGE
+    inputs: int  # channels in DeTone et al. 2018; inner layers may have others
     outputs: int
     kernel: int = 3  # [px] side
     relu: bool = True
@@ -47,62 +47,63 @@ OUTPUTS = {'convPb': LOGITS, 'convDb': DESCRIPTORS}
 @dataclass(frozen=True)
 class Weights:
     """
-    Weights of the network, by the layers' names; float32.
+    Weights of the network by the names of the layers, float32.
 
-    Inner layers may have any number of channels, as long as a layer's inputs are its source's
-    outputs.
-
-    A layer's activation is max(x, floor); its floor is 0, a ReLU, unless `floors` says otherwise.
+    Inner layers may have any number of channels if the inputs of a layer match the outputs of its
+    source. The activation is max(x, floor); the default floor of 0 is a ReLU.
     """
 
     kernels: dict[str, np.ndarray]  # (outputs, inputs, kernel, kernel)
     biases: dict[str, np.ndarray]  # (outputs,)
     floors: dict[str, np.ndarray] = field(default_factory=dict)  # (outputs,)
 
-    def __post_init__(self):
-        """Raise ValueError if a layer is missing, or of another shape, or not finite."""
+    def __post_init__(self) -> None:
+        """Raise ValueError if a tensor is missing, not finite, or of another shape or dtype."""
         channels = {IMAGE: 1}
         for layer in LAYERS:
-            kernel = self.kernels.get(layer.name)
-            fixed = layer.name in OUTPUTS or kernel is None or kernel.ndim != 4
+            for name, tensors in (('weight', self.kernels), ('bias', self.biases)):
+                if layer.name not in tensors:
+                    raise ValueError(
+                        f'{layer.name}.{name} is missing: not the weights of a SuperPoint'
+                    )
+            kernel = self.kernels[layer.name]
+            fixed = layer.name in OUTPUTS or kernel.ndim != 4
             channels[layer.name] = layer.outputs if fixed else len(kernel)
             shape = (channels[layer.name], channels[layer.source], layer.kernel, layer.kernel)
             _check(f'{layer.name}.weight', kernel, shape)
-            _check(f'{layer.name}.bias', self.biases.get(layer.name), shape[:1])
+            _check(f'{layer.name}.bias', self.biases[layer.name], shape[:1])
             if layer.name in self.floors:
                 _check(f'{layer.name}.floor', self.floors[layer.name], shape[:1])
 
 
-def _check(name: str, values: np.ndarray | None, shape: tuple[int, ...]) -> None:
-    if values is None:
-        raise ValueError(f'{name} is missing: not the weights of a SuperPoint')
+def _check(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
     if values.shape != shape:
         raise ValueError(f'{name} has shape {values.shape}, expected {shape}')
     if values.dtype != np.float32:
         raise ValueError(f'{name} is {values.dtype}, expected float32')
     if not np.isfinite(values).all():
-        raise ValueError(f'{name} holds values that are not finite')
+        raise ValueError(f'{name} contains values that are not finite')
 
 
 def check_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width [px] of a network image; ValueError unless both are divisible by 8."""
+    """Return `size`, height and width [px]; raise ValueError unless both are divisible by 8."""
     if min(size) < CELL or any(side % CELL for side in size):
         raise ValueError(f'size {size[0]}x{size[1]} is not divisible by {CELL}')
     return size
 
 
 def float_tensor(layer: Layer) -> str:
-    """Name of a layer's output in the float graph, after ReLU and before pooling."""
+    """Name of the output of a layer in the float graph, after ReLU and before pooling."""
     return f'{layer.name}_relu' if layer.relu else OUTPUTS[layer.name]
 
 
 def float_graph(weights: Weights, size: tuple[int, int]) -> onnx.ModelProto:
     """
-    Float network as ONNX: plain convolutions, ReLU and max pooling.
+    Build the float network as ONNX: convolutions, ReLU or Max with a floor, and max pooling.
 
-    size: height and width of the image [px], divisible by 8, else ValueError.
-    Input `image` (1, 1, H, W) float32, raw grey 0..255; outputs `semi` (1, 65, H/8, W/8), the
-    detector's logits, and `desc` (1, 256, H/8, W/8), descriptors before L2 normalisation.
+    size: height and width of the model input [px], divisible by 8, else ValueError.
+    The input is `image` (1, 1, H, W) float32, grey 0..255. The outputs are `semi`
+    (1, 65, H/8, W/8), the logits, and `desc` (1, 256, H/8, W/8), before L2 normalization.
     """
     height, width = check_size(size)
     nodes, constants, tensor_of = [], [], {IMAGE: IMAGE}
@@ -111,8 +112,10 @@ def float_graph(weights: Weights, size: tuple[int, int]) -> onnx.ModelProto:
         constants.append(numpy_helper.from_array(values, name))
         return name
 
-    def node(kind: str, name: str, inputs: list[str], output: str, **attributes) -> str:
-        nodes.append(helper.make_node(kind, inputs, [output], name, **attributes))
+    def node(kind: str, name: str, inputs: list[str], output: str, **shape: list[int]) -> str:
+        node = helper.make_node(kind, inputs, [output], name)
+        node.attribute.extend(helper.make_attribute(k, v) for k, v in shape.items())
+        nodes.append(node)
         return output
 
     for layer in LAYERS:
@@ -125,8 +128,8 @@ def float_graph(weights: Weights, size: tuple[int, int]) -> onnx.ModelProto:
         output = OUTPUTS.get(layer.name, layer.name)
         tensor = node('Conv', layer.name, inputs, output, **shape)
         if layer.name in weights.floors:
-            floor = weights.floors[layer.name].reshape(1, -1, 1, 1)
-            floor = constant(f'{layer.name}.floor', floor)
+            values = weights.floors[layer.name].reshape(1, -1, 1, 1)
+            floor = constant(f'{layer.name}.floor', values)
             tensor = node('Max', f'{layer.name}_max', [tensor, floor], f'{layer.name}_max')
         elif layer.relu:
             tensor = node('Relu', f'{layer.name}_relu', [tensor], f'{layer.name}_relu')

@@ -1,4 +1,4 @@
-"""Weights of a float ONNX file, found by the graph's structure: names may be any."""
+"""Weights of a float ONNX file, identified by the structure of the graph, not by names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from superpoint_rknn.runtimes.onnx.model import read_onnx
 
 
 class _Graph:
-    """Steps from a tensor to the node that reads it."""
+    """The nodes of a graph by the tensors that they read."""
 
     def __init__(self, model: onnx.ModelProto):
         self.constants = {c.name: c for c in model.graph.initializer}
@@ -23,7 +23,7 @@ class _Graph:
                 self._readers.setdefault(name, []).append(node)
 
     def readers(self, tensor: str, kind: str) -> list[onnx.NodeProto]:
-        """Nodes of this kind that read a tensor; ValueError if there are none."""
+        """Nodes of type `kind` that read a tensor. Raises ValueError if there are none."""
         nodes = self._readers.get(tensor, [])
         found = [node for node in nodes if node.op_type == kind]
         if not found:
@@ -42,23 +42,24 @@ class _Graph:
     def _constant(self, node: onnx.NodeProto, index: int) -> np.ndarray:
         name = node.input[index]
         if name not in self.constants:
-            raise ValueError(f'{node.op_type} {node.name!r}: {name!r} is no constant')
+            raise ValueError(f'{node.op_type} {node.name!r}: {name!r} is not a constant')
         return numpy_helper.to_array(self.constants[name])
 
 
 def read_onnx_weights(path: Path) -> Weights:
     """
-    Weights of a network of plain Conv, Relu and MaxPool; what follows the last convolutions of
-    the two heads (softmax, normalisation) is ignored.
+    Read the weights of a network of Conv, Relu and MaxPool nodes.
 
-    Raises ValueError where the graph differs, ModelError if the file can't be used.
+    Nodes after the last convolutions of the two heads (softmax, normalization) are ignored.
+    Raises ValueError if the graph is not a SuperPoint, ModelError if the file cannot be read.
     """
     model, _ = read_onnx(path)
     graph = _Graph(model)
     inputs = [value.name for value in model.graph.input if value.name not in graph.constants]
     if len(inputs) != 1:
         raise ValueError(f'{len(inputs)} inputs, expected one image')
-    kernels, biases, tensor_of = {}, {}, {}
+    kernels, biases = {}, {}
+    tensor_of: dict[str, str] = {}
     for layer in LAYERS:
         source = tensor_of.get(layer.source, inputs[0])
         node = _convolution(graph, layer, source)
@@ -75,7 +76,7 @@ def read_onnx_weights(path: Path) -> Weights:
 
 
 def _convolution(graph: _Graph, layer: Layer, source: str) -> onnx.NodeProto:
-    """The layer's node among those that read `source`: two heads start at the same tensor."""
+    """Convolution of a layer among the nodes that read `source`; both heads read the same one."""
     nodes = graph.readers(source, 'Conv')
     if layer.name in ('convPa', 'convDa'):
         heads = [node for node in nodes if _is_detector(graph, node) == (layer.name == 'convPa')]
@@ -98,7 +99,7 @@ def _is_detector(graph: _Graph, node: onnx.NodeProto) -> bool:
 
 
 def _expect_attributes(node: onnx.NodeProto, **expected: object) -> None:
-    """Raise ValueError if an attribute is there and says something else."""
+    """Raise ValueError if an attribute exists and has another value."""
     found = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     for name, value in expected.items():
         if name in found and found[name] != value:

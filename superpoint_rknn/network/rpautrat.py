@@ -1,4 +1,4 @@
-"""Weights of rpautrat/SuperPoint's layout: convolution, ReLU, then batch normalisation."""
+"""Weights in the layout of rpautrat/SuperPoint: convolution, ReLU, then batch normalization."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from superpoint_rknn.network.network import IMAGE, LAYERS, Weights
 
-EPSILON = 1e-3  # of the batch normalisation
+EPSILON = 1e-3  # of the batch normalization
 MODULES = {
     **{
         f'conv{block + 1}{"ab"[number]}': f'backbone.{block}.{number}'
@@ -20,12 +20,13 @@ MODULES = {
 
 def from_rpautrat(tensors: dict[str, np.ndarray]) -> Weights:
     """
-    The same network without batch normalisation, for raw grey images instead of 0 to 1.
+    Fold the batch normalization, and change the input from 0..1 to grey 0..255.
 
-    With the gain g > 0 and the offset t of the normalisation, g * relu(u) + t = max(g * u + t, t):
-    so g and t go into the convolution before, and t is the layer's floor. This is exact, at the
-    border too. Where the network takes several channels, each is given the grey image.
-    Raises ValueError if a tensor is missing or has another shape, or a gain is negative.
+    With the gain g > 0 and the offset t of the normalization, g * relu(u) + t = max(g * u + t, t):
+    g and t are folded into the convolution before, and t is the floor of the layer. This is
+    exact, also at the border. If the network has several input channels, each one is the grey
+    image.
+    Raises ValueError if a tensor is missing or has another shape, or if a gain is negative.
     """
     kernels, biases, floors = {}, {}, {}
     for layer in LAYERS:
@@ -43,15 +44,15 @@ def from_rpautrat(tensors: dict[str, np.ndarray]) -> Weights:
             == mean.size
             == variance.size
         ):
-            raise ValueError(f'{module}: weights and batch normalisation differ in channels')
+            raise ValueError(f'{module}: weights and batch normalization differ in channels')
         if (variance < 0).any():
-            raise ValueError(f'{module}.bn.running_var holds negative values')
+            raise ValueError(f'{module}.bn.running_var contains negative values')
         gain = gamma / np.sqrt(variance + EPSILON)
         offset = beta - mean * gain
         if layer.relu and (gain < 0).any():
             raise ValueError(
-                f'{module}.bn.weight has negative values after a ReLU: that can not be written '
-                'with convolutions and max alone'
+                f'{module}.bn.weight has negative values after a ReLU, which cannot be folded '
+                'into the convolution'
             )
         if layer.source == IMAGE:
             kernel = kernel.sum(1, keepdims=True) / 255
@@ -64,7 +65,9 @@ def from_rpautrat(tensors: dict[str, np.ndarray]) -> Weights:
 
 def _tensor(tensors: dict[str, np.ndarray], name: str, dimensions: int) -> np.ndarray:
     if name not in tensors:
-        raise ValueError(f'{name} is missing: not a SuperPoint of rpautrat layout')
+        raise ValueError(
+            f'{name} is missing: not a SuperPoint in the layout of rpautrat/SuperPoint'
+        )
     if tensors[name].ndim != dimensions:
         raise ValueError(f'{name} has {tensors[name].ndim} dimensions, expected {dimensions}')
     return tensors[name].astype(np.float64)

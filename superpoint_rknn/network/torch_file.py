@@ -1,4 +1,4 @@
-"""Tensors of a PyTorch file, read without PyTorch and without trusting the file."""
+"""Safe reader of the tensors in a PyTorch file, without PyTorch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import zipfile
 from collections import OrderedDict
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
-STORAGES = {
+STORAGES: dict[str, np.dtype] = {
     'DoubleStorage': np.dtype('<f8'),
     'FloatStorage': np.dtype('<f4'),
     'HalfStorage': np.dtype('<f2'),
@@ -21,7 +21,7 @@ STORAGES = {
     'IntStorage': np.dtype('<i4'),
 }
 MAX_BYTES = 256 << 20  # of one storage, and of the pickle; a SuperPoint takes 5 MB in all
-# What PyTorch writes a dictionary of tensors with.
+# Opcodes that PyTorch writes for a dictionary of tensors.
 OPCODES = {
     *('PROTO', 'MARK', 'STOP', 'GLOBAL', 'REDUCE', 'BUILD', 'BINPERSID'),
     *('BINPUT', 'LONG_BINPUT', 'BINGET', 'LONG_BINGET'),
@@ -29,7 +29,7 @@ OPCODES = {
     *('EMPTY_TUPLE', 'TUPLE', 'TUPLE1', 'TUPLE2', 'TUPLE3', 'BINUNICODE'),
     *('BININT', 'BININT1', 'BININT2', 'LONG1', 'BINFLOAT', 'NONE', 'NEWTRUE', 'NEWFALSE'),
 }
-# What the unpickler raises at damaged or hostile files, by its documentation and by trial.
+# Errors of the unpickler for damaged or malicious files, documented and observed.
 PICKLE_ERRORS = (
     *(pickle.UnpicklingError, AttributeError, EOFError, ImportError, IndexError, KeyError),
     *(MemoryError, OverflowError, RecursionError, TypeError, ValueError),
@@ -37,12 +37,12 @@ PICKLE_ERRORS = (
 
 
 class _Storage(NamedTuple):
-    kind: str
-    key: str
+    kind: object
+    key: object
 
 
-class _Tensor(NamedTuple):
-    """A tensor as the pickle describes it, unchecked; no memory stands behind it yet."""
+class _PickledTensor(NamedTuple):
+    """Unchecked description of a tensor in the pickle, without data."""
 
     storage: object
     offset: object
@@ -50,38 +50,48 @@ class _Tensor(NamedTuple):
     stride: object
 
 
+class _Tensor(NamedTuple):
+    """Checked description of a tensor; offset and strides in elements."""
+
+    dtype: np.dtype
+    key: str  # of the storage
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
 class _TensorUnpickler(pickle.Unpickler):
-    """Admits dictionaries of tensors, and turns tensors into descriptions of themselves."""
+    """Unpickler that allows only dictionaries and tensors; tensors become _PickledTensor."""
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) == ('collections', 'OrderedDict'):
             return OrderedDict
         if (module, name) == ('torch._utils', '_rebuild_tensor_v2'):
-            # Made anew each time: a pickle may set attributes of what it is handed.
-            return lambda storage, offset, size, stride, *_: _Tensor(storage, offset, size, stride)
+            # A new function each time, since a pickle can set attributes of objects.
+            return lambda *arguments: _PickledTensor(*arguments[:4])
         if module == 'torch' and name in STORAGES:
-            return name  # nothing that could be called
-        raise pickle.UnpicklingError(f'{module}.{name} is no tensor: refused')
+            return name  # not callable
+        raise pickle.UnpicklingError(f'{module}.{name} is not a tensor: refused')
 
     def persistent_load(self, pid: object) -> _Storage:
         if not (isinstance(pid, tuple) and len(pid) == 5 and pid[0] == 'storage'):
-            raise pickle.UnpicklingError(f'persistent id {pid!r} is no storage: refused')
+            raise pickle.UnpicklingError(f'persistent id {pid!r} is not a storage: refused')
         return _Storage(pid[1], pid[2])
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
     """
-    Tensors of a state dict, or of one kept under 'model' or 'state_dict', in a .pth file as
-    torch.save writes it since 1.6 (a zip file).
+    Read the tensors of a state dict, or of the one under the key 'model' or 'state_dict'.
 
-    Whatever is no tensor is left out. Raises ValueError if the file is damaged, holds anything
-    that would have to be executed, or tensors that reach beyond their storage.
+    path: .pth file in the zip format that torch.save writes since PyTorch 1.6.
+    Items that are not tensors are skipped. Raises ValueError if the file is damaged, contains
+    objects whose loading executes code, or tensors that exceed their storage.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             pickles = [name for name in archive.namelist() if name.endswith('/data.pkl')]
             if len(pickles) != 1:
-                raise ValueError('no PyTorch file: data.pkl is missing')
+                raise ValueError('not a PyTorch file: data.pkl is missing')
             root = pickles[0].removesuffix('data.pkl')
             if (
                 f'{root}byteorder' in archive.namelist()
@@ -90,12 +100,12 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
                 raise ValueError('big-endian PyTorch files are not supported')
             state = _unpickle(_read(archive, pickles[0]))
             return {
-                name: _materialise(tensor, name, archive, root)
+                name: _read_array(_check_tensor(tensor, name), name, archive, root)
                 for name, tensor in _state_dict(state).items()
-                if isinstance(name, str) and isinstance(tensor, _Tensor)
+                if isinstance(name, str) and isinstance(tensor, _PickledTensor)
             }
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise ValueError(f'no PyTorch file of version 1.6 or later: {error}') from error
+        raise ValueError(f'not a PyTorch file of version 1.6 or later: {error}') from error
 
 
 def _unpickle(content: bytes) -> object:
@@ -103,8 +113,8 @@ def _unpickle(content: bytes) -> object:
         for opcode, argument, _ in pickletools.genops(content):
             if opcode.name not in OPCODES:
                 raise ValueError(f'{opcode.name} in the pickle')
-            # The unpickler makes a list of that length.
-            if opcode.name.endswith('BINPUT') and argument > len(content):
+            # The unpickler allocates a list of that length.
+            if opcode.name.endswith('BINPUT') and int(argument or 0) > len(content):
                 raise ValueError(f'{opcode.name} {argument} in the pickle')
         return _TensorUnpickler(io.BytesIO(content)).load()
     except PICKLE_ERRORS as error:
@@ -116,7 +126,7 @@ def _state_dict(state: object) -> dict:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict):
-        raise ValueError('no dictionary of tensors')
+        raise ValueError('not a dictionary of tensors')
     return state
 
 
@@ -126,33 +136,39 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
     except KeyError as error:
         raise ValueError(f'{name} is missing in the file') from error
     if size > MAX_BYTES:
-        raise ValueError(f'{name} holds {size} bytes, more than {MAX_BYTES}')
+        raise ValueError(f'{name} has {size} bytes, more than {MAX_BYTES}')
     return archive.read(name)
 
 
-def _materialise(tensor: _Tensor, name: str, archive: zipfile.ZipFile, root: str) -> np.ndarray:
-    """Array of a tensor; ValueError if it isn't within its storage."""
+def _check_tensor(tensor: _PickledTensor, name: str) -> _Tensor:
     storage, offset, size, stride = tensor
     if not (
         isinstance(storage, _Storage)
+        and isinstance(storage.kind, str)
         and storage.kind in STORAGES
         and isinstance(storage.key, str)
         and isinstance(size, tuple)
         and isinstance(stride, tuple)
         and len(size) == len(stride) <= 8
-        and all(type(number) is int and number >= 0 for number in (offset, *size, *stride))
+        and all(type(n) is int and 0 <= n <= MAX_BYTES for n in (offset, *size, *stride))
     ):
-        raise ValueError(f'{name}: not a tensor that PyTorch would write')
-    dtype = STORAGES[storage.kind]
-    content = _read(archive, f'{root}data/{storage.key}')
+        raise ValueError(f'{name}: not a tensor as PyTorch writes it')
+    return _Tensor(STORAGES[storage.kind], storage.key, cast('int', offset), size, stride)
+
+
+def _read_array(tensor: _Tensor, name: str, archive: zipfile.ZipFile, root: str) -> np.ndarray:
+    """Read the data of a tensor. Raises ValueError if the tensor exceeds its storage."""
+    dtype, key, offset, size, stride = tensor
+    content = _read(archive, f'{root}data/{key}')
     elements = np.frombuffer(content[: len(content) // dtype.itemsize * dtype.itemsize], dtype)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if prod(size) > elements.size or (prod(size) and last >= elements.size):
+    count = prod(size)
+    if count > elements.size or (count and last >= elements.size):
         raise ValueError(
-            f'{name}: size {size}, stride {stride}, offset {offset} reach beyond the storage of '
+            f'{name}: size {size}, stride {stride}, offset {offset} exceed the storage of '
             f'{elements.size} elements'
         )
-    if not prod(size):
+    if not count:
         return np.empty(size, dtype)
     steps = [step * dtype.itemsize for step in stride]
     view = np.lib.stride_tricks.as_strided(elements[offset:], size, steps, writeable=False)

@@ -1,4 +1,4 @@
-"""Weights of a SuperPoint network from a file."""
+"""Readers of the weights of a SuperPoint network."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ log = logging.getLogger(__name__)
 
 def load_weights(path: Path, std: float | None = None) -> Weights:
     """
-    Weights from a file of the package's own format (.npz), a float network of plain convolutions
-    (.onnx), or a state dict of rpautrat/SuperPoint's layout (.pth); none is trusted.
+    Read weights from a file, which is not trusted.
 
-    std: what grey values 0..255 are divided by to be the input of an .npz's or .onnx's network;
-    None: as its model card says, else 1. It is folded into the first layer.
-    Raises ValueError or ModelError if they are not those of a SuperPoint, OSError if the file
-    can't be read.
+    path: .npz in the format of this package, .onnx of a float network of convolutions, or .pth
+    with a state dict of rpautrat/SuperPoint.
+    std: divisor of the grey values 0..255 before the network of an .npz or .onnx file, which is
+    folded into the first layer; None: that of the model card, else 1.
+    Raises ValueError or ModelError if the file is not a SuperPoint, OSError if it cannot be read.
     """
     path = Path(path)
     try:
         if path.suffix == '.pth':
             return from_rpautrat(read_tensors(path))
         if path.suffix not in ('.npz', '.onnx'):
-            raise ValueError(f'weights come as .npz, .onnx or .pth, not {path.suffix!r}')
+            raise ValueError(f'weights must be .npz, .onnx or .pth, not {path.suffix!r}')
         weights = read_npz(path) if path.suffix == '.npz' else read_onnx_weights(path)
         return _for_raw_grey(weights, _input_std(path) if std is None else std)
     except ValueError as error:
@@ -40,7 +40,7 @@ def load_weights(path: Path, std: float | None = None) -> Weights:
 
 
 def read_npz(path: Path) -> Weights:
-    """Weights from arrays named `conv1a.weight`, `conv1a.bias`, ...; float32, NCHW."""
+    """Read arrays named `conv1a.weight`, `conv1a.bias`, ...; float32, NCHW."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
@@ -55,26 +55,26 @@ def read_npz(path: Path) -> Weights:
 
 def load_for_8_bits(path: Path, std: float | None = None) -> Weights:
     """
-    Weights as 8-bit engines compute them, without floors; a warning where that isn't exact.
+    Read weights and fold the floors, which 8-bit runtimes lack; warn if that is not exact.
 
-    path, std: see load_weights. Raises what load_weights does.
+    path, std, errors: see load_weights.
     """
     weights = load_weights(path, std)
     if not weights.floors:
         return weights
     log.warning(
-        f'{path}: batch normalisation after ReLU is folded approximately for 8 bits: '
-        'near the border of the image the quantised network differs from the float one'
+        f'{path}: batch normalization after ReLU is folded approximately for 8 bits: '
+        'the quantized network differs from the float network near the image border'
     )
     return without_floors(weights)
 
 
 def without_floors(weights: Weights) -> Weights:
     """
-    The same network with plain ReLU, as 8-bit engines compute it.
+    Replace floors by ReLU, which 8-bit runtimes support.
 
-    max(x, t) = relu(x - t) + t: t goes into this layer's and the next layers' biases. That is
-    exact but for the border: the next convolution pads with 0, where t would be needed.
+    max(x, t) = relu(x - t) + t: t is folded into the biases of this layer and of the next ones.
+    This is exact except near the border, since the next convolution pads with 0 instead of t.
     """
     biases = dict(weights.biases)
     for layer in LAYERS:

@@ -27,6 +27,7 @@ from superpoint_rknn.nodes.common.process import (
 )
 from superpoint_rknn.nodes.superpoint.node import SuperPointNode
 from superpoint_rknn.nodes.tracker.node import TrackerNode
+from superpoint_rknn.parameters import unknown_parameter
 
 
 class FrontEnd:
@@ -139,7 +140,7 @@ class FrontEnd:
     def _check_names(self) -> None:
         for name in self._parameters:
             if not any(node.has_parameter(name) for node in self.nodes):
-                raise ValueError(f'{name}: neither superpoint nor tracker has such a parameter')
+                raise ValueError(f'FrontEnd(parameters=...): {unknown_parameter(name)}')
         cameras = list(self.superpoint.values['cameras'])
         for name in self._in_process:
             if name not in cameras:

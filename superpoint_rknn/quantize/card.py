@@ -1,4 +1,4 @@
-"""Model card: what a quantised network's bytes mean, and how they came about."""
+"""Model card of a quantized network: scales, zero points, and what it was made from."""
 
 from __future__ import annotations
 
@@ -24,34 +24,33 @@ def model_card(
     method: dict,
 ) -> dict:
     """
-    Card of a network as `integer_graph` makes it, to be written as JSON.
+    Model card of a network that `integer_graph` returned, for JSON.
 
-    content: the model's file. weights: the file that it was made from; its licence is taken over
-    from its own card, if there is one. method: how it was quantised.
+    content: of the ONNX file. weights: file of the float network; the licence is that of its
+    model card. method: options of the quantization.
     """
     tensors = {tensor.name: tensor for tensor in (*model.graph.input, *model.graph.output)}
     metadata = {entry.key: entry.value for entry in model.metadata_props}
 
-    def meaning(tensor: str) -> dict:
-        shape = [d.dim_value for d in tensors[tensor].type.tensor_type.shape.dim]
-        quantised = tensors[tensor].type.tensor_type.elem_type == TensorProto.UINT8
-        description = {
-            'name': tensor,
-            'shape': shape,
-            'dtype': 'uint8' if quantised else 'float32',
+    def describe(name: str) -> dict:
+        tensor = tensors[name].type.tensor_type
+        description = {'name': name, 'shape': [d.dim_value for d in tensor.shape.dim]}
+        if tensor.elem_type != TensorProto.UINT8:
+            return {**description, 'dtype': 'float32'}
+        return {
+            **description,
+            'dtype': 'uint8',
+            'scale': float(metadata[f'{name}.scale']),
+            'zero_point': int(metadata[f'{name}.zero_point']),
         }
-        if quantised:
-            description['scale'] = float(metadata[f'{tensor}.scale'])
-            description['zero_point'] = int(metadata[f'{tensor}.zero_point'])
-        return description
 
-    image = meaning(IMAGE)
+    image, descriptors = describe(IMAGE), describe(DESCRIPTORS)
     return {
         'name': name,
         'sha256': hashlib.sha256(content).hexdigest(),
         'input': {**image, 'size': image['shape'][2:], 'mean': 0.0, 'std': 1.0},
-        'logits': meaning(LOGITS),
-        'descriptors': {**meaning(DESCRIPTORS), 'dim': meaning(DESCRIPTORS)['shape'][1]},
+        'logits': describe(LOGITS),
+        'descriptors': {**descriptors, 'dim': descriptors['shape'][1]},
         'quantization': {'scheme': 'asymmetric_affine-u8', **method},
         **origin(weights, calibration),
         'versions': {
@@ -64,7 +63,7 @@ def model_card(
 
 
 def origin(weights: Path, calibration: list[CalibrationImage]) -> dict:
-    """What a quantised network was made from; the licence is that of the weights' own card."""
+    """Inputs of a quantization for a model card; the licence is that of the weights' card."""
     return {
         'calibration': [{'name': image.name, 'sha256': image.sha256} for image in calibration],
         'weights': {

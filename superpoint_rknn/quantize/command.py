@@ -1,4 +1,4 @@
-"""`superpoint_rknn quantize`: the network in 8 bits, with RKNN's semantics, for a CPU."""
+"""`superpoint_rknn quantize`: quantize the network to 8 bits for the CPU runtime, as RKNN does."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from superpoint_rknn.sources.open import open_source, thinned
 
 SEMI = ('float', 'uint8')
 STD_HELP = (
-    'the float network takes grey / STD: 255 for one that takes 0 to 1 '
-    '(default: as its model card says, else 1)'
+    'divisor of the grey values before the float network: 255 if its input is 0 to 1 '
+    '(default: that of its model card, else 1)'
 )
 IMAGES_HELP = 'calibration images: folders of pictures, pictures, videos or rosbags'
 log = logging.getLogger(__name__)
@@ -48,16 +48,16 @@ def quantize(
     progress: Progress = iter,
 ) -> dict:
     """
-    Write a quantised network as ONNX, and its model card (JSON) beside it.
+    Write a quantized network as ONNX, and its model card as JSON beside it.
 
-    weights, input_std: file of the float network, and what it divides grey values by; see
-    load_weights. size: height and width [px].
-    ranges: 'minmax' of the activations, or 'percentile', which leaves out 100 - `percentile`
+    weights, input_std: see load_weights. size: height and width of the model input [px].
+    ranges: 'minmax' of the activations, or 'percentile', which excludes 100 - `percentile`
     percent of their values, half of them at each end.
-    semi: 'float' or 'uint8', what the detector's last convolution computes in.
-    ramp: add an image of all grey values, so that raw bytes are the network's input.
-    Returns the card. Raises ValueError or ModelError for what can't be quantised, OSError for
-    files.
+    semi: 'float' or 'uint8', type of the detector's last convolution.
+    ramp: add an image with all grey values to the calibration images, so that the bytes of a
+    camera image are the model input without conversion.
+    Returns the model card. Raises ValueError or ModelError for input that cannot be quantized,
+    OSError for files.
     """
     if ranges not in METHODS:
         raise ValueError(f'ranges {ranges!r} is none of {", ".join(METHODS)}')
@@ -71,29 +71,35 @@ def quantize(
     check_size(size)
     network = load_for_8_bits(weights, input_std)
     calibration = calibration_images(images, size)
-    darkest, brightest = grey_range(calibration)
+    lowest, highest = grey_range(calibration)
     if ramp:
         calibration.append(ramp_image(size))
-    elif ranges == 'minmax' and (darkest, brightest) != (0, 255):
+    elif ranges == 'minmax' and (lowest, highest) != (0, 255):
         log.warning(
-            f'the calibration images span the grey values {darkest} to {brightest}, not 0 to 255: '
-            'camera images will have to pass a table, and what lies outside is clipped. '
-            'Leave the ramp in to avoid that.'
+            f'the calibration images span the grey values {lowest} to {highest}, not 0 to 255: '
+            'camera images need an input table, and values outside are clipped. '
+            'Omit --no-ramp to avoid that.'
         )
-    options = {'ranges': ranges, 'semi': semi}
-    if ranges == 'percentile':
-        options['percentile'] = percentile
-    graph = float_graph(network, size)
-    model = integer_graph(graph, calibration, progress=progress, **options)
+    model = integer_graph(
+        float_graph(network, size),
+        calibration,
+        ranges=ranges,
+        percentile=percentile,
+        semi=semi,
+        progress=progress,
+    )
     content = model.SerializeToString(deterministic=True)
-    card = model_card(output.stem, content, model, weights, calibration, options)
+    method: dict[str, object] = {'ranges': ranges, 'semi': semi}
+    if ranges == 'percentile':
+        method['percentile'] = percentile
+    card = model_card(output.stem, content, model, weights, calibration, method)
     write_atomically(output, content)
     write_atomically(output.with_suffix('.json'), f'{json.dumps(card, indent=2)}\n'.encode())
     return card
 
 
 def image_size(text: str) -> tuple[int, int]:
-    """Height and width [px] from 'HxW'."""
+    """Parse 'HxW': height and width of the model input [px]."""
     height, _, width = text.lower().partition('x')
     try:
         return check_size((int(height), int(width)))
@@ -106,8 +112,8 @@ def image_size(text: str) -> tuple[int, int]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `superpoint_rknn quantize`."""
     parser.description = (
-        'Quantise a SuperPoint network to 8 bits for the CPU runtime, with the same integers as '
-        'the NPU. Writes an ONNX file and its model card (JSON) beside it.'
+        'Quantize a SuperPoint network to 8 bits for the CPU runtime, with the same scheme as on '
+        'the NPU. Writes an ONNX file and its model card (JSON).'
     )
     parser.epilog = (
         'Example: superpoint_rknn quantize my_weights.npz --images my_pictures/ my.mcap '
@@ -120,17 +126,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--size', type=image_size, default=(400, 640), metavar='HxW', help='default: 400x640')
     add('--input-std', type=float, metavar='STD', help=STD_HELP)
     add('--max-images', type=int, default=64, help='of each source, evenly spread (default: 64)')
-    add('--ranges', choices=METHODS, default='minmax', help='of activations (default: minmax)')
-    add('--percentile', type=float, default=99.99, help='for --ranges percentile: 99.9 to 99.99')
-    add('--semi', choices=SEMI, default='float', help="the detector's output (default: float)")
-    add('--no-ramp', dest='ramp', action='store_false', help='add no image of all grey values')
+    add(
+        '--ranges',
+        choices=METHODS,
+        default='minmax',
+        help='ranges of the activations (default: minmax)',
+    )
+    add('--percentile', type=float, default=99.99, help='of --ranges percentile (default: 99.99)')
+    add('--semi', choices=SEMI, default='float', help='type of the logits (default: float)')
+    add(
+        '--no-ramp',
+        dest='ramp',
+        action='store_false',
+        help='do not add an image with all grey values',
+    )
 
 
 WEIGHTS_HELP = 'float network: superpoint, superpoint_small, .npz, .onnx or .pth (rpautrat layout)'
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run `superpoint_rknn quantize`; returns the exit code. Raises what quantize does."""
+    """Run `superpoint_rknn quantize`; returns the exit code. Raises the errors of `quantize`."""
     from tqdm import tqdm
 
     if args.max_images < 1:

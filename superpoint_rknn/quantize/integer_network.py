@@ -1,4 +1,4 @@
-"""The network in integers: what RKNN's asymmetric_affine-u8 computes, for onnxruntime."""
+"""Integer network for onnxruntime, with the scheme of RKNN's asymmetric_affine-u8."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ def integer_graph(
     progress: Progress = iter,
 ) -> onnx.ModelProto:
     """
-    Quantise a float graph: per tensor, asymmetric, uint8 activations.
+    Quantize a float graph: per tensor, asymmetric, uint8 activations.
 
     ranges, percentile, semi: see quantize.
-    Input `image` uint8; outputs `semi` float32 and `desc` uint8. The metadata hold `image.scale`,
-    `image.zero_point`, `desc.scale` and `desc.zero_point`.
+    Returns a model with the input `image` uint8 and the outputs `semi` float32 and `desc` uint8.
+    Its metadata contain `image.scale`, `image.zero_point`, `desc.scale` and `desc.zero_point`.
     Equal inputs give equal bytes on equal machines.
     """
-    model = _quantise(graph, calibration, ranges, percentile, semi, progress)
-    _take_and_give_bytes(model)
-    _unsigned_first_layer(model)
-    # The quantiser keeps tensors in sets: their order would change from run to run.
+    model = _quantize(graph, calibration, ranges, percentile, semi, progress)
+    _expose_integers(model)
+    _use_uint8_in_first_layer(model)
+    # The quantizer keeps tensors in sets, whose order differs between runs.
     model.graph.initializer.sort(key=lambda constant: constant.name)
     del model.graph.value_info[:]
     onnx.checker.check_model(model)
     return model
 
 
-def _quantise(
+def _quantize(
     graph: onnx.ModelProto,
     calibration: list[CalibrationImage],
     ranges: str,
@@ -54,20 +54,20 @@ def _quantise(
     semi: str,
     progress: Progress,
 ) -> onnx.ModelProto:
-    """Let onnxruntime's static quantiser replace the convolutions by QLinearConv."""
-    # It would ask for its own preparation, which has nothing to do on a graph as plain as ours.
+    """Replace the convolutions by QLinearConv with the static quantizer of onnxruntime."""
+    # Avoids a warning to run a preprocessing, which does not change this graph.
     onnx.helper.set_model_props(graph, {'onnx.quant.pre_process': 'onnxruntime.quant'})
-    options = {
+    options: dict[str, object] = {
         'WeightSymmetric': False,
         'ActivationSymmetric': False,
         'CalibStridedMinMax': 1,  # one image's activations in memory at a time
         'CalibPercentile': percentile,
     }
     if ranges == 'percentile':
-        # An image's rare darkest and brightest values are no outliers.
+        # The rare extreme grey values of an image are not outliers.
         options['TensorQuantOverrides'] = {IMAGE: [BYTE_IDENTITY]}
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        path = Path(folder, 'quantised.onnx')
+        path = Path(folder, 'quantized.onnx')
         quantize_static(
             graph,
             path,
@@ -84,18 +84,18 @@ def _quantise(
         return onnx.load(path)
 
 
-def _take_and_give_bytes(model: onnx.ModelProto) -> None:
+def _expose_integers(model: onnx.ModelProto) -> None:
     """
-    Take off the conversions at both ends: bytes go in, and the descriptors come out as bytes.
+    Remove the QuantizeLinear of the input and the DequantizeLinear of the descriptors.
 
-    What the bytes mean, scale and zero point, becomes the model's metadata.
+    Their scales and zero points become metadata of the model.
     """
     graph = model.graph
-    quantise = next(n for n in graph.node if n.op_type == 'QuantizeLinear' and n.input[0] == IMAGE)
-    dequantise = next(n for n in graph.node if DESCRIPTORS in n.output)
-    for node in (quantise, dequantise):
+    quantize = next(n for n in graph.node if n.op_type == 'QuantizeLinear' and n.input[0] == IMAGE)
+    dequantize = next(n for n in graph.node if DESCRIPTORS in n.output)
+    for node in (quantize, dequantize):
         graph.node.remove(node)
-    renamed = {quantise.output[0]: IMAGE, dequantise.input[0]: DESCRIPTORS}
+    renamed = {quantize.output[0]: IMAGE, dequantize.input[0]: DESCRIPTORS}
     for node in graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
         node.output[:] = [renamed.get(name, name) for name in node.output]
@@ -104,20 +104,20 @@ def _take_and_give_bytes(model: onnx.ModelProto) -> None:
             value.type.tensor_type.elem_type = TensorProto.UINT8
     constants = {constant.name: numpy_helper.to_array(constant) for constant in graph.initializer}
     metadata = {}
-    for tensor, node in ((IMAGE, quantise), (DESCRIPTORS, dequantise)):
+    for tensor, node in ((IMAGE, quantize), (DESCRIPTORS, dequantize)):
         metadata[f'{tensor}.scale'] = repr(float(constants[node.input[1]]))
         metadata[f'{tensor}.zero_point'] = str(int(constants[node.input[2]]))
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, metadata)
 
 
-def _unsigned_first_layer(model: onnx.ModelProto) -> None:
+def _use_uint8_in_first_layer(model: onnx.ModelProto) -> None:
     """
-    Store the first layer's weights as uint8: the same integers, plus 128, with the same meaning.
+    Store the weights of the first layer as uint8, with 128 added to weights and zero point.
 
-    int8 weights are the faster ones everywhere else. But x86 kernels without VNNI add pairs of
-    uint8 x int8 products in 16 bits, where they saturate: neighbouring pixels, often both bright,
-    overflow them in most images; the activations of the later layers practically never do.
+    int8 weights are faster, and used in all other layers. But x86 kernels without VNNI add pairs
+    of uint8 x int8 products in 16 bits, which saturate: neighbouring bright pixels overflow them
+    in most images; the activations of later layers almost never do.
     """
     node = next(n for n in model.graph.node if n.op_type == 'QLinearConv' and IMAGE in n.input)
     for constant in model.graph.initializer:

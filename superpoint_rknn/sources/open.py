@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +56,7 @@ def _natural(path: Path) -> list:
     return [int(piece) if piece.isdecimal() else piece for piece in pieces]
 
 
-def thinned(source: Pictures | Video | Bag, limit: int) -> Iterator[Frame]:
+def thinned(source: Pictures | Video | Bag | Sequence[Frame], limit: int) -> Iterator[Frame]:
     """At most `limit` images, evenly spread where their number is known, else the first ones."""
     try:
         step = max(1, -(-len(source) // limit))

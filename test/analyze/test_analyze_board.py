@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from superpoint_rknn import cli
-from superpoint_rknn.analyze.board import analyse_board
+from superpoint_rknn.analyze.board import analyze_board
 from superpoint_rknn.analyze.board_record import read_record
-from superpoint_rknn.analyze.layer_trace import IntegerTrace
+from superpoint_rknn.analyze.integer_trace import IntegerTrace
 from superpoint_rknn.quantize.calibration import calibration_image
 from superpoint_rknn.quantize.command import quantize
 from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime
@@ -22,7 +22,7 @@ SIZE = (64, 96)
 
 @pytest.fixture(scope='module')
 def network_file(weights_file, frames, tmp_path_factory):
-    path = tmp_path_factory.mktemp('analysed') / 'small.onnx'
+    path = tmp_path_factory.mktemp('analyzed') / 'small.onnx'
     quantize(weights_file, frames, path, SIZE)
     return path
 
@@ -64,7 +64,7 @@ def outputs(network_file, image):
 
 
 def test_a_board_that_agrees(weights, network_file, recorded):
-    analysis = analyse_board(weights, IntegerTrace(network_file), read_record(recorded))
+    analysis = analyze_board(weights, IntegerTrace(network_file), read_record(recorded))
     (finding,) = analysis.findings
     assert finding.kind == 'agrees'
     assert analysis.within_one_step == 1
@@ -79,7 +79,7 @@ def test_a_board_that_agrees(weights, network_file, recorded):
 def test_float_descriptors_need_no_scale(weights, network_file, recorded, record):
     descriptors = read_record(recorded).outputs.descriptors
     folder = record({'descriptors': descriptors.astype(np.float16)})
-    analysis = analyse_board(weights, IntegerTrace(network_file), read_record(folder))
+    analysis = analyze_board(weights, IntegerTrace(network_file), read_record(folder))
     assert analysis.findings[0].kind == 'agrees'
     assert analysis.within_one_step is None
 
@@ -99,7 +99,7 @@ def test_a_mistake_with_the_input_is_recognised(
 ):
     image = read_record(recorded).image
     folder = record(outputs(network_file, mistake(image)))
-    analysis = analyse_board(weights, IntegerTrace(network_file), read_record(folder))
+    analysis = analyze_board(weights, IntegerTrace(network_file), read_record(folder))
     (finding,) = analysis.findings
     assert words in finding.text
     assert finding.advice
@@ -113,11 +113,11 @@ def test_a_mistake_with_the_outputs_is_recognised(weights, network_file, recorde
 
     folder = record({'logits': as_nhwc(sound.logits), 'descriptors': as_nhwc(sound.descriptors)})
     network = IntegerTrace(network_file)
-    (finding,) = analyse_board(weights, network, read_record(folder)).findings
+    (finding,) = analyze_board(weights, network, read_record(folder)).findings
     assert 'NHWC and were read as NCHW' in finding.text
     shutil.rmtree(folder)
     folder = record({'descriptors': sound.descriptors ^ np.uint8(0x80)})
-    (finding,) = analyse_board(weights, network, read_record(folder)).findings
+    (finding,) = analyze_board(weights, network, read_record(folder)).findings
     assert 'uint8 and int8 were mixed up' in finding.text
 
 
@@ -129,7 +129,7 @@ def test_a_mistake_with_the_outputs_is_recognised(weights, network_file, recorde
         ({'image': np.zeros(SIZE, np.float32)}, 'image: float32, expected uint8'),
         ({'image': np.zeros((8, 8), np.uint8)}, r'logits: \(65, 8, 12\), expected \(65, 1, 1\)'),
         ({'logits': np.zeros((64, 8, 12), np.float32)}, r'logits: \(64, 8, 12\), expected'),
-        ({'logits': np.full((65, 8, 12), np.nan, np.float32)}, 'logits: holds values that are'),
+        ({'logits': np.full((65, 8, 12), np.nan, np.float32)}, 'logits: contains values that are'),
         ({'descriptors': np.zeros((256, 8, 9), np.uint8)}, r'expected \(C, 8, 12\)'),
         ({'descriptors': np.zeros((256, 8, 12), np.int32)}, 'descriptors: int32, expected'),
         ({'descriptors': np.array([[[print]]])}, 'descriptors: object, expected'),
@@ -183,7 +183,7 @@ def test_command(network_file, recorded, tmp_path, capsys):
     assert (first['true'], first['other']) == ('8 bits on the PC', 'board')
     content = html.read_text()
     assert 'On the board' in content
-    assert content.count('<img') == 3
+    assert content.count('<img') == 2  # histogram; heat maps and keypoints
 
 
 def test_names_from_the_board_are_text(network_file, recorded, record, tmp_path):

@@ -1,22 +1,19 @@
-"""The errors of layers: by hand, and on networks that were broken on purpose."""
+"""Errors of layers: computed by hand, and of networks that were broken on purpose."""
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
 
-from superpoint_rknn.analyze.advice import findings, own_error, worst_layer
-from superpoint_rknn.analyze.analysis import Analysis, analyse, check_origin
-from superpoint_rknn.analyze.layer_errors import (
-    Deviation,
-    LayerErrors,
-    fake_quantise,
-    keypoint_cells,
-)
-from superpoint_rknn.analyze.layer_trace import ROWS, FloatTrace, IntegerTrace
+from superpoint_rknn.analyze.analysis import Analysis, analyze, check_origin
+from superpoint_rknn.analyze.diagnosis import diagnose, own_error, percent, worst_layer
+from superpoint_rknn.analyze.float_trace import TRACED, FloatTrace
+from superpoint_rknn.analyze.html_report import html_report
+from superpoint_rknn.analyze.integer_trace import IntegerTrace
+from superpoint_rknn.analyze.layer_errors import Deviation, LayerErrors, keypoint_cells
 from superpoint_rknn.analyze.output_errors import OutputErrors, Outputs, heat_map, nearest_distance
-from superpoint_rknn.analyze.page import page
-from superpoint_rknn.analyze.table import render
+from superpoint_rknn.analyze.range_use import fake_quantize
+from superpoint_rknn.analyze.text_report import text_report
 from superpoint_rknn.features.keypoints import Keypoints
 from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.network.network import LAYERS, Weights, float_graph
@@ -32,7 +29,7 @@ NOWHERE = (np.array([], int), np.array([], int))
 
 @pytest.fixture(scope='module')
 def network_file(weights_file, frames, tmp_path_factory):
-    path = tmp_path_factory.mktemp('analysed') / 'small.onnx'
+    path = tmp_path_factory.mktemp('analyzed') / 'small.onnx'
     quantize(weights_file, frames, path, SIZE)
     return path
 
@@ -69,11 +66,11 @@ def test_deviation_by_hand():
     assert deviation.cosine == pytest.approx(9 / (5 * 3))
 
 
-def test_rounding_is_that_of_quantisation():
+def test_rounding_is_that_of_quantization():
     values = np.random.default_rng(0).normal(0, 2, 1000).astype(np.float32)
     for quantization in (Quantization(0.01, 128, np.uint8), Quantization(0.02, -5, np.int8)):
         expected = quantization.dequantize(quantization.quantize(values))
-        np.testing.assert_allclose(fake_quantise(values, quantization), expected, atol=1e-6)
+        np.testing.assert_allclose(fake_quantize(values, quantization), expected, atol=1e-6)
 
 
 def test_use_of_a_range_by_hand():
@@ -81,9 +78,9 @@ def test_use_of_a_range_by_hand():
     values = np.arange(-100, 500, dtype=np.float32).reshape(1, 20, 30)
     errors.add(values, values, None, NOWHERE)
     # -1 and below, 256 and above: what is less than half a step outside is rounded, not clipped.
-    assert errors.saturated == (100 + 244) / 600
-    assert errors.steps_used == 1
-    low, high, error = errors.best_range()
+    assert errors.range.clipped == (100 + 244) / 600
+    assert errors.range.steps_used == 1
+    low, high, error = errors.range.best()
     assert (low, high) == (-100, 499)
     assert error < errors.rounding.everywhere.relative / 50
 
@@ -94,9 +91,9 @@ def test_steps_that_typical_values_use():
     values[:2] = 155  # an outlier has no part in it
     values = values.reshape(1, 200, 200)
     errors.add(values, values, None, NOWHERE)
-    assert errors.typical == (0, 51)
-    assert errors.steps_used == pytest.approx(51 / 255)
-    assert errors.saturated == 0
+    assert errors.range.typical == (0, 51)
+    assert errors.range.steps_used == pytest.approx(51 / 255)
+    assert errors.range.clipped == 0
 
 
 def test_cells_of_keypoints_by_hand():
@@ -132,7 +129,7 @@ def test_the_integer_trace_is_what_the_runtime_computes(network_file, images):
     expected = runtime.descriptors.quantization.dequantize(raw)
     np.testing.assert_array_equal(values['convDb'], expected)
     np.testing.assert_array_equal(values['image'][0], images[0].grey)
-    assert set(values) == set(ROWS)
+    assert set(values) == set(TRACED)
     assert values['conv1b'].shape == (64, *SIZE)
     assert values['conv2b'].shape == (64, 32, 48)
 
@@ -143,7 +140,7 @@ def test_the_float_trace_is_the_float_network(weights, network_file, images, run
     logits, descriptors = run_onnx(float_graph(weights, SIZE), images[0].grey.astype(np.float32))
     np.testing.assert_allclose(values['convPb'], logits, atol=1e-4)
     np.testing.assert_allclose(values['convDb'], descriptors, atol=1e-4)
-    assert set(alone) == set(ROWS) - {'image', 'convPb'}
+    assert set(alone) == set(TRACED) - {'image', 'convPb'}
 
 
 def test_a_layer_alone_has_float_inputs_and_integer_weights(weights, network_file, images):
@@ -155,13 +152,13 @@ def test_a_layer_alone_has_float_inputs_and_integer_weights(weights, network_fil
 
 
 def test_a_sound_network_has_no_fault(weights, network_file, images):
-    analysis = analyse(weights, IntegerTrace(network_file), images)
-    kinds = [finding.kind for finding in findings(analysis)]
+    analysis = analyze(weights, IntegerTrace(network_file), images)
+    kinds = [finding.kind for finding in diagnose(analysis)]
     assert kinds == ['weights']
     figures = {layer['name']: layer for layer in analysis.summary()['layers']}
     assert figures['convPb']['bits'] is None
     assert figures['convPb']['own']['relative_error'] is None
-    for name in set(ROWS) - {'convPb', 'image'}:
+    for name in set(TRACED) - {'convPb', 'image'}:
         assert figures[name]['own']['relative_error_keypoints'] < 0.05
         assert figures[name]['accumulated']['cosine_keypoints'] > 0.99
     assert figures['image']['own']['relative_error'] == 0
@@ -174,25 +171,43 @@ def test_a_sound_network_has_no_fault(weights, network_file, images):
 @pytest.mark.parametrize(('factor', 'kind'), [(0.1, 'clipped'), (10, 'wasted')])
 def test_a_broken_range_is_found(weights, network_file, images, tmp_path, name, factor, kind):
     broken = edited(network_file, tmp_path / 'broken.onnx', **{name: factor})
-    analysis = analyse(weights, IntegerTrace(broken), images[:1])
+    analysis = analyze(weights, IntegerTrace(broken), images[:1])
     expected = 'convDb' if name == 'desc' else name
     assert worst_layer(analysis) == expected
-    found = findings(analysis)
+    found = diagnose(analysis)
     assert [(finding.layer, finding.kind) for finding in found] == [(expected, kind)]
     assert f'{expected} has the wrong range' in found[0].text
-    assert 'by so few pictures (1;' in found[0].text
+    assert 'few images (1;' in found[0].text
     assert all(found[0].advice)
+
+
+def test_a_range_that_is_too_narrow_for_rare_values():
+    """Clipping of less than 0.1 % of the values: calibration is to blame, not outliers."""
+    errors = LayerErrors('conv2a', Quantization(1 / 255, 0, np.dtype(np.uint8)))
+    values = np.linspace(0, 1, 100_000, dtype=np.float32).reshape(1, 200, 500)
+    values[0, 0, :50] = 3
+    errors.add(values, values, values, NOWHERE)
+    analysis = Analysis('by hand', {'conv2a': errors}, OutputErrors(SIZE))
+    assert errors.range.clipped == 50 / 100_000
+    assert errors.range.best().high == 3
+    assert [finding.kind for finding in diagnose(analysis)] == ['clipped']
+
+
+def test_shares_as_text():
+    shares = (None, 0, 2e-6, 1e-5, 0.00123, 0.0994, 0.0996, 1)
+    texts = ['-', '0 %', '< 0.001 %', '0.001 %', '0.12 %', '9.9 %', '10 %', '100 %']
+    assert [percent(share) for share in shares] == texts
 
 
 def test_two_broken_ranges_are_both_named(weights, network_file, images, tmp_path):
     broken = edited(network_file, tmp_path / 'broken.onnx', conv3a=0.2, conv1b=8)
-    found = findings(analyse(weights, IntegerTrace(broken), images[:1]))
+    found = diagnose(analyze(weights, IntegerTrace(broken), images[:1]))
     assert {(f.layer, f.kind) for f in found} == {('conv3a', 'clipped'), ('conv1b', 'wasted')}
 
 
 def test_advice_is_given_once(weights, network_file, images, tmp_path):
     broken = edited(network_file, tmp_path / 'broken.onnx', conv3a=0.2, conv4a=0.1)
-    found = findings(analyse(weights, IntegerTrace(broken), images[:1]))
+    found = diagnose(analyze(weights, IntegerTrace(broken), images[:1]))
     assert [finding.kind for finding in found] == ['clipped', 'clipped']
     assert found[0].advice
     assert not found[1].advice
@@ -203,26 +218,26 @@ def test_biases_for_another_range_are_named(weights, network_file, images, tmp_p
     (scale,) = (c for c in model.graph.initializer if c.name == 'conv3a_scale')
     scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * 10, scale.name))
     onnx.save(model, tmp_path / 'broken.onnx')
-    analysis = analyse(weights, IntegerTrace(tmp_path / 'broken.onnx'), images[:1])
+    analysis = analyze(weights, IntegerTrace(tmp_path / 'broken.onnx'), images[:1])
     assert worst_layer(analysis) == 'conv3a'
-    biases = [finding for finding in findings(analysis) if finding.kind == 'bias']
+    biases = [finding for finding in diagnose(analysis) if finding.kind == 'bias']
     assert [finding.layer for finding in biases] == ['conv3b']
-    assert 'another range of its input, conv3a' in biases[0].text
+    assert 'another scale of its input, conv3a' in biases[0].text
 
 
 def test_an_input_that_clips_is_named(weights_file, weights, frames, images, tmp_path):
     path = tmp_path / 'dull.onnx'
     dull = [type(f)(np.clip(f.grey(), 0, 120), None, f.name) for f in frames]
     quantize(weights_file, dull, path, SIZE, ramp=False)
-    found = findings(analyse(weights, IntegerTrace(path), images))
+    found = diagnose(analyze(weights, IntegerTrace(path), images))
     assert found[0].layer == 'image'
     assert found[0].kind == 'input'
-    assert 'reach from 0 to 255' in found[0].advice[0]
+    assert 'grey values from 0 to 255' in found[0].advice[0]
 
 
-def test_detector_in_bytes_is_analysed_too(weights_file, weights, frames, images, tmp_path):
+def test_detector_in_bytes_is_analyzed_too(weights_file, weights, frames, images, tmp_path):
     quantize(weights_file, frames, tmp_path / 'bytes.onnx', SIZE, semi='uint8')
-    analysis = analyse(weights, IntegerTrace(tmp_path / 'bytes.onnx'), images[:1])
+    analysis = analyze(weights, IntegerTrace(tmp_path / 'bytes.onnx'), images[:1])
     figures = {layer['name']: layer for layer in analysis.summary()['layers']}
     assert figures['convPb']['bits'] == 8
     assert figures['convPb']['own']['relative_error'] < 0.05
@@ -233,7 +248,7 @@ def test_floors_are_folded_before(random_weights, images, network_file):
     values, alone = trace.run(images[0].grey)
     assert not alone
     assert all(values[layer.name].min() >= 0 for layer in LAYERS if layer.relu)
-    with pytest.raises(ValueError, match='was not quantised from these weights'):
+    with pytest.raises(ValueError, match='was not quantized from these weights'):
         check_origin(random_weights, IntegerTrace(network_file).layers, 'small.onnx')
 
 
@@ -253,11 +268,11 @@ def test_images_without_keypoints():
     assert own_error(errors) == errors.rounding.everywhere.relative > 0
     analysis = Analysis('blank', {'conv1a': errors}, outputs)
     assert worst_layer(analysis) == 'conv1a'
-    assert 'no keypoints were found' in render([analysis], None)
-    assert 'No keypoints were found' in page([analysis], None, [])
+    assert 'no keypoints were found' in text_report([analysis], None)
+    assert 'No keypoints were found' in html_report([analysis], None, [])
 
 
-def test_what_is_no_quantised_network(weights, tmp_path):
+def test_what_is_no_quantized_network(weights, tmp_path):
     path = tmp_path / 'float.onnx'
     onnx.save(float_graph(weights, SIZE), path)
     with pytest.raises(ModelError, match='not a network as `superpoint_rknn quantize` writes it'):

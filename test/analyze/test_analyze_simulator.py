@@ -7,16 +7,10 @@ import numpy as np
 import pytest
 
 from superpoint_rknn import cli
-from superpoint_rknn.analyze.advice import (
-    findings,
-    own_error,
-    weights_error,
-    worst_layer,
-)
-from superpoint_rknn.analyze.analysis import analyse
-from superpoint_rknn.analyze.layer_steps import LayerSteps
-from superpoint_rknn.analyze.layer_trace import ROWS, FloatTrace, IntegerTrace
-from superpoint_rknn.analyze.simulator_analysis import analyse_simulator
+from superpoint_rknn.analyze.analysis import analyze, analyze_simulator
+from superpoint_rknn.analyze.diagnosis import diagnose, own_error, weights_error, worst_layer
+from superpoint_rknn.analyze.float_trace import TRACED, FloatTrace, SingleLayers
+from superpoint_rknn.analyze.integer_trace import IntegerTrace
 from superpoint_rknn.quantize.calibration import calibration_image
 from superpoint_rknn.quantize.command import quantize
 
@@ -24,21 +18,17 @@ SIZE = (64, 96)
 
 
 class OwnSimulator:
-    """The CPU's 8-bit network, told as little of as the simulator tells."""
+    """The CPU's 8-bit network with the interface of the simulator."""
 
-    def __init__(self, path, **overridden):
+    def __init__(self, path):
         network = IntegerTrace(path)
         self.trace = network.run
-        self.quantizations = {
-            name: overridden.get(name, layer.quantization)
-            for name, layer in network.layers.items()
-            if layer.quantization is not None
-        }
+        self.quantizations = network.quantizations
 
 
 @pytest.fixture(scope='module')
 def network_file(weights_file, frames, tmp_path_factory):
-    path = tmp_path_factory.mktemp('analysed') / 'small.onnx'
+    path = tmp_path_factory.mktemp('analyzed') / 'small.onnx'
     quantize(weights_file, frames, path, SIZE)
     return path
 
@@ -48,37 +38,37 @@ def images(frames):
     return [calibration_image(frame, SIZE) for frame in frames[:2]]
 
 
-def test_steps_of_the_float_network_are_its_layers(weights, images):
+def test_single_layers_compute_the_float_network(weights, images):
     values, _ = FloatTrace(weights, SIZE).run(images[0].grey)
-    steps = LayerSteps(weights, SIZE).run(values)
-    assert list(steps) == list(ROWS[1:])
-    for name, step in steps.items():
-        np.testing.assert_allclose(step, values[name], atol=1e-4)
+    outputs = SingleLayers(weights, SIZE).run(values)
+    assert list(outputs) == list(TRACED[1:])
+    for name, output in outputs.items():
+        np.testing.assert_allclose(output, values[name], atol=1e-4)
 
 
-def test_a_step_reads_what_it_is_given(weights, images):
+def test_single_layers_use_the_given_inputs(weights, images):
     values, _ = FloatTrace(weights, SIZE).run(images[0].grey)
     given = {**values, 'conv2a': np.zeros_like(values['conv2a'])}
-    steps = LayerSteps(weights, SIZE).run(given)
+    outputs = SingleLayers(weights, SIZE).run(given)
     bias = np.maximum(weights.biases['conv2b'], 0)[:, None, None]
-    np.testing.assert_allclose(steps['conv2b'], np.broadcast_to(bias, (64, 32, 48)), atol=1e-6)
-    np.testing.assert_allclose(steps['conv3a'], values['conv3a'], atol=1e-4)
+    np.testing.assert_allclose(outputs['conv2b'], np.broadcast_to(bias, (64, 32, 48)), atol=1e-6)
+    np.testing.assert_allclose(outputs['conv3a'], values['conv3a'], atol=1e-4)
 
 
-def test_it_agrees_with_the_analysis_that_knows_the_weights(weights, network_file, images):
-    known = analyse(weights, IntegerTrace(network_file), images)
-    guessed = analyse_simulator(
+def test_own_errors_agree_with_those_of_known_weights(weights, network_file, images):
+    known = analyze(weights, IntegerTrace(network_file), images)
+    guessed = analyze_simulator(
         weights, OwnSimulator(network_file), images, size=SIZE, title='own simulator'
     )
     assert guessed.outputs.summary() == known.outputs.summary()
     assert worst_layer(guessed) == worst_layer(known)
-    for name in set(ROWS) - {'image', 'convPb'}:
+    for name in set(TRACED) - {'image', 'convPb'}:
         ours, theirs = guessed.layers[name], known.layers[name]
         assert own_error(ours) == pytest.approx(own_error(theirs), rel=0.15)
         assert weights_error(ours) == pytest.approx(weights_error(theirs), rel=0.3)
     assert own_error(guessed.layers['convPb']) < 1e-5  # in float, on the very input it had
     assert own_error(guessed.layers['image']) == 0
-    assert [f.kind for f in findings(guessed)] == ['weights']
+    assert [f.kind for f in diagnose(guessed)] == ['weights']
 
 
 def test_command_with_the_toolkit(frames, network_file, tmp_path, capsys):
@@ -104,7 +94,7 @@ def test_command_with_the_toolkit(frames, network_file, tmp_path, capsys):
 @pytest.mark.parametrize(
     ('options', 'reason'),
     [
-        (['--simulator'], '--simulator needs pictures'),
+        (['--simulator'], '--simulator needs images'),
         (['--images', 'x.png', '--simulator', '--toolkit', 'missing'], 'missing: no such interp'),
         (['--images', 'x.png', '--simulator', '--calibration', 'empty'], 'empty: no pictures'),
     ],

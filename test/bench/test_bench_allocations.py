@@ -1,4 +1,4 @@
-"""No megabyte is allocated per frame, from the message's bytes to the points and descriptors."""
+"""No frame allocates a megabyte, from the message's bytes to keypoints and descriptors."""
 
 import tracemalloc
 
@@ -16,7 +16,7 @@ MEGABYTE = 2**20
 
 @pytest.fixture(scope='module')
 def full_size():
-    """Outputs of a 400x640 network with far more points than are kept; a map of a megabyte."""
+    """Outputs of a 400x640 network with far more candidates than keypoints, and a map of 1 MB."""
     rng = np.random.default_rng(4)
     logits = rng.normal(-2, 1, (2, 65, 50, 80)).astype(np.float32)
     logits[:, 64] = 5
@@ -29,7 +29,7 @@ def full_size():
 
 
 def peak_of(call):
-    """Most bytes that a call holds at a time, beyond what was held before it."""
+    """Peak of the bytes that a call allocates."""
     call()  # the first call may allocate what the others reuse
     tracemalloc.start()
     try:
@@ -39,7 +39,7 @@ def peak_of(call):
         tracemalloc.stop()
 
 
-def test_the_watch_sees_numpys_allocations():
+def test_tracemalloc_counts_numpys_allocations():
     assert peak_of(lambda: np.empty(MEGABYTE, np.uint8)) >= MEGABYTE
 
 

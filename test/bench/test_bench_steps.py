@@ -19,12 +19,12 @@ def arrays(result):
     return (result,)
 
 
-def test_there_is_a_step_for_all_that_the_host_does(recording):
+def test_the_steps_are_complete(recording):
     assert [step.name for step in numeric_steps(recording)] == EXPECTED
 
 
 @pytest.mark.parametrize('name', EXPECTED)
-def test_both_ways_have_the_same_result(recording, name):
+def test_step_and_baseline_have_the_same_result(recording, name):
     (step,) = (step for step in numeric_steps(recording) if step.name == name)
     tolerance = {'describe_500': 1e-5, 'convert_to': 1e-5, 'decode': 1e-6}.get(name, 0)
     for index in range(3):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from superpoint_rknn import cli
-from superpoint_rknn.analyze.layer_trace import IntegerTrace
+from superpoint_rknn.analyze.integer_trace import IntegerTrace
 from superpoint_rknn.analyze.simulator import Simulator
 from superpoint_rknn.convert.command import TARGETS, convert, default_output
 from superpoint_rknn.convert.toolkit2 import Toolkit, find_toolkit
@@ -100,10 +100,10 @@ def test_simulator_agrees_with_the_cpu(simulator, weights_file, frames, tmp_path
     quantize(weights_file, frames, tmp_path / 'small.onnx', SIZE)
     cpu = IntegerTrace(tmp_path / 'small.onnx')
     for name, quantization in simulator.quantizations.items():
-        ours = cpu.layers[name].quantization
+        ours = cpu.quantizations[name]
         assert quantization.scale == pytest.approx(ours.scale, rel=1e-4)
         assert quantization.zero_point + 128 == ours.zero_point
-    assert set(cpu.layers) - set(simulator.quantizations) == {'convPa', 'convPb'}
+    assert set(cpu.quantizations) - set(simulator.quantizations) == {'convPa'}
     for frame in frames:
         grey = calibration_image(frame, SIZE).grey
         ours, theirs = cpu.run(grey), simulator.trace(grey)
@@ -145,9 +145,9 @@ def test_the_toolkits_reason_is_told(toolkit):
     with Toolkit(toolkit) as running:
         folder = running.folder
         with pytest.raises(RuntimeError, match=r'build: .*network\.onnx'):
-            running.order('build', target='rk3588', method='layer', float_tensors=[])
+            running.request('build', target='rk3588', method='layer', float_tensors=[])
         with pytest.raises(RuntimeError, match='infer: '):
-            running.order('infer', image='none.npy', outputs='outputs.npz')
+            running.request('infer', image='none.npy', outputs='outputs.npz')
     assert not folder.exists()
 
 
@@ -195,7 +195,7 @@ def test_a_missing_toolkit_names_the_command(weights_file, frames, tmp_path):
         ({'size': (64, 90)}, '64x90 is not divisible by 8'),
         ({'images': []}, 'no calibration images'),
         ({'output': 'model.onnx'}, 'needs the suffix .rknn'),
-        ({'target': 'rv1126', 'per_channel': True}, 'knows no scales per channel'),
+        ({'target': 'rv1126', 'per_channel': True}, 'does not support per-channel scales'),
         ({'input_std': 0.0}, 'input std 0.0 is not positive'),
     ],
 )

@@ -50,7 +50,13 @@ def test_all_that_the_toolkit_needs_is_there(folder):
     settings = json.loads((folder / 'settings.json').read_text())
     assert settings == {'target': 'rv1126', 'output': 'small_rv1126.rknn'}
     readme = (folder / 'README.txt').read_text()
-    for told in ('RV1126, images of 64x96', '1.7.5', '--precompile', 'small_rv1126.rknn', '4 im'):
+    for told in (
+        'RV1126, model input 64x96',
+        '1.7.5',
+        '--precompile',
+        'small_rv1126.rknn',
+        '4 im',
+    ):
         assert told in readme
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]  # no temporary files
 
@@ -109,7 +115,7 @@ def test_the_script_leaves_the_detector_in_float(folder, interpreter):
     }
 
 
-def test_the_script_quantises_everything_on_demand(folder, interpreter):
+def test_the_script_quantizes_everything_on_demand(folder, interpreter):
     assert run_script(folder, interpreter, '--all-8-bit').returncode == 0
     assert json.loads((folder / 'small_rv1126.rknn').read_text())['layers'] == {}
 

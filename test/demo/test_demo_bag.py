@@ -92,7 +92,7 @@ def test_an_image_without_points_is_drawn_without_rings():
 
 def test_pictures_are_tiled_row_by_row():
     numbered = [np.full((2, 3, 3), i, np.uint8) for i in range(3)]
-    sheet = pictures.tiled(numbered, columns=2)
+    sheet = pictures.tile(numbered, columns=2)
     gap = pictures.GAP
     assert sheet.shape == (2 * 2 + gap, 2 * 3 + gap, 3)
     assert [int(sheet[y, x, 0]) for y, x in ((0, 0), (0, -1), (-1, 0), (-1, -1))] == [0, 1, 2, 255]

@@ -92,7 +92,7 @@ def test_stamps_match(keypoints, descriptors, expected):
         ({}, {'received': '5'}, 5, 'received 5 images, but keypoints, dropped and failed are 4'),
         ({}, {'descriptors': '3'}, 5, 'published 3 descriptors, 2 arrived'),
         ({}, {}, 3, 'received 4 images of 3 published'),
-        ({}, {}, 6, 'the recorder got 5 images of 6'),
+        ({}, {}, 6, 'the recorder received 5 of 6 images'),
     ],
 )
 def test_figures_that_disagree_are_named(changes, report, published, phrase):

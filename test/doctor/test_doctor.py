@@ -37,9 +37,9 @@ def on_standin(standin_libraries, generation, *orders):
 
 
 @pytest.mark.parametrize(
-    ('generation', 'table'), [(1, 'identity'), (2, 'x ^ 0x80, one look-up a pixel')]
+    ('generation', 'table'), [(1, 'identity'), (2, 'x ^ 0x80, one look-up per pixel')]
 )
-def test_on_an_npu_it_tells_library_tensors_and_stages(
+def test_on_an_npu_it_reports_library_tensors_and_stages(
     standin_libraries, model, generation, table
 ):
     result = doctor('--model', model, **on_standin(standin_libraries, generation))
@@ -51,22 +51,22 @@ def test_on_an_npu_it_tells_library_tensors_and_stages(
     assert 'violations: none' in result.stdout
 
 
-def test_the_slow_way_is_told_as_such(standin_libraries, model):
+def test_normalisation_by_the_runtime_is_reported(standin_libraries, model):
     result = doctor(
         '--model', model, '--pass-through', 'false', **on_standin(standin_libraries, 2)
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert 'input table  none: the engine normalises and quantises' in result.stdout
+    assert 'input table  none: the runtime normalises and quantises' in result.stdout
 
 
-def test_an_npu_error_is_told_with_cause_and_remedy(standin_libraries, model):
+def test_an_npu_error_is_reported_with_cause_and_remedy(standin_libraries, model):
     result = doctor('--model', model, **on_standin(standin_libraries, 1, 'fail:rknn_init:-3:1'))
     assert result.returncode == 1
     assert 'RKNN_ERR_DEVICE_UNAVAILABLE (-3)' in result.stdout
     assert 'load the NPU driver' in result.stdout
 
 
-def test_a_hanging_npu_is_told_and_left_behind(standin_libraries, model, tmp_path):
+def test_a_blocked_npu_is_reported_and_abandoned(standin_libraries, model, tmp_path):
     report = tmp_path / 'report.json'
     result = doctor(
         *('--model', model, '--timeout', 8, '--json', report),
@@ -77,7 +77,7 @@ def test_a_hanging_npu_is_told_and_left_behind(standin_libraries, model, tmp_pat
     assert json.loads(report.read_text())['runtime']['tensors'][2]['dtype'] == 'int8'
 
 
-def test_on_a_pc_it_says_so_and_checks_the_cpu_runtime(tmp_path):
+def test_on_a_pc_it_checks_the_cpu_runtime(tmp_path):
     result = doctor('--json', tmp_path / 'report.json')
     assert result.returncode == 0, result.stderr
     assert 'this is no Rockchip board' in result.stdout
@@ -117,7 +117,7 @@ def test_recorded_outputs_are_those_of_the_network(tmp_path):
         (['--runtime', 'librknn'], 'librknn expects a model file with the suffix'),
     ],
 )
-def test_what_is_wrong_is_said_with_a_failing_exit_code(arguments, reason):
+def test_a_bad_model_is_reported_with_exit_code_1(arguments, reason):
     result = doctor(*arguments)
     assert result.returncode == 1
     assert reason in result.stdout

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 
 import cv2
@@ -13,11 +14,12 @@ import onnx
 import pytest
 
 from superpoint_rknn import cli
+from superpoint_rknn.evaluate.chart import SHARES, chart
 from superpoint_rknn.evaluate.command import evaluate
 from superpoint_rknn.evaluate.features import SETTINGS, NetworkFeatures, orb, sift
 from superpoint_rknn.evaluate.metrics import Features
 from superpoint_rknn.evaluate.pairs import VIEW_SIZE
-from superpoint_rknn.evaluate.report import chart, table
+from superpoint_rknn.evaluate.report import table
 from superpoint_rknn.evaluate.scenes import SKIMAGE, own_material, scene_files
 from superpoint_rknn.network.network import float_graph
 from superpoint_rknn.runtimes.model_files import default_model
@@ -78,9 +80,25 @@ def test_refined_points_are_the_same_points(evaluated):
         assert rows[f'{name}_subpixel']['localization_error'] < rows[name]['localization_error']
 
 
-def test_plot_and_table(evaluated):
-    report, plot = evaluated
-    np.testing.assert_array_equal(cv2.imread(str(plot)), chart(report))
+def test_the_plot_shows_a_bar_for_each_share(evaluated):
+    report, plot = deepcopy(evaluated)
+    image = cv2.imread(str(plot))
+    assert plot.read_bytes() == chart(report)
+    for row in report['rows']:
+        row.update(dict.fromkeys(SHARES, 0.0), intervals=dict.fromkeys(SHARES))
+    assert np.mean(image == 255) < 0.7
+    empty = cv2.imdecode(np.frombuffer(chart(report), np.uint8), cv2.IMREAD_COLOR)
+    assert np.mean(empty == 255) > 0.9
+
+
+def test_without_matplotlib_a_plot_is_refused_at_once(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
+    assert cli.main(['evaluate', '--plot', str(tmp_path / 'plot.png')]) == 1
+    assert '--plot needs matplotlib: pip install matplotlib' in capsys.readouterr().err
+
+
+def test_table(evaluated):
+    report, _ = evaluated
     lines = table(report).splitlines()
     assert lines[0].startswith('2 pairs of 2 scenes')
     for row, line in zip(report['rows'], lines[2::2], strict=False):

@@ -4,12 +4,12 @@ import pytest
 from superpoint_rknn.evaluate.metrics import (
     Features,
     corner_error,
-    estimated_homography,
+    estimate_homography,
     inside,
     measure,
     mutual_neighbours,
     repeatability,
-    warped,
+    warp,
 )
 
 SIZE = (400, 640)
@@ -89,7 +89,7 @@ def test_corner_error_by_hand():
 
 def test_warped_by_hand():
     homography = np.array([[2, 0, 1], [0, 1, 0], [0.5, 0, 1]])
-    np.testing.assert_allclose(warped(homography, np.array([[2, 4]])), [[2.5, 2]])
+    np.testing.assert_allclose(warp(homography, np.array([[2, 4]])), [[2.5, 2]])
 
 
 def test_neighbours_are_mutual():
@@ -128,6 +128,6 @@ def test_too_few_points(count):
 def test_ransac_gives_the_same_each_time():
     first, second = some_features(seed=1), some_features(seed=2)
     there = np.where(np.arange(60)[:, None] < 30, first.points + 3, second.points)
-    once = estimated_homography(first.points, there)
+    once = estimate_homography(first.points, there)
     for _ in range(3):
-        np.testing.assert_array_equal(estimated_homography(first.points, there), once)
+        np.testing.assert_array_equal(estimate_homography(first.points, there), once)

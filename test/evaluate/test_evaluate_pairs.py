@@ -2,17 +2,17 @@ import cv2
 import numpy as np
 import pytest
 
-from superpoint_rknn.evaluate.metrics import inside, warped
+from superpoint_rknn.evaluate.metrics import inside, warp
 from superpoint_rknn.evaluate.pairs import (
     SCENE_SIZE,
     VIEW_SIZE,
     Scene,
-    covering,
+    change_light,
     first_view,
     make_pair,
     random_quad,
+    resize_and_crop,
     stretched_pair,
-    with_other_light,
 )
 
 CENTRE = np.array([479.5, 299.5])
@@ -44,7 +44,7 @@ def test_the_homography_leads_from_the_first_view_to_the_second(spots, seed):
     pair = make_pair(scene, seed)
     assert pair.first.shape == pair.second.shape == VIEW_SIZE
     here = np.stack([x - 160, y - 100], axis=1)
-    there = warped(pair.homography, here)
+    there = warp(pair.homography, here)
     size = (VIEW_SIZE[0] - 24, VIEW_SIZE[1] - 24)
     shown = inside(there - 12, size)
     assert shown.sum() > 40
@@ -91,7 +91,7 @@ def test_the_first_view_is_the_middle():
 @pytest.mark.parametrize('size', [(600, 960), (1200, 1920), (100, 1000), (1000, 100), (1, 1)])
 def test_a_picture_covers_the_scene(size):
     image = np.full(size, 77, np.uint8)
-    scene = covering(image)
+    scene = resize_and_crop(image)
     assert scene.shape == SCENE_SIZE
     assert (scene == 77).all()
 
@@ -99,14 +99,14 @@ def test_a_picture_covers_the_scene(size):
 def test_a_picture_keeps_its_middle():
     image = np.zeros((600, 1160), np.uint8)
     image[:, 100:1060] = 9
-    assert (covering(image) == 9).all()
+    assert (resize_and_crop(image) == 9).all()
 
 
 def test_other_light_keeps_to_its_limits():
     grey = np.full((200, 200), 128, np.uint8)
     means = []
     for seed in range(200):
-        changed = with_other_light(grey, np.random.default_rng(seed))
+        changed = change_light(grey, np.random.default_rng(seed))
         assert changed.std() < 255 * 0.03 * 1.05
         means.append(changed.mean() / 255)
     level = 128 / 255

@@ -9,10 +9,10 @@ import pytest
 from superpoint_rknn import cli
 from superpoint_rknn.evaluate.scenes import SKIMAGE, scene_files
 from superpoint_rknn.evaluate.tracks import sequences, visp_images
-from superpoint_rknn.evaluate.tracks.command import figures, report_on, table, tracked
+from superpoint_rknn.evaluate.tracks.command import metrics_of, report_on, table, track_sequence
 from superpoint_rknn.evaluate.tracks.features import OrbMatching, corners
-from superpoint_rknn.evaluate.tracks.metrics import Seen
-from superpoint_rknn.evaluate.tracks.room import HALF, MATRIX, SIZE, pose, view
+from superpoint_rknn.evaluate.tracks.metrics import TrackedPoints
+from superpoint_rknn.evaluate.tracks.room import HALF_SIZE, MATRIX, SIZE, pose, render
 from superpoint_rknn.evaluate.tracks.sequences import ImageSequence, read_pose
 from superpoint_rknn.runtimes.model_files import default_model
 from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime
@@ -34,18 +34,20 @@ def room():
 def test_the_room_is_seen_where_its_geometry_says():
     black = [np.zeros((100, 100), np.uint8) for _ in range(6)]
     black[4][10:12, 90:92] = 255  # a spot on the far wall
-    spot = np.array([(91 / 100 * 2 - 1) * HALF[0], (11 / 100 * 2 - 1) * HALF[1], HALF[2]])
+    spot = np.array(
+        [(91 / 100 * 2 - 1) * HALF_SIZE[0], (11 / 100 * 2 - 1) * HALF_SIZE[1], HALF_SIZE[2]]
+    )
     for number in (0, 7, 30):
         there = pose(number)
         x, y, z = MATRIX @ (there[:3, :3] @ spot + there[:3, 3])
-        moments = cv2.moments(view(black, there))
+        moments = cv2.moments(render(black, there))
         place = moments['m10'] / moments['m00'], moments['m01'] / moments['m00']
         assert place == pytest.approx((x / z, y / z), abs=0.3)
 
 
 def test_what_stands_in_the_room_hides_the_wall():
     photographs = [np.full((50, 50), value, np.uint8) for value in (10, 20, 30, 40, 50, 200)]
-    shown = view(photographs, np.eye(4))
+    shown = render(photographs, np.eye(4))
     assert shown[:, 0].max() <= 40  # the walls at the sides
     assert set(np.unique(shown).astype(int)) == {10, 20, 30, 40, 50, 200}
     assert shown[SIZE[0] // 2, 400] == 200
@@ -61,8 +63,8 @@ def test_the_room_is_the_same_each_time_and_has_a_pose_for_each_image(room):
 
 @needs_skimage
 def test_corners_in_the_room_keep_to_its_true_geometry(room):
-    history = tracked(room, Tracker(), lambda number: corners(room.images[number]))
-    found = figures(room, history)
+    history = track_sequence(room, Tracker(), lambda number: corners(room.images[number]))
+    found = metrics_of(room, history)
     assert found['tracks'] > 100
     assert found['mean_length'] > 4
     assert found['epipolar_1px'] > 0.95
@@ -70,7 +72,7 @@ def test_corners_in_the_room_keep_to_its_true_geometry(room):
     backwards = ImageSequence(
         room.name, room.images, room.matrix, [np.linalg.inv(p) for p in room.poses]
     )
-    assert figures(backwards, history)['epipolar_1px'] < 0.8
+    assert metrics_of(backwards, history)['epipolar_1px'] < 0.8
 
 
 def test_figures_that_a_hand_can_check():
@@ -83,18 +85,18 @@ def test_figures_that_a_hand_can_check():
     steps = np.zeros((3, 10))
     steps[1, 9], steps[2, 9] = 3, 3  # the last one leaves its line once
     history = [
-        Seen(ids, np.stack([x - 20 * number - ids * number, rows + steps[number]], 1))
+        TrackedPoints(ids, np.stack([x - 20 * number - ids * number, rows + steps[number]], 1))
         for number in range(3)
     ]
-    history[2] = Seen(ids[1:], history[2].points[1:])
+    history[2] = TrackedPoints(ids[1:], history[2].points[1:])
     nothing = [np.zeros((480, 640), np.uint8)] * 3
-    found = figures(ImageSequence('line', nothing, matrix, poses), history)
+    found = metrics_of(ImageSequence('line', nothing, matrix, poses), history)
     assert found['tracks'] == pytest.approx(29 / 3)
     assert found['mean_length'] == pytest.approx(2.9)
     assert found['median_length'] == 3
     assert found['epipolar_1px'] == pytest.approx(18 / 19)
     assert found['epipolar_1px_10'] is None
-    unknown = figures(ImageSequence('line', nothing), history)
+    unknown = metrics_of(ImageSequence('line', nothing), history)
     assert unknown['mean_length'] == pytest.approx(2.9)
     assert unknown['epipolar_1px'] is unknown['rotation_error_deg'] is None
 
@@ -155,9 +157,9 @@ def test_missing_sequences_are_an_error_that_tells_what_to_do(tmp_path, monkeypa
 
 def test_options_that_say_nothing_about_tracks_are_refused(tmp_path, capsys):
     assert cli.main(['evaluate', '--tracks', '--plot', str(tmp_path / 'a.png')]) == 1
-    assert '--plot: of no use with --tracks' in capsys.readouterr().err
+    assert '--plot: not an option with --tracks' in capsys.readouterr().err
     assert cli.main(['evaluate', '--tracks', '--allow-missing']) == 1
-    assert '--allow-missing: of no use' in capsys.readouterr().err
+    assert '--allow-missing: not an option' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('text', ['1 0 0', '2 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1', 'x' * 16])
@@ -171,9 +173,9 @@ def test_a_file_that_is_no_pose_is_refused(tmp_path, text):
 @pytest.mark.skipif(VISP is None, reason='needs `superpoint_rknn evaluate --tracks --fetch`')
 def test_the_poses_of_the_castle_go_from_the_scene_to_the_camera():
     castle = sequences.castle(VISP)
-    history = tracked(castle, Tracker(), lambda number: corners(castle.images[number]))
-    assert figures(castle, history)['epipolar_1px'] > 0.95
+    history = track_sequence(castle, Tracker(), lambda number: corners(castle.images[number]))
+    assert metrics_of(castle, history)['epipolar_1px'] > 0.95
     backwards = ImageSequence(
         castle.name, castle.images, castle.matrix, [np.linalg.inv(p) for p in castle.poses]
     )
-    assert figures(backwards, history)['epipolar_1px'] < 0.8
+    assert metrics_of(backwards, history)['epipolar_1px'] < 0.8

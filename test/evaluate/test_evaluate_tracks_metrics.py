@@ -3,20 +3,20 @@ import numpy as np
 import pytest
 
 from superpoint_rknn.evaluate.tracks.metrics import (
-    Seen,
-    common,
+    TrackedPoints,
+    common_points,
     epipolar_distances,
-    inliers,
-    lengths,
-    motion,
+    estimate_motion,
+    relative_motion,
     rotation_angle,
+    track_lengths,
 )
 
 K = np.array([[500, 0, 320], [0, 500, 240], [0, 0, 1.0]])
 
 
 def seen(*ids):
-    return Seen(np.array(ids), np.float32([(i, 10 * i) for i in ids]).reshape(-1, 2))
+    return TrackedPoints(np.array(ids), np.float32([(i, 10 * i) for i in ids]).reshape(-1, 2))
 
 
 def rigid(rotation=(0, 0, 0), translation=(0, 0, 0)):
@@ -38,12 +38,14 @@ def world(points=60):
 
 def test_lengths_count_the_images_in_which_a_track_was_seen():
     history = [seen(0, 1), seen(0, 2), seen(2), seen(0, 2)]  # 0 was gone for an image
-    assert lengths(history).tolist() == [3, 1, 3]
-    assert lengths([]).tolist() == []
+    assert track_lengths(history).tolist() == [3, 1, 3]
+    assert track_lengths([]).tolist() == []
 
 
 def test_common_points_are_paired_by_id():
-    before, now = common(seen(5, 1, 3), Seen(np.array([3, 4, 5]), np.float32([(0, 3)] * 3)))
+    before, now = common_points(
+        seen(5, 1, 3), TrackedPoints(np.array([3, 4, 5]), np.float32([(0, 3)] * 3))
+    )
     assert before.tolist() == [[3, 30], [5, 50]]
     assert now.tolist() == [[0, 3], [0, 3]]
 
@@ -65,10 +67,10 @@ def test_a_camera_that_moves_on_has_epipolar_lines_through_the_middle():
 def test_what_is_rigid_lies_on_its_epipolar_lines():
     first, second = rigid((0.1, 0.2, 0), (1, 2, 3)), rigid((0, 0.3, 0.1), (0.5, 2, 3.2))
     points = world()
-    moved = motion(first, second)
+    moved = relative_motion(first, second)
     places = projected(points, first), projected(points, second)
     assert epipolar_distances(*places, moved, K).max() < 1e-3
-    assert epipolar_distances(*places, motion(second, first), K).max() > 10
+    assert epipolar_distances(*places, relative_motion(second, first), K).max() > 10
 
 
 def test_the_angle_between_rotations():
@@ -81,15 +83,15 @@ def test_the_motion_that_most_points_agree_with():
     moved = rigid((0.02, -0.05, 0.01), (0.4, 0.1, -0.2))
     before, now = projected(world(), np.eye(4)), projected(world(), moved)
     now[:15] += np.float32((7, 40))  # a quarter moves by itself
-    estimate = inliers(before, now, K)
+    estimate = estimate_motion(before, now, K)
     assert estimate.inliers == pytest.approx(0.75, abs=0.04)
     assert rotation_angle(estimate.rotation, moved[:3, :3]) < 0.1
-    without_calibration = inliers(before, now, None)
+    without_calibration = estimate_motion(before, now, None)
     assert without_calibration.inliers == pytest.approx(0.75, abs=0.04)
     assert without_calibration.rotation is None
 
 
 def test_too_few_points_tell_no_motion():
     few = projected(world(7), np.eye(4))
-    assert inliers(few, few, K).inliers == 0
-    assert inliers(few, few, K).rotation is None
+    assert estimate_motion(few, few, K).inliers == 0
+    assert estimate_motion(few, few, K).rotation is None

@@ -92,7 +92,7 @@ def test_weights_are_checked(weights):
         Weights(kernels, {**biases, 'convDb': biases['convDb'].astype(np.float64)})
     broken = biases['convPb'].copy()
     broken[3] = np.nan
-    with pytest.raises(ValueError, match=r'convPb\.bias holds values that are not finite'):
+    with pytest.raises(ValueError, match=r'convPb\.bias contains values that are not finite'):
         Weights(kernels, {**biases, 'convPb': broken})
 
 

@@ -57,7 +57,7 @@ def test_input_std_is_folded_into_the_first_layer(weights_file, weights, tmp_pat
 
 
 def test_other_suffixes(tmp_path):
-    with pytest.raises(ValueError, match=r"weights come as \.npz, \.onnx or \.pth, not '\.pt'"):
+    with pytest.raises(ValueError, match=r"weights must be \.npz, \.onnx or \.pth, not '\.pt'"):
         load_weights(tmp_path / 'weights.pt')
     with pytest.raises(OSError, match='No such file'):
         load_weights(tmp_path / 'weights.npz')
@@ -72,7 +72,7 @@ def test_onnx(weights, tmp_path):
 
 
 def test_onnx_under_other_names_with_heads_swapped(weights, tmp_path):
-    """The descriptor head first, unnamed nodes, and normalisation after it, as exporters do."""
+    """The descriptor head first, unnamed nodes, and normalization after it, as exporters do."""
     model = float_graph(weights, (64, 64))
     nodes = list(model.graph.node)
     heads = [n for n in nodes if n.name.startswith(('convP', 'convD'))]
@@ -124,11 +124,11 @@ def test_onnx_that_is_refused(weights, tmp_path):
         load_weights(path)
 
 
-# The layout with batch normalisation
+# The layout with batch normalization
 
 
 @pytest.fixture
-def batch_normalised():
+def batch_normalized():
     rng = np.random.default_rng(3)
     arrays = {}
     for layer in LAYERS:
@@ -148,7 +148,7 @@ def batch_normalised():
     return arrays
 
 
-def batch_normalised_graph(arrays, size):
+def batch_normalized_graph(arrays, size):
     """The same network with BatchNormalization after ReLU, as PyTorch runs it, for 0 to 1."""
     nodes, tensor_of = [], {'image': 'image'}
     for layer in LAYERS:
@@ -183,7 +183,7 @@ def batch_normalised_graph(arrays, size):
     cells = [side // 8 for side in size]
     graph = onnx.helper.make_graph(
         nodes,
-        'batch_normalised',
+        'batch_normalized',
         [value('image', [1, 1, *size])],
         [value('semi', [1, 65, *cells]), value('desc', [1, 256, *cells])],
         [
@@ -197,46 +197,46 @@ def batch_normalised_graph(arrays, size):
     )
 
 
-def test_batch_normalisation_is_exact_to_the_border(
-    batch_normalised, tmp_path, torch_names, run_onnx
+def test_batch_normalization_is_exact_to_the_border(
+    batch_normalized, tmp_path, torch_names, run_onnx
 ):
-    save_tensors(tmp_path / 'w.pth', batch_normalised, torch_names)
+    save_tensors(tmp_path / 'w.pth', batch_normalized, torch_names)
     weights = load_weights(tmp_path / 'w.pth')
     image = np.random.default_rng(0).integers(0, 256, (64, 72)).astype(np.float32)
-    expected = run_onnx(batch_normalised_graph(batch_normalised, (64, 72)), image / 255)
+    expected = run_onnx(batch_normalized_graph(batch_normalized, (64, 72)), image / 255)
     for a, b in zip(run_onnx(float_graph(weights, (64, 72)), image), expected, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-4)
     folded = run_onnx(float_graph(without_floors(weights), (64, 72)), image)
     assert np.abs(folded[0] - expected[0]).max() > 0.01
 
 
-def test_two_input_channels_both_see_the_grey_image(batch_normalised, tmp_path, torch_names):
-    save_tensors(tmp_path / 'one.pth', batch_normalised, torch_names)
-    kernel = batch_normalised['backbone.0.0.conv.weight']
+def test_two_input_channels_both_see_the_grey_image(batch_normalized, tmp_path, torch_names):
+    save_tensors(tmp_path / 'one.pth', batch_normalized, torch_names)
+    kernel = batch_normalized['backbone.0.0.conv.weight']
     halves = np.concatenate([kernel / 4, kernel * 3 / 4], 1)
     save_tensors(
         tmp_path / 'two.pth',
-        {**batch_normalised, 'backbone.0.0.conv.weight': halves},
+        {**batch_normalized, 'backbone.0.0.conv.weight': halves},
         torch_names,
     )
     one, two = load_weights(tmp_path / 'one.pth'), load_weights(tmp_path / 'two.pth')
     np.testing.assert_allclose(one.kernels['conv1a'], two.kernels['conv1a'], atol=1e-9)
 
 
-def test_other_layouts_are_refused(batch_normalised, tmp_path, torch_names):
+def test_other_layouts_are_refused(batch_normalized, tmp_path, torch_names):
     path = tmp_path / 'w.pth'
 
     def refused(changes, reason):
-        arrays = {**batch_normalised, **changes}
+        arrays = {**batch_normalized, **changes}
         save_tensors(path, {k: v for k, v in arrays.items() if v is not None}, torch_names)
         with pytest.raises(ValueError, match=reason):
             load_weights(path)
 
-    gain = batch_normalised['backbone.2.1.bn.weight'].copy()
+    gain = batch_normalized['backbone.2.1.bn.weight'].copy()
     gain[5] = -0.1
     refused({'backbone.2.1.bn.weight': gain}, 'negative values after a ReLU')
     refused({'detector.0.conv.bias': None}, r'detector\.0\.conv\.bias is missing')
     refused({'detector.1.bn.bias': gain}, r'detector\.1: .* differ in channels')
     refused({'descriptor.0.conv.weight': gain}, 'has 1 dimensions, expected 4')
-    wrong = batch_normalised['backbone.1.0.conv.weight'][:, :32]
+    wrong = batch_normalized['backbone.1.0.conv.weight'][:, :32]
     refused({'backbone.1.0.conv.weight': wrong.copy()}, r'conv2a\.weight has shape')

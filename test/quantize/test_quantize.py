@@ -19,8 +19,8 @@ SIZE = (64, 96)
 
 
 @pytest.fixture(scope='module')
-def quantised(weights_file, frames, tmp_path_factory):
-    path = tmp_path_factory.mktemp('quantised') / 'small.onnx'
+def quantized(weights_file, frames, tmp_path_factory):
+    path = tmp_path_factory.mktemp('quantized') / 'small.onnx'
     card = quantize(weights_file, frames, path, SIZE)
     return path, card
 
@@ -30,7 +30,7 @@ def constants(model):
 
 
 def integer_convolution(node, x, values):
-    """Reference: QLinearConv in integers, from its definition; requantised in float64."""
+    """Reference: QLinearConv in integers, from its definition; requantized in float64."""
     _, x_scale, x_zero, weight, w_scale, w_zero, y_scale, y_zero, bias = (
         values.get(name) for name in node.input
     )
@@ -67,8 +67,8 @@ def by_definition(model, computed):
     return found
 
 
-def test_each_layer_computes_integers_as_defined(quantised, frames, run_onnx):
-    model = onnx.load(quantised[0])
+def test_each_layer_computes_integers_as_defined(quantized, frames, run_onnx):
+    model = onnx.load(quantized[0])
     for node in model.graph.node:
         if node.op_type in ('QLinearConv', 'MaxPool') and node.output[0] != 'desc':
             inner = onnx.helper.make_tensor_value_info(node.output[0], TensorProto.UINT8, None)
@@ -87,8 +87,8 @@ def test_each_layer_computes_integers_as_defined(quantised, frames, run_onnx):
         np.testing.assert_allclose(computed['semi'], expected['semi'], atol=1e-3)
 
 
-def test_only_bytes_move_between_the_layers(quantised):
-    model = onnx.load(quantised[0])
+def test_only_bytes_move_between_the_layers(quantized):
+    model = onnx.load(quantized[0])
     kinds = [node.op_type for node in model.graph.node]
     assert kinds.count('QLinearConv') == 11
     assert kinds.count('MaxPool') == 3
@@ -104,15 +104,15 @@ def test_only_bytes_move_between_the_layers(quantised):
     }
 
 
-def test_signed_weights_mean_the_same_as_unsigned_ones(quantised, frames, run_onnx):
+def test_signed_weights_mean_the_same_as_unsigned_ones(quantized, frames, run_onnx):
     """All weights but the first layer's are int8, for speed; as uint8 they give equal bytes."""
-    model = onnx.load(quantised[0])
+    model = onnx.load(quantized[0])
     kernels = {
         name: v for name, v in constants(model).items() if name.endswith('.weight_quantized')
     }
     signed = [name for name, kernel in kernels.items() if kernel.dtype == np.int8]
     assert sorted(set(kernels) - set(signed)) == ['conv1a.weight_quantized']
-    unsigned = onnx.load(quantised[0])
+    unsigned = onnx.load(quantized[0])
     for constant in unsigned.graph.initializer:
         values = numpy_helper.to_array(constant)
         if values.dtype == np.int8:
@@ -124,8 +124,8 @@ def test_signed_weights_mean_the_same_as_unsigned_ones(quantised, frames, run_on
             np.testing.assert_array_equal(a, b)
 
 
-def test_it_is_close_to_the_float_network(quantised, weights, frames, run_onnx):
-    model, card = onnx.load(quantised[0]), quantised[1]
+def test_it_is_close_to_the_float_network(quantized, weights, frames, run_onnx):
+    model, card = onnx.load(quantized[0]), quantized[1]
     scale, zero_point = card['descriptors']['scale'], card['descriptors']['zero_point']
     for frame in frames:
         image = calibration_image(frame, SIZE).grey
@@ -141,8 +141,8 @@ def test_it_is_close_to_the_float_network(quantised, weights, frames, run_onnx):
         assert np.corrcoef(logits.ravel(), float_logits.ravel())[0, 1] > 0.995
 
 
-def test_card_says_what_the_bytes_mean(quantised, weights_file):
-    path, card = quantised
+def test_card_says_what_the_bytes_mean(quantized, weights_file):
+    path, card = quantized
     assert json.loads(path.with_suffix('.json').read_text()) == card
     assert card['name'] == 'small'
     assert card['sha256'] == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -174,11 +174,11 @@ def test_card_says_what_the_bytes_mean(quantised, weights_file):
     }
 
 
-def test_equal_inputs_give_equal_bytes(quantised, weights_file, frames, tmp_path):
+def test_equal_inputs_give_equal_bytes(quantized, weights_file, frames, tmp_path):
     quantize(weights_file, frames, tmp_path / 'small.onnx', SIZE)
     for suffix in ('.onnx', '.json'):
         again = (tmp_path / 'small.onnx').with_suffix(suffix)
-        assert again.read_bytes() == quantised[0].with_suffix(suffix).read_bytes()
+        assert again.read_bytes() == quantized[0].with_suffix(suffix).read_bytes()
 
 
 def test_detector_in_bytes(weights_file, frames, tmp_path, run_onnx):
@@ -191,11 +191,11 @@ def test_detector_in_bytes(weights_file, frames, tmp_path, run_onnx):
     assert len(np.unique(logits)) <= 256
 
 
-def test_percentile_leaves_outliers_out(quantised, weights_file, frames, tmp_path):
+def test_percentile_leaves_outliers_out(quantized, weights_file, frames, tmp_path):
     card = quantize(weights_file, frames, tmp_path / 'p.onnx', SIZE, ranges='percentile')
     assert card['quantization']['percentile'] == 99.99
     assert (card['input']['scale'], card['input']['zero_point']) == (1, 0)
-    assert card['descriptors']['scale'] < quantised[1]['descriptors']['scale']
+    assert card['descriptors']['scale'] < quantized[1]['descriptors']['scale']
 
 
 def test_grey_values_that_are_not_reached(weights_file, tmp_path, caplog):
@@ -238,7 +238,7 @@ def test_what_is_refused(weights_file, frames, tmp_path, options, reason):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interruption_leaves_the_old_files(quantised, weights_file, frames, tmp_path):
+def test_an_interruption_leaves_the_old_files(quantized, weights_file, frames, tmp_path):
     path = tmp_path / 'small.onnx'
     path.write_bytes(b'old')
 

@@ -1,12 +1,13 @@
-"""How long the tracker follows points, and how well, beside corners and ORB."""
+"""Compare the tracker with Shi-Tomasi corners and with ORB: length and accuracy of tracks."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,14 +20,14 @@ from superpoint_rknn.evaluate.tracks.features import (
     network_features,
 )
 from superpoint_rknn.evaluate.tracks.metrics import (
-    WITHIN,
-    Seen,
-    common,
+    EPIPOLAR_LIMIT,
+    TrackedPoints,
+    common_points,
     epipolar_distances,
-    inliers,
-    lengths,
-    motion,
+    estimate_motion,
+    relative_motion,
     rotation_angle,
+    track_lengths,
 )
 from superpoint_rknn.evaluate.tracks.sequences import ImageSequence
 from superpoint_rknn.features.keypoints import Keypoints
@@ -38,12 +39,15 @@ from superpoint_rknn.runtimes.runtime import Runtime
 from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.tracker import Tracker, TrackSettings
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
 SETTINGS = TrackSettings()
-DESCRIBED = 6  # images from one with descriptors to the next: 5 of 30 a second
-SELDOM = 3  # images from one with keypoints to the next, where the network takes 100 ms
-APART = 10  # images, for the second group of figures
-QUICK = 40  # images of a sequence
-UNUSED = ('plot', 'weights', 'subpixel', 'allow_missing')
+DESCRIBE_EVERY = 6  # images: 5 Hz at 30 Hz
+DETECT_EVERY = 3  # images of ours_every_third: a network that takes 100 ms at 30 Hz
+LONG_STEP = 10  # images, for the metrics with suffix _10
+QUICK_IMAGES = 40  # of a sequence, with --quick
+PAIR_OPTIONS = ('plot', 'weights', 'subpixel', 'allow_missing')
 COLUMNS = {
     'tracks': ('tracks', 0),
     'mean_length': ('mean', 1),
@@ -56,50 +60,53 @@ COLUMNS = {
     'rotation_error_10_deg': ('rot 10', 3),
 }
 
-# Number of an image -> keypoints; None where there are none to be had
+# Index of an image -> its keypoints; None if the network skips the image
 Detect = Callable[[int], Keypoints | None]
 
 
-def tracked(
+def track_sequence(
     sequence: ImageSequence,
     tracker: Tracker,
     detect: Detect,
     describe: Callable[[Tracker, int], None] = lambda tracker, number: None,
-) -> list[Seen]:
+) -> list[TrackedPoints]:
     """
-    What a tracker sees in each image of a sequence.
+    Points of a tracker in each image of a sequence.
 
-    describe: called after each image, for descriptors.
+    describe: called after each image, to pass descriptors to the tracker.
     """
-    camera_model = None if sequence.matrix is None else CameraModel(sequence.matrix, '', [])
+    matrix = sequence.matrix
+    camera_model = None if matrix is None else CameraModel(matrix, '', np.empty(0))
     history = []
     for number, image in enumerate(sequence.images):
         tracks = tracker.track(image, number, detect(number), camera_model)
-        history.append(Seen(tracks.id.copy(), np.stack([tracks.x, tracks.y], axis=1)))
+        history.append(TrackedPoints(tracks.id.copy(), np.stack([tracks.x, tracks.y], axis=1)))
         describe(tracker, number)
     return history
 
 
-def histories(sequence: ImageSequence, runtime: Runtime, progress: Progress = iter) -> dict:
+def track_with_all(
+    sequence: ImageSequence, runtime: Runtime, progress: Progress = iter
+) -> dict[str, list[TrackedPoints]]:
     """
-    What is seen in each image, by row.
+    Points in each image, by row.
 
-    All rows share the settings; only a network's keypoints draw tracks to them.
+    All rows have the same settings, except that tracks snap to keypoints of the network only.
     """
-    found = network_features(runtime, progress(sequence.images))
-    plain, matching = replace(SETTINGS, snap_gain=0.0), OrbMatching()
+    features = network_features(runtime, progress(sequence.images))
+    no_snap, matching = replace(SETTINGS, snap_gain=0.0), OrbMatching()
 
     def describe(tracker: Tracker, number: int) -> None:
-        at = number - 1  # descriptors come an image late
-        if at >= 0 and at % DESCRIBED == 0:
-            points = found[at].keypoints
-            tracker.describe(at, points.x, points.y, found[at].descriptors, runtime.model)
+        described = number - 1  # descriptors arrive one image late
+        if described >= 0 and described % DESCRIBE_EVERY == 0:
+            points, descriptors = features[described].keypoints, features[described].descriptors
+            tracker.describe(described, points.x, points.y, descriptors, runtime.model)
 
     def keypoints(number: int) -> Keypoints:
-        return found[number].keypoints
+        return features[number].keypoints
 
-    def seldom(number: int) -> Keypoints | None:
-        return None if number % SELDOM else keypoints(number)
+    def every_third(number: int) -> Keypoints | None:
+        return None if number % DETECT_EVERY else keypoints(number)
 
     def with_corners(number: int) -> Keypoints:
         return corners(sequence.images[number])
@@ -108,52 +115,52 @@ def histories(sequence: ImageSequence, runtime: Runtime, progress: Progress = it
         return matching.keypoints(sequence.images[number])
 
     return {
-        'ours': tracked(sequence, Tracker(SETTINGS), keypoints, describe),
-        'lk': tracked(sequence, Tracker(plain), with_corners),
-        'orb': tracked(sequence, Tracker(plain, matching.follow), with_orb),
-        'ours_without_descriptors': tracked(sequence, Tracker(SETTINGS), keypoints),
-        'ours_every_third': tracked(sequence, Tracker(SETTINGS), seldom),
+        'ours': track_sequence(sequence, Tracker(SETTINGS), keypoints, describe),
+        'lk': track_sequence(sequence, Tracker(no_snap), with_corners),
+        'orb': track_sequence(sequence, Tracker(no_snap, matching.follow), with_orb),
+        'ours_without_descriptors': track_sequence(sequence, Tracker(SETTINGS), keypoints),
+        'ours_every_third': track_sequence(sequence, Tracker(SETTINGS), every_third),
     }
 
 
-def figures(sequence: ImageSequence, history: list[Seen]) -> dict[str, float | None]:
+def metrics_of(sequence: ImageSequence, history: list[TrackedPoints]) -> dict[str, float | None]:
     """
-    Figures of one row; None where the sequence can't tell them.
+    Metrics of one row; None if the sequence has no poses or is too short for a metric.
 
-    tracks: on average in an image. mean_length, median_length: images in which a track was seen.
-    epipolar_1px: share of all steps from one image to the next that end within 1 px of the true
-    epipolar line. inliers: share of steps that agree with the estimated motion, mean over images.
-    rotation_error_deg: of the rotation estimated from them, median over images; 180 for none.
-    Those of names with 10 are of places 10 images apart.
+    tracks: mean number in an image. mean_length, median_length: number of images of a track.
+    epipolar_1px: share of all steps between consecutive images that end within 1 px of the true
+    epipolar line. inliers: share of the steps that agree with the estimated camera motion, mean
+    over images. rotation_error_deg: error of the estimated rotation, median over images; an image
+    without an estimate counts as 180. Suffix _10: the same for steps over 10 images.
     """
-    images = lengths(history)
+    images = track_lengths(history)
     return {
-        'tracks': float(np.mean([len(seen.id) for seen in history])),
+        'tracks': float(np.mean([len(points.id) for points in history])),
         'mean_length': float(images.mean()) if len(images) else 0.0,
         'median_length': float(np.median(images)) if len(images) else 0.0,
         **_geometry(sequence, history, 1, ''),
-        **_geometry(sequence, history, APART, f'_{APART}'),
+        **_geometry(sequence, history, LONG_STEP, f'_{LONG_STEP}'),
     }
 
 
 def _geometry(
-    sequence: ImageSequence, history: list[Seen], gap: int, suffix: str
+    sequence: ImageSequence, history: list[TrackedPoints], gap: int, suffix: str
 ) -> dict[str, float | None]:
-    distances, agreeing, errors = [], [], []
+    distances, inliers, errors = [], [], []
     for number in range(len(history) - gap):
-        before, now = common(history[number], history[number + gap])
-        estimate = inliers(before, now, sequence.matrix)
-        agreeing.append(estimate.inliers)
-        if sequence.poses is None:
+        first, second = common_points(history[number], history[number + gap])
+        estimate = estimate_motion(first, second, sequence.matrix)
+        inliers.append(estimate.inliers)
+        if sequence.poses is None or sequence.matrix is None:
             continue
-        moved = motion(sequence.poses[number], sequence.poses[number + gap])
-        distances.append(epipolar_distances(before, now, moved, sequence.matrix))
+        motion = relative_motion(sequence.poses[number], sequence.poses[number + gap])
+        distances.append(epipolar_distances(first, second, motion, sequence.matrix))
         rotation = estimate.rotation
-        errors.append(180.0 if rotation is None else rotation_angle(rotation, moved[:3, :3]))
+        errors.append(180.0 if rotation is None else rotation_angle(rotation, motion[:3, :3]))
     steps = np.concatenate(distances) if distances else np.empty(0)
     return {
-        f'epipolar_1px{suffix}': float(np.mean(steps <= WITHIN)) if len(steps) else None,
-        f'inliers{suffix}': float(np.mean(agreeing)) if agreeing else None,
+        f'epipolar_1px{suffix}': float(np.mean(steps <= EPIPOLAR_LIMIT)) if len(steps) else None,
+        f'inliers{suffix}': float(np.mean(inliers)) if inliers else None,
         f'rotation_error{suffix}_deg': float(np.median(errors)) if errors else None,
     }
 
@@ -161,12 +168,12 @@ def _geometry(
 def report_on(
     sequences: Sequence[ImageSequence], runtime: Runtime, progress: Progress = iter
 ) -> dict:
-    """All figures, as `superpoint_rknn evaluate --tracks --json` writes them."""
+    """Evaluate all rows on all sequences; returns the content of the --json file."""
     entries = []
     for sequence in sequences:
         rows = [
-            {'name': name, **figures(sequence, history)}
-            for name, history in histories(sequence, runtime, progress).items()
+            {'name': name, **metrics_of(sequence, history)}
+            for name, history in track_with_all(sequence, runtime, progress).items()
         ]
         entries.append({'name': sequence.name, 'images': len(sequence.images), 'rows': rows})
     return {
@@ -179,7 +186,7 @@ def report_on(
 
 
 def table(report: dict) -> str:
-    """Figures of all rows of all sequences."""
+    """Table of all rows of all sequences."""
     lines = []
     for entry in report['sequences']:
         lines.append(f'{entry["name"]}, {entry["images"]} images')
@@ -197,9 +204,9 @@ def run(args: argparse.Namespace) -> int:
     """Run `superpoint_rknn evaluate --tracks`; returns the exit code."""
     from tqdm import tqdm
 
-    for name in UNUSED:
+    for name in PAIR_OPTIONS:
         if getattr(args, name):
-            raise ValueError(f'--{name.replace("_", "-")}: of no use with --tracks')
+            raise ValueError(f'--{name.replace("_", "-")}: not an option with --tracks')
     if args.fetch:
         print(f'image sequences: {visp_images.fetch_sequences()}')
         return 0
@@ -208,7 +215,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         sequences = sequences_of.protocol_sequences()
     if args.quick:
-        sequences = [replace(s, images=s.images[:QUICK]) for s in sequences]
+        sequences = [replace(s, images=s.images[:QUICK_IMAGES]) for s in sequences]
     runtime = open_runtime(find_model(args.model, None))
     try:
         with tqdm(total=sum(len(s.images) for s in sequences), unit='image', leave=False) as bar:
@@ -221,7 +228,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _counted(bar, images):
-    for image in images:
-        yield image
+def _counted(bar: tqdm, items: Iterable[Any]) -> Iterator[Any]:
+    for item in items:
+        yield item
         bar.update()

@@ -1,4 +1,4 @@
-"""How long points are followed, and how well they keep to the camera's motion."""
+"""Length of tracks and their agreement with the camera's motion."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-WITHIN = 1.0  # [px] of the true epipolar line
-ENOUGH = 8  # points that an essential matrix is estimated from
+EPIPOLAR_LIMIT = 1.0  # [px] to the epipolar line
+MIN_POINTS = 8  # for an estimate of the motion
 CONFIDENCE = 0.999
 ITERATIONS = 5000
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Points that are followed, in one image; row by row a point."""
+class TrackedPoints:
+    """Tracked points of one image, row by row."""
 
     id: np.ndarray  # (N,) integers
     points: np.ndarray  # (N, 2) float32 (x, y) [px]
@@ -23,74 +23,74 @@ class Seen:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A motion of the camera estimated from points."""
+    """Camera motion estimated from points."""
 
-    inliers: float  # share of the points within WITHIN of it
+    inliers: float  # share of the points within EPIPOLAR_LIMIT
     rotation: np.ndarray | None = None  # (3, 3) from the first camera to the second
 
 
-NOTHING = Estimate(0.0)
+NO_ESTIMATE = Estimate(0.0)
 
 
-def lengths(history: list[Seen]) -> np.ndarray:
-    """In how many images each id was seen, (T,), in the order of ids."""
+def track_lengths(history: list[TrackedPoints]) -> np.ndarray:
+    """Number of images of each track, (T,), in the order of ids."""
     if not history:
         return np.zeros(0, np.intp)
-    return np.unique(np.concatenate([seen.id for seen in history]), return_counts=True)[1]
+    return np.unique(np.concatenate([points.id for points in history]), return_counts=True)[1]
 
 
-def common(before: Seen, now: Seen) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the points that both images show, (N, 2) each, row by row the same point."""
-    _, i, j = np.intersect1d(before.id, now.id, assume_unique=True, return_indices=True)
-    return before.points[i], now.points[j]
+def common_points(first: TrackedPoints, second: TrackedPoints) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the tracks that both images have, (N, 2) each, row by row the same track."""
+    _, i, j = np.intersect1d(first.id, second.id, assume_unique=True, return_indices=True)
+    return first.points[i], second.points[j]
 
 
-def motion(before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """From the first camera to the second, (4, 4); poses, (4, 4), go from world to camera."""
-    return now @ np.linalg.inv(before)
+def relative_motion(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Transform from the first camera to the second, (4, 4), of poses world to camera, (4, 4)."""
+    return second @ np.linalg.inv(first)
 
 
 def epipolar_distances(
-    before: np.ndarray, now: np.ndarray, moved: np.ndarray, matrix: np.ndarray
+    first: np.ndarray, second: np.ndarray, motion: np.ndarray, matrix: np.ndarray
 ) -> np.ndarray:
     """
-    How far points lie from the epipolar lines of their places before, in the image of now, (N,).
+    Distances in the second image between points and the epipolar lines of the first, (N,) [px].
 
-    before, now: (N, 2) [px]. moved: (4, 4) from the first camera to the second. matrix: K of both.
-    The line of x is F x with F = K^-T [t] R K^-1 (Hartley and Zisserman, 9.2.4).
+    first, second: (N, 2) [px]. motion: (4, 4) from the first camera to the second. matrix: K of
+    both. The line of x is F x with F = K^-T [t] R K^-1 (Hartley and Zisserman, 9.2.4).
     """
-    x, y, z = moved[:3, 3]
+    x, y, z = motion[:3, 3]
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     inverse = np.linalg.inv(matrix)
-    lines = _rays(before) @ (inverse.T @ cross @ moved[:3, :3] @ inverse).T
-    return np.abs((lines * _rays(now)).sum(1)) / np.hypot(lines[:, 0], lines[:, 1])
+    lines = _homogeneous(first) @ (inverse.T @ cross @ motion[:3, :3] @ inverse).T
+    return np.abs((lines * _homogeneous(second)).sum(1)) / np.hypot(lines[:, 0], lines[:, 1])
 
 
-def inliers(before: np.ndarray, now: np.ndarray, matrix: np.ndarray | None) -> Estimate:
+def estimate_motion(first: np.ndarray, second: np.ndarray, matrix: np.ndarray | None) -> Estimate:
     """
-    The camera's motion that most points agree with, by OpenCV's USAC.
+    Estimate the camera's motion between two images by OpenCV's USAC.
 
-    before, now: (N, 2) [px]. matrix: K of both: an essential matrix is estimated; None where it
-    isn't known: a fundamental one, which tells no rotation.
+    first, second: (N, 2) [px]. matrix: K of both, for an essential matrix; None if it is unknown,
+    for a fundamental matrix, which gives no rotation.
     """
-    if len(before) < ENOUGH:
-        return NOTHING
-    before, now = before.astype(np.float64), now.astype(np.float64)
+    if len(first) < MIN_POINTS:
+        return NO_ESTIMATE
+    first, second = first.astype(np.float64), second.astype(np.float64)
     try:
         if matrix is None:
             _, mask = cv2.findFundamentalMat(
-                before, now, cv2.USAC_ACCURATE, WITHIN, CONFIDENCE, ITERATIONS
+                first, second, cv2.USAC_ACCURATE, EPIPOLAR_LIMIT, CONFIDENCE, ITERATIONS
             )
-            return NOTHING if mask is None else Estimate(float(np.mean(mask != 0)))
+            return NO_ESTIMATE if mask is None else Estimate(float(np.mean(mask != 0)))
         essential, mask = cv2.findEssentialMat(
-            before, now, matrix, cv2.USAC_ACCURATE, CONFIDENCE, WITHIN
+            first, second, matrix, cv2.USAC_ACCURATE, CONFIDENCE, EPIPOLAR_LIMIT
         )
-    except cv2.error:  # OpenCV 4.14's way to say that it found none, of a camera almost at rest
-        return NOTHING
+    except cv2.error:  # OpenCV 4.14 raises if it finds none, for a camera almost at rest
+        return NO_ESTIMATE
     if essential is None or essential.shape != (3, 3):
-        return NOTHING
+        return NO_ESTIMATE
     share = float(np.mean(mask != 0))
-    _, rotation, _, _ = cv2.recoverPose(essential, before, now, matrix, mask=mask)
+    _, rotation, _, _ = cv2.recoverPose(essential, first, second, matrix, mask=mask)
     return Estimate(share, rotation)
 
 
@@ -100,5 +100,5 @@ def rotation_angle(rotation: np.ndarray, other: np.ndarray) -> float:
     return float(np.rad2deg(np.linalg.norm(vector)))
 
 
-def _rays(points: np.ndarray) -> np.ndarray:
+def _homogeneous(points: np.ndarray) -> np.ndarray:
     return np.concatenate([points.astype(np.float64), np.ones((len(points), 1))], axis=1)

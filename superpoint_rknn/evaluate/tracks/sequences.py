@@ -59,12 +59,13 @@ def protocol_sequences() -> list[ImageSequence]:
 def room() -> ImageSequence:
     """Room with photographs of scikit-image; FileNotFoundError if one is missing."""
     files = {Path(f.path).stem: f.locate() for f in scene_files() if f.package == SKIMAGE}
-    missing = [name for name in PHOTOGRAPHS if files[name] is None]
-    if missing:
+    found = [path for name in PHOTOGRAPHS if (path := files[name])]
+    if len(found) < len(PHOTOGRAPHS):
+        missing = [name for name in PHOTOGRAPHS if files[name] is None]
         raise FileNotFoundError(
             f'{", ".join(missing)} of {SKIMAGE} missing: run `{HOW_TO_GET[SKIMAGE]}`'
         )
-    made = walk([next(iter(open_source(files[name]))).grey() for name in PHOTOGRAPHS])
+    made = walk([next(iter(open_source(path))).grey() for path in found])
     return ImageSequence(ROOM, made.images, MATRIX, made.poses)
 
 

@@ -1,50 +1,50 @@
-"""An analysis as text for a terminal."""
+"""The report of an analysis as text for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from superpoint_rknn.analyze.advice import (
+from superpoint_rknn.analyze.analysis import Analysis
+from superpoint_rknn.analyze.board import BoardAnalysis
+from superpoint_rknn.analyze.diagnosis import (
     Finding,
-    findings,
+    diagnose,
     own_error,
     percent,
     worst_layer,
 )
-from superpoint_rknn.analyze.analysis import Analysis
-from superpoint_rknn.analyze.board import BoardAnalysis
 from superpoint_rknn.analyze.output_errors import OutputErrors
 
 HEAD = ('layer', 'own', 'accumulated', 'cosine', 'steps', 'clipped')
 ROW = '{:8} {:>8} {:>12} {:>8} {:>6} {:>8}'
 
 
-def render(analyses: Iterable[Analysis], board: BoardAnalysis | None) -> str:
+def text_report(analyses: Iterable[Analysis], board: BoardAnalysis | None) -> str:
     """Tables and findings."""
     lines = []
     for analysis in analyses:
-        lines += [*_table(analysis), _outputs(analysis.outputs), *_words(findings(analysis)), '']
+        lines += [*_table(analysis), _outputs(analysis.outputs), *_list(diagnose(analysis)), '']
     if board:
         lines.append(f'{board.record.engine}, {board.record.model}')
-        for (true, other), errors in board.comparisons.items():
-            lines.append(f'{true} against {other}: {_outputs(errors)}')
-        lines += [*_words(board.findings), '']
+        for (reference, other), errors in board.comparisons.items():
+            lines.append(f'{other} against {reference}: {_outputs(errors)}')
+        lines += [*_list(board.findings), '']
     return '\n'.join(lines).rstrip()
 
 
 def _table(analysis: Analysis) -> Iterator[str]:
-    yield f'{analysis.title}: relative errors and cosine at the keypoints'
+    yield f'{analysis.title}: relative errors and cosine similarity at the keypoints'
     yield ROW.format(*HEAD)
     worst = worst_layer(analysis)
     for name, layer in analysis.layers.items():
-        at_keypoints, steps = layer.accumulated.at_keypoints, layer.steps_used
+        at_keypoints = layer.accumulated.at_keypoints
         row = ROW.format(
             name,
-            percent(own_error(layer)) if layer.quantization else 'float',
+            percent(own_error(layer)) if layer.range else 'float',
             percent(at_keypoints.relative),
             '-' if at_keypoints.cosine is None else f'{at_keypoints.cosine:.4f}',
-            '-' if steps is None else round(256 * steps),
-            percent(layer.saturated),
+            round(256 * layer.range.steps_used) if layer.range else '-',
+            percent(layer.range.clipped if layer.range else None),
         )
         yield f'{row}  <- worst' if name == worst else row
 
@@ -60,7 +60,7 @@ def _outputs(errors: OutputErrors) -> str:
     )
 
 
-def _words(found: Iterable[Finding]) -> Iterator[str]:
+def _list(found: Iterable[Finding]) -> Iterator[str]:
     for finding in found:
         yield f'* {finding.text}'
         yield from (f'  - {text}' for text in finding.advice)
