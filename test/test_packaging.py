@@ -27,6 +27,8 @@ def source(tmp_path_factory):
     """Copy of what git tracks, since builds write beside their sources."""
     if shutil.which('cmake') is None or shutil.which('c++') is None:
         pytest.skip('needs cmake and a C++ compiler')
+    if not (CHECKOUT / '.git').exists():
+        pytest.skip('needs a git checkout, to know which files belong to the package')
     tracked = subprocess.run(
         ['git', 'ls-files', '-z'], cwd=CHECKOUT, capture_output=True, check=True
     ).stdout
@@ -91,7 +93,9 @@ def assert_files(prefix):
         assert path.exists(), path
 
 
-@pytest.mark.parametrize('symlink', [False, True], ids=['copied', 'symlinked'])
+@pytest.mark.parametrize(
+    'symlink', [False, pytest.param(True, marks=pytest.mark.slow)], ids=['copied', 'symlinked']
+)
 def test_colcon_build(source, tmp_path, symlink):
     if shutil.which('colcon') is None:
         pytest.skip('needs colcon')
@@ -125,6 +129,7 @@ def test_pip_install(source, tmp_path):
     assert models == prefix / 'share' / 'superpoint_rknn' / 'models'
 
 
+@pytest.mark.slow  # as `./dev setup` does it
 def test_pip_install_editable(source, tmp_path):
     prefix = tmp_path / 'prefix'
     command = [sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--no-build-isolation']

@@ -28,7 +28,8 @@ def start_waiting(group, name, handler):
 
 
 def test_a_process_that_fails_is_reported_with_its_last_error(tmp_path):
-    code = 'import sys; print("[INFO] fine", file=sys.stderr); sys.exit("no camera")'
+    lines = r'[ERROR] [12.5] [camera]: no camera\n[INFO] [12.6] [camera]: bye\n'
+    code = f"import sys; sys.stderr.write('{lines}'); sys.exit(1)"
     with ProcessGroup(tmp_path) as group:
         player = start_python(group, 'player', code)
         with pytest.raises(ProcessError, match=r'player ended .* code 1 \(player: no camera\)'):
@@ -64,7 +65,7 @@ def test_lines_are_written_and_read_and_the_rest_is_returned(tmp_path):
 
 def test_a_process_that_does_not_end_in_time_is_reported(tmp_path):
     with ProcessGroup(tmp_path) as group:
-        node = start_waiting(group, 'node', IGNORES_SIGINT)
+        node = start_waiting(group, 'node', ENDS_ON_SIGINT)
         with pytest.raises(ProcessError, match=r'node did not end within 0\.1 s'):
             group.finish(node, 0.1)
 
@@ -125,7 +126,7 @@ def test_no_process_outlives_a_parent_that_is_killed(tmp_path, all_gone):
         'import pathlib, sys\n'
         'from superpoint_rknn.processes import ProcessGroup\n'
         'group = ProcessGroup(pathlib.Path(sys.argv[1]))\n'
-        'child = "import os; print(os.getpid(), flush=True); input()"\n'
+        'child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"\n'
         'process = group.start("child", sys.executable, "-c", child, pipes=True)\n'
         'print(group.read_line(process, 60), flush=True)\n'
         'input()\n'

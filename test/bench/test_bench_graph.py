@@ -9,7 +9,10 @@ from superpoint_rknn.bench.recordings import load_recording, recording_path
 
 SIZE = (400, 640)
 missing = [p for p in ('onnx', 'onnxruntime', 'skimage') if importlib.util.find_spec(p) is None]
-pytestmark = pytest.mark.skipif(not has_ros() or bool(missing), reason='needs ROS and the network')
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(not has_ros() or bool(missing), reason='needs ROS and the network'),
+]
 
 
 def test_every_image_at_30_hz_gets_its_descriptors(tmp_path):
