@@ -89,7 +89,7 @@ class MeasuredNode(SuperPointNode):
             camera.counters = self.timings
             for owner, method, name in (
                 (camera, 'receive', 'image'),
-                (camera, 'publish_descriptors', 'descriptors'),
+                (self._pipelines[0], 'publish_descriptors', 'descriptors'),
                 (self, '_publish_diagnostics', 'diagnostics'),
             ):
                 setattr(owner, method, self.timings.timed(name, getattr(owner, method)))

@@ -72,7 +72,7 @@ class Camera:
             self._node,
             topic_of(self.name, 'image'),
             self._transport,
-            self._receive,
+            self.receive,
             self.counters,
             depth,
         )
@@ -135,7 +135,8 @@ class Camera:
         canvas = draw_points(image.grey(), points.x, points.y, points.score)
         self._overlay.publish(image_message(image.message.header, canvas))
 
-    def _receive(self, message: Image | CompressedImage) -> None:
+    def receive(self, message: Image | CompressedImage) -> None:
+        """Pass an image on, with its time of arrival: the callback of the subscription."""
         self.counters.arrive()
         image = ReceivedImage(message)
         self.warnings.check_stamp(image.stamp)
