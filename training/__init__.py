@@ -1,1 +1,1 @@
-"""How the shipped weights are made; run by `./dev train`, never installed."""
+"""Training of the shipped weights; run by `./dev train`, not installed."""

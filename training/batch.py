@@ -1,4 +1,4 @@
-"""A step's pairs of views, and what losses compare with; seed and step alone make them."""
+"""Batch of a step: pairs of views and their targets; depends on seed and step only."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from training.labels import LabelledImage
 from training.pairs import PairMaker, Views, correspondences, inside
 from training.targets import agreed_points, cell_target
 
-PLACES = 280  # of a pair, whose descriptors are compared
-LABELLED = 1.0  # how much a labelled corner raises the views' agreement
+POINTS = 280  # per pair, for the descriptor loss
+LABELLED = 1.0  # factor by which a labelled corner increases the agreement
 
 
 class BatchMaker:
-    """Makes the batch of each step."""
+    """Make the batch of each step."""
 
     def __init__(self, images: Sequence[LabelledImage], settings):
-        """Take images, and a run's seed, pairs and side."""
+        """Use the images and the seed, pairs and side of a run's settings."""
         self._maker = PairMaker(images, settings.side)
         self._seed, self._pairs = settings.seed, settings.pairs
 
@@ -29,10 +29,10 @@ class BatchMaker:
 
 
 class Batch:
-    """Some pairs of views of side S."""
+    """Pairs of views of side S."""
 
     def __init__(self, pairs: list[Views], rng: np.random.Generator):
-        """Take pairs, and the generator of what is still to be drawn."""
+        """Use pairs, and a generator for random points."""
         self._pairs, self._rng = pairs, rng
         self._points = [
             views.corners[0][
@@ -44,18 +44,18 @@ class Batch:
 
     @property
     def images(self) -> Iterator[np.ndarray]:
-        """All views, (S, S) uint8, those of a pair one after the other."""
+        """All views, (S, S) uint8, the two of a pair in succession."""
         return (image for views in self._pairs for image in views.images)
 
     def target(self) -> tuple[np.ndarray, np.ndarray]:
-        """What labelled corners tell of each view: (2 N, 65, S/8, S/8), (2 N, S/8, S/8)."""
+        """Targets and masks from labelled corners: (2 N, 65, S/8, S/8), (2 N, S/8, S/8)."""
         cells = [
             cell_target(views.corners[i], views.seen[i]) for views in self._pairs for i in (0, 1)
         ]
         return tuple(map(np.stack, zip(*cells, strict=True)))
 
     def agreed_target(self, heat: np.ndarray, weakest: float) -> tuple[np.ndarray, np.ndarray]:
-        """What both views agree on, where both see; heat: probabilities (2 N, S, S)."""
+        """Targets and masks from agreed points; heat: probabilities (2 N, S, S)."""
         cells = []
         for number, views in enumerate(self._pairs):
             shown = heat[2 * number : 2 * number + 2]
@@ -64,9 +64,9 @@ class Batch:
             cells += [cell_target(first, shared[0]), cell_target(second, shared[1])]
         return tuple(map(np.stack, zip(*cells, strict=True)))
 
-    def places(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Places of each pair whose descriptors to compare, (K, 2) in either view."""
+    def points(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Corresponding points of each pair for the descriptor loss, (K, 2) in each view."""
         return [
-            correspondences(views, points, PLACES, self._rng)
+            correspondences(views, points, POINTS, self._rng)
             for views, points in zip(self._pairs, self._points, strict=True)
         ]

@@ -1,8 +1,8 @@
 """
-Corner labels of photographs by homographic adaptation, without a network.
+Corner labels of photographs by homographic adaptation of a classical corner measure.
 
-A corner measure (the smaller eigenvalue of the structure tensor, relative to the contrast around)
-is averaged over random affine warps of the picture under noise: what stays is what is found again.
+The measure (the smaller eigenvalue of the structure tensor, relative to the local contrast) is
+averaged over random affine warps with noise, so that repeatable corners remain.
 Homographic adaptation: DeTone et al., SuperPoint, 2018, section 5.
 """
 
@@ -22,18 +22,18 @@ from tqdm import tqdm
 from superpoint_rknn.files import write_atomically
 from training.data import CACHE, Picture
 
-LONGEST = 1280  # [px] pictures are scaled down to that
-LEVEL = 0.62  # scale of each level of a picture to the one before
-SHORTEST = 180  # [px] no level is smaller
+LONGEST = 1280  # [px] maximum side of a picture; larger ones are reduced
+LEVEL = 0.62  # scale between consecutive pyramid levels
+SHORTEST = 180  # [px] minimum side of a level
 WARPS = 8
 NMS_RADIUS = 4  # [px]
-CELL = 128  # [px] of which each has a limited number of corners
-AREA = 200.0  # [px^2] for each corner of a cell, at least
-WEAKEST = 0.08  # score
+CELL = 128  # [px] side of a cell with a limited number of corners
+AREA = 200.0  # [px^2] of a cell for each corner
+WEAKEST = 0.08  # minimum score
 
 
 def levels(picture: Picture) -> list[np.ndarray]:
-    """Grey images of a picture, each smaller than the one before."""
+    """Image pyramid of a picture, grey."""
     image = picture.grey()
     scale = min(1.0, LONGEST / max(image.shape))
     found = []
@@ -48,7 +48,7 @@ def levels(picture: Picture) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """A picture at one of its levels."""
+    """One pyramid level of a picture with its corners."""
 
     grey: np.ndarray  # (H, W) uint8
     corners: np.ndarray  # (N, 2) float32 x and y [px]
@@ -56,14 +56,14 @@ class LabelledImage:
 
 
 def provenance(pictures: Sequence[Picture]) -> str:
-    """Hash of the pictures and of how they are labelled."""
+    """Hash of the pictures and of this file, which labels them."""
     key = hashlib.sha256(Path(__file__).read_bytes())
     key.update(''.join(picture.sha256 for picture in pictures).encode())
     return key.hexdigest()[:16]
 
 
 def labelled(pictures: Sequence[Picture]) -> list[LabelledImage]:
-    """All levels of the pictures, with their corners, which are kept in the cache."""
+    """All levels of the pictures with their corners; labels are cached."""
     path = CACHE / f'labels_{provenance(pictures)}.npz'
     with ThreadPoolExecutor(2) as pool:
         shown = list(pool.map(levels, pictures))
@@ -83,7 +83,7 @@ def labelled(pictures: Sequence[Picture]) -> list[LabelledImage]:
 
 
 def corners(image: np.ndarray, seed: int) -> np.ndarray:
-    """Corners of a grey image, (N, 2) float32 x and y [px]; the same for equal seeds."""
+    """Corners of a grey image, (N, 2) float32 x and y [px]; deterministic in the seed."""
     rng = np.random.default_rng(seed)
     height, width = image.shape
     image = image.astype(np.float32)
@@ -111,7 +111,7 @@ def corners(image: np.ndarray, seed: int) -> np.ndarray:
 
 
 def corner_measure(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Root of the structure tensor's smaller eigenvalue, and that to the contrast around."""
+    """Root of the structure tensor's smaller eigenvalue, absolute and relative to contrast."""
     image = cv2.GaussianBlur(image, (0, 0), 0.8)
     x = cv2.Scharr(image, cv2.CV_32F, 1, 0) / 32
     y = cv2.Scharr(image, cv2.CV_32F, 0, 1) / 32
@@ -122,7 +122,7 @@ def corner_measure(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def refined(score: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Maxima of a score between pixels, by a parabola along either axis; (N, 2) float32."""
+    """Refine maxima of a score to subpixels by a parabola along each axis; (N, 2) float32."""
     middle = score[y, x]
     offsets = []
     for before, after in ((score[y, x - 1], score[y, x + 1]), (score[y - 1, x], score[y + 1, x])):
@@ -139,7 +139,7 @@ def _maxima(score: np.ndarray) -> np.ndarray:
 def _random_warp(
     rng: np.random.Generator, image: np.ndarray
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """Affine map (2, 3) of a whole image, and the width and height that hold the result."""
+    """Random affine map (2, 3) of an image, and width and height of the result."""
     height, width = image.shape
     angle = np.deg2rad(rng.uniform(-45, 45))
     scale = np.exp(rng.uniform(np.log(0.6), np.log(1.4)))
@@ -158,7 +158,7 @@ def _disturbed(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _strongest_of_cells(x: np.ndarray, y: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """Indices of those among the strongest of their cells, as many as its area allows."""
+    """Indices of the strongest points of each cell, up to its limit."""
     cell = y // CELL * 10_000 + x // CELL
     order = np.lexsort((-score, cell))
     _, first, counts = np.unique(cell[order], return_index=True, return_counts=True)

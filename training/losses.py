@@ -1,4 +1,4 @@
-"""What training makes small."""
+"""Losses of the training."""
 
 from __future__ import annotations
 
@@ -8,26 +8,24 @@ from torch.nn import functional
 from superpoint_rknn.network.network import LAYERS
 from training.network import SuperPoint
 
-NEAR = 8.0  # [px] other places this near are no false matches
-TEMPERATURES = (1.6, 3.4)  # logarithms of the similarity's least and largest factor
-ACTIVATION_LIMIT = 10.0  # in rms of the layer
-WEIGHT_LIMIT = 6.0  # in rms of the layer
+NEAR = 8.0  # [px] within which other points are not negatives
+TEMPERATURES = (1.6, 3.4)  # range of the logarithm of the factor of similarities
+ACTIVATION_LIMIT = 10.0  # times the rms of the layer
+WEIGHT_LIMIT = 6.0  # times the rms of the layer
 LOGIT_LIMIT = 14.0
 
 
-def detector_loss(
-    logits: torch.Tensor, target: torch.Tensor, counts: torch.Tensor
-) -> torch.Tensor:
+def detector_loss(logits: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """
-    Cross-entropy of the cells that count.
+    Mean cross-entropy over the cells of a mask.
 
-    logits, target: (N, 65, h, w); counts: (N, h, w).
+    logits, target: (N, 65, h, w); mask: (N, h, w).
     """
     entropy = -(target * functional.log_softmax(logits, dim=1)).sum(1)
-    return (entropy * counts).sum() / counts.sum().clamp_min(1)
+    return (entropy * mask).sum() / mask.sum().clamp_min(1)
 
 
-def sampled(descriptors: torch.Tensor, points: torch.Tensor, side: int) -> torch.Tensor:
+def sample(descriptors: torch.Tensor, points: torch.Tensor, side: int) -> torch.Tensor:
     """Unit descriptors (K, C) at points (K, 2) of one view, from its map (C, h, w)."""
     grid = ((points + 0.5) / side * 2 - 1)[None, None]
     found = functional.grid_sample(
@@ -38,28 +36,27 @@ def sampled(descriptors: torch.Tensor, points: torch.Tensor, side: int) -> torch
 
 def descriptor_loss(
     descriptors: torch.Tensor,
-    places: list[tuple[torch.Tensor, torch.Tensor]],
+    points: list[tuple[torch.Tensor, torch.Tensor]],
     temperature: torch.Tensor,
     side: int,
 ) -> tuple[torch.Tensor, float]:
     """
-    Dual softmax: each place's descriptor should match that of the same place alone.
+    Dual softmax over the similarities of all points of the batch, except those near the true one.
 
-    All places of the batch are candidates, but for those near the true one.
-    descriptors: (2 N, C, h, w), the views of a pair one after the other. places: N times those of
-    either view, (K, 2). Returns the loss, and the share of places whose best match within their
-    pair is the true one.
+    descriptors: (2 N, C, h, w), the two views of a pair in succession. points: of each of N pairs,
+    (K, 2) in each view [px]. Returns the loss and the share of points whose best match within
+    their pair is the true one.
     """
     maps = functional.normalize(descriptors, dim=1)
-    first = torch.cat([sampled(maps[2 * i], p[0], side) for i, p in enumerate(places)])
-    second = torch.cat([sampled(maps[2 * i + 1], p[1], side) for i, p in enumerate(places)])
-    pair = torch.cat([torch.full((len(p[0]),), i) for i, p in enumerate(places)]).to(first.device)
+    first = torch.cat([sample(maps[2 * i], p[0], side) for i, p in enumerate(points)])
+    second = torch.cat([sample(maps[2 * i + 1], p[1], side) for i, p in enumerate(points)])
+    pair = torch.cat([torch.full((len(p[0]),), i) for i, p in enumerate(points)]).to(first.device)
     similarity = first @ second.t() * temperature.clamp(*TEMPERATURES).exp()
     same = pair[:, None] == pair
     near = torch.zeros_like(same)
     for view in range(2):
-        at = torch.cat([p[view] for p in places])
-        near |= same & (torch.cdist(at, at) < NEAR)
+        position = torch.cat([p[view] for p in points])
+        near |= same & (torch.cdist(position, position) < NEAR)
     near.fill_diagonal_(False)
     similarity = similarity.masked_fill(near, -1e4)
     truth = torch.arange(len(first), device=first.device)
@@ -71,12 +68,12 @@ def descriptor_loss(
 
 
 def norm_loss(descriptors: torch.Tensor) -> torch.Tensor:
-    """Squared logarithm of the raw descriptors' norms: 8 bits need them alike."""
+    """Mean squared logarithm of the raw descriptors' norms, for equal norms in 8 bits."""
     return (descriptors.norm(dim=1) + 1e-6).log().square().mean()
 
 
 def outlier_loss(network: SuperPoint, logits: torch.Tensor, step: int) -> torch.Tensor:
-    """Activations, weights and logits beyond what 8 bits resolve well, of the last pass."""
+    """Penalty for outliers of activations, weights and logits of the last forward pass."""
     loss = functional.relu(logits.abs() - LOGIT_LIMIT).square().mean() / 30
     for layer in LAYERS:
         kernel = getattr(network, layer.name).weight
@@ -103,7 +100,7 @@ def distillation_loss(
     teacher_logits: torch.Tensor,
     teacher_descriptors: torch.Tensor,
 ) -> torch.Tensor:
-    """How far a network is from its teacher: cells' distributions, and descriptors' directions."""
+    """Distance to the teacher: divergence of the cells and cosine distance of descriptors."""
     shares = functional.softmax(teacher_logits, dim=1)
     divergence = functional.kl_div(
         functional.log_softmax(logits, dim=1), shares, reduction='none'

@@ -1,4 +1,4 @@
-"""The network in torch: the package's layers, with 8 bits imitated where asked for."""
+"""The network in torch: the layers of the package, with optional simulated 8-bit rounding."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ READERS = {
     layer.name: [reader.name for reader in LAYERS if reader.source == layer.name]
     for layer in LAYERS
 }
-MOMENTUM = 0.02  # of the ranges of activations
+MOMENTUM = 0.02  # of activation ranges
 
 
 class SuperPoint(nn.Module):
     """
-    Takes grey (N, 1, H, W), 0 to 1; gives logits (N, 65, H/8, W/8) and raw descriptors.
+    Map grey images (N, 1, H, W), 0 to 1, to logits (N, 65, H/8, W/8) and raw descriptors.
 
-    After a pass in training, `activations` holds each layer's output.
+    After a forward pass in training mode, `activations` has the output of each layer.
     """
 
     def __init__(self, weights: Weights):
-        """Take the weights of a network for raw grey."""
+        """Use the weights of a network for grey values 0 to 255."""
         super().__init__()
         for layer in LAYERS:
             kernel = torch.from_numpy(weights.kernels[layer.name].copy())
@@ -39,7 +39,7 @@ class SuperPoint(nn.Module):
             self.add_module(layer.name, convolution)
         self.register_buffer('ranges', torch.zeros(len(LAYERS), 2))
         self.eight_bits = False
-        self.notes_ranges = True
+        self.records_ranges = True
         self.activations: dict[str, torch.Tensor] = {}
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,9 +60,9 @@ class SuperPoint(nn.Module):
         values = functional.conv2d(values, kernel, convolution.bias, padding=convolution.padding)
         if layer.relu:
             values = functional.relu(values)
-        if self.training and self.notes_ranges:
-            self._note_range(number, values)
-        if self.eight_bits and layer.name != 'convPb':  # the detector's output stays in float
+        if self.training and self.records_ranges:
+            self._record_range(number, values)
+        if self.eight_bits and layer.name != 'convPb':  # the logits stay in float
             low, high = self.ranges[number].tolist()
             rounded = _rounded(values.detach().float(), low, high).to(values.dtype)
             values = values.clamp(low, high)
@@ -70,14 +70,14 @@ class SuperPoint(nn.Module):
         return values
 
     @torch.no_grad()
-    def _note_range(self, number: int, values: torch.Tensor) -> None:
+    def _record_range(self, number: int, values: torch.Tensor) -> None:
         seen = torch.tensor(_range(values[:, :, ::2, ::2]))
         known = self.ranges[number]
         share = MOMENTUM if known.any() else 1.0
         known.lerp_(seen.to(known), share)
 
     def weights(self) -> Weights:
-        """Weights for raw grey, as the package's files have them."""
+        """Weights for grey values 0 to 255, as in the package's files."""
         kernels = {layer.name: self._array(layer.name, 'weight') for layer in LAYERS}
         biases = {layer.name: self._array(layer.name, 'bias') for layer in LAYERS}
         first = next(layer.name for layer in LAYERS if layer.source == IMAGE)
@@ -90,7 +90,7 @@ class SuperPoint(nn.Module):
 
 
 def restored(state: dict[str, torch.Tensor]) -> SuperPoint:
-    """Network of a state dict, with as many channels as that has."""
+    """Network from a state dict, with its number of channels."""
     kernels, biases = (
         {layer.name: state[f'{layer.name}.{part}'].cpu().numpy() for layer in LAYERS}
         for part in ('weight', 'bias')
@@ -101,7 +101,7 @@ def restored(state: dict[str, torch.Tensor]) -> SuperPoint:
 
 
 def arrays(weights: Weights) -> dict[str, np.ndarray]:
-    """What an .npz of weights holds, by name."""
+    """Arrays of an .npz of weights, by name."""
     return {
         **{f'{name}.weight': kernel for name, kernel in weights.kernels.items()},
         **{f'{name}.bias': bias for name, bias in weights.biases.items()},
@@ -109,7 +109,7 @@ def arrays(weights: Weights) -> dict[str, np.ndarray]:
 
 
 def heat(logits: torch.Tensor) -> torch.Tensor:
-    """Probability of a point for each pixel, (N, 8h, 8w), from logits (N, 65, h, w)."""
+    """Keypoint probability of each pixel, (N, 8h, 8w), from logits (N, 65, h, w)."""
     shares = functional.softmax(logits.float(), dim=1)[:, :-1]
     return functional.pixel_shuffle(shares, 8)[:, 0]
 
@@ -126,7 +126,7 @@ def _range(values: torch.Tensor) -> tuple[float, float]:
 
 
 def _rounded(values: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """Values as uint8 with a scale and a zero point would have them."""
+    """Round values to what uint8 with scale and zero point can represent."""
     scale = max((high - low) / 255, 1e-9)
     zero_point = round(-low / scale)
     return (torch.clamp(torch.round(values / scale) + zero_point, 0, 255) - zero_point) * scale

@@ -1,4 +1,4 @@
-"""Pairs of views of a picture, of which it is known how one maps to the other."""
+"""Random pairs of views of a picture with a known homography between them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from training.labels import LabelledImage
 from training.shapes import random_shapes
 
-SHAPES = 0.08  # share of pairs that show drawn shapes instead of a photograph
-FEWEST = 15  # corners that both views show
-COVERED = 0.6  # of a view, by the picture, at least
+SHAPES = 0.08  # share of pairs with drawn shapes instead of a photograph
+FEWEST = 15  # corners visible in both views
+COVERED = 0.6  # minimum share of a view that the picture covers
 OVERLAP_MARGIN = 2.0  # [px] from the border of a view
 
-ROTATION = 0.55  # [rad] of the second view to the first, either way
-ANY_ROTATION = 0.1  # share of pairs that are turned by any angle
-SCALES = (0.65, 1.5)  # of the second view to the first
+ROTATION = 0.55  # [rad] maximum between the views
+ANY_ROTATION = 0.1  # share of pairs with an arbitrary rotation
+SCALES = (0.65, 1.5)  # between the views
 FIRST_SCALES = (0.5, 1.25)  # pixels of the picture per pixel of the first view
-CORNER_SHIFTS = (0.05, 0.12)  # of each corner of the two views, relative to their side
+CORNER_SHIFTS = (0.05, 0.12)  # maximum, of the first and second view, relative to the side
 
 
 @dataclass(frozen=True)
@@ -28,31 +28,31 @@ class Views:
     """Two square views of side S."""
 
     images: np.ndarray  # (2, S, S) uint8
-    seen: np.ndarray  # (2, S, S) uint8, 1 where the picture is
-    corners: list[np.ndarray]  # of either view, (N, 2) x and y [px]; row i is the same corner
+    seen: np.ndarray  # (2, S, S) uint8, 1 inside the picture
+    corners: list[np.ndarray]  # of each view, (N, 2) x and y [px], row by row the same corner
     homography: np.ndarray  # (3, 3) from the first view to the second
 
 
 class PairMaker:
     """
-    Makes pairs of views.
+    Make random pairs of views.
 
-    Textured pictures come more often, and packages as the square root of what they hold: most
-    pictures are of one kind.
+    Pictures with more corners are drawn more often. The probability of a package is proportional
+    to the square root of its total, because most pictures are of one kind.
     """
 
     def __init__(self, images: Sequence[LabelledImage], side: int):
-        """Take images, and the side of views [px]."""
+        """Use images; side: of the views [px]."""
         counts = np.array([len(image.corners) for image in images])
         weights = np.where(counts >= 40, np.minimum(counts, 2500) ** 0.5, 0)
         _, package = np.unique([image.package for image in images], return_inverse=True)
-        weights /= np.sqrt(np.maximum(np.bincount(package, weights), 1))[package]  # or 0 / 0
+        weights /= np.sqrt(np.maximum(np.bincount(package, weights), 1))[package]  # avoids 0 / 0
         self.side = side
         self._images = images
         self._weights = weights / weights.sum()
 
     def make(self, rng: np.random.Generator) -> Views:
-        """Pair from a generator's next random numbers."""
+        """Next random pair."""
         while True:
             if rng.random() < SHAPES:
                 image, corners = random_shapes(rng, int(1.6 * self.side))
@@ -83,7 +83,7 @@ class PairMaker:
         ]
         if rng.random() < 0.5:
             maps.reverse()
-        points = [warped(to_view, corners) for to_view in maps]
+        points = [warp(to_view, corners) for to_view in maps]
         both = np.logical_and(*(inside(p, side) for p in points))
         whole = np.ones_like(image)
         seen = np.stack([self._warp(whole, m, cv2.INTER_NEAREST) for m in maps])
@@ -91,7 +91,7 @@ class PairMaker:
             return None
         border = cv2.BORDER_CONSTANT if rng.random() < 0.5 else cv2.BORDER_REFLECT
         images = [
-            with_other_light(self._warp(image, to_view, cv2.INTER_LINEAR, border), rng)
+            change_light(self._warp(image, to_view, cv2.INTER_LINEAR, border), rng)
             for to_view in maps
         ]
         return Views(np.stack(images), seen, points, maps[1] @ np.linalg.inv(maps[0]))
@@ -106,7 +106,7 @@ class PairMaker:
         return cv2.getPerspectiveTransform(quad.astype(np.float32), ends).astype(np.float64)
 
     def _warp(self, image, to_view, way, border=cv2.BORDER_CONSTANT) -> np.ndarray:
-        """Image as a view shows it, blurred where it shrinks; only what is seen is read."""
+        """Warp the visible part of an image to a view; blur it before a reduction."""
         side = self.side
         ends = shown(to_view, side)
         low = np.maximum(np.floor(ends.min(0)).astype(int) - 8, 0)
@@ -123,8 +123,8 @@ class PairMaker:
         )
 
 
-def with_other_light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Image (uint8) with other blur, gamma, gain, offset, shading and noise."""
+def change_light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Apply random blur, gamma, gain, offset, shading and noise to an image (uint8)."""
     grey = image.astype(np.float32) / 255
     if rng.random() < 0.3:
         grey = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.4, 1.3))
@@ -150,19 +150,19 @@ def _motion_kernel(rng: np.random.Generator) -> np.ndarray:
 
 
 def shown(to_view: np.ndarray, side: int) -> np.ndarray:
-    """Corners of what a view of some side shows, (4, 2) in the picture, by (3, 3) to the view."""
+    """Corners of a view in the picture, (4, 2) [px]; to_view: homography (3, 3) to the view."""
     ends = np.array([[0, 0], [side, 0], [side, side], [0, side]])
-    return warped(np.linalg.inv(to_view), ends)
+    return warp(np.linalg.inv(to_view), ends)
 
 
-def warped(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (N, 2) under a homography (3, 3)."""
+def warp(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Apply a homography (3, 3) to points (N, 2)."""
     found = np.c_[points[:, :2], np.ones(len(points))] @ homography.T
     return found[:, :2] / found[:, 2:]
 
 
 def inside(points: np.ndarray, side: int, margin: float = 0.0) -> np.ndarray:
-    """Which points (N, 2) lie on a square view, (N,) bool."""
+    """Mask (N,) bool of the points (N, 2) inside a square view."""
     return ((points >= margin) & (points <= side - 1 - margin)).all(1)
 
 
@@ -170,15 +170,15 @@ def correspondences(
     views: Views, points: np.ndarray, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    Places that both views show: the given ones, three quarters at most, then random ones.
+    Corresponding points: at most three quarters near the given ones, then random ones.
 
-    points: (N, 2) of the first view. Returns at most `count` of either view, (K, 2) float32.
+    points: (N, 2) in the first view. Returns at most `count` points of each view, (K, 2) float32.
     """
     side = views.images.shape[1]
     chosen = rng.permutation(points)[: count * 3 // 4]
     chosen = chosen + rng.normal(0, 0.5, chosen.shape)
     here = np.concatenate([chosen, rng.uniform(4, side - 5, (2 * count, 2))])
-    there = warped(views.homography, here)
+    there = warp(views.homography, here)
     good = inside(here, side, OVERLAP_MARGIN) & inside(there, side, OVERLAP_MARGIN)
     for seen, places in zip(views.seen, (here, there), strict=True):
         x, y = np.clip(np.rint(places), 0, side - 1).astype(int).T

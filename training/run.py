@@ -1,4 +1,4 @@
-"""One training run: its steps, what it writes, and how it goes on after a stop."""
+"""One training run: steps, output files and checkpoints."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from tqdm import tqdm
 from superpoint_rknn.files import write_atomically
 from training import losses
 from training.batch import Batch, BatchMaker
-from training.curves import curves
+from training.curves import plot_curves
 from training.network import SuperPoint, arrays, heat, images_to_input, restored
 from training.settings import Settings, settings_of
 
 CHECKPOINT = 'checkpoint.pt'
 CHECKPOINT_EVERY = 120  # [s]
-ROW_EVERY = 25  # steps of a row of the log
-EMA = 0.995
+ROW_EVERY = 25  # steps, in the log
+EMA = 0.995  # of the weights
 WARM_UP = 50  # steps
 BAR = '{l_bar}{bar:12}| {elapsed}<{remaining} {postfix}'
 WEIGHTS = {'detector': 1.0, 'descriptor': 0.8, 'norm': 0.15, 'outlier': 0.3, 'teacher': 1.0}
 
 
 class Run:
-    """One training run: network, optimiser, average of the weights, and how far it is."""
+    """Network, optimizer, averaged weights and progress of a run."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Run:
         network: SuperPoint,
         teacher: SuperPoint | None,
     ):
-        """Begin with a network, to write to a folder."""
+        """Start a run with a network; out: folder for the output."""
         self.settings, self.out, self._maker = settings, out, maker
         self._device = torch.device(settings.device)
         self.network = network.to(self._device)
@@ -56,13 +56,13 @@ class Run:
             {'params': kernels, 'weight_decay': 1e-3},
             {'params': [*others, self.temperature], 'weight_decay': 0.0},
         ]
-        self.optimiser = torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.99))
+        self.optimizer = torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.99))
         self.step, self.seconds = 0, 0.0
         self.before: dict[str, float] = {}
 
     @classmethod
     def resumed(cls, checkpoint: dict, maker: BatchMaker, out: Path) -> Run:
-        """Go on from what `save` wrote."""
+        """Resume from a checkpoint of `save`."""
         taught = checkpoint['teacher']
         run = cls(
             settings_of(checkpoint),
@@ -72,7 +72,7 @@ class Run:
             restored(taught) if taught else None,
         )
         run.average.load_state_dict(checkpoint['average'])
-        run.optimiser.load_state_dict(checkpoint['optimiser'])
+        run.optimizer.load_state_dict(checkpoint['optimiser'])
         run.temperature.data = checkpoint['temperature'].to(run._device)
         run.step, run.seconds = checkpoint['step'], checkpoint['seconds']
         run.before = checkpoint['before']
@@ -80,16 +80,16 @@ class Run:
 
     @property
     def done(self) -> float:
-        """Part of the run that is done, 0 to 1."""
+        """Progress of the run, 0 to 1."""
         if self.settings.steps:
             return min(1.0, self.step / self.settings.steps)
         return min(1.0, self.seconds / (60 * self.settings.minutes))
 
     def train(self, stopped: Callable[[], bool]) -> None:
         """
-        Make steps until the run is done, or stopped between two of them.
+        Train until the run is done or `stopped` returns True.
 
-        Raises ValueError if it diverges; what was saved last is left.
+        Raises ValueError if the loss is not finite; the last checkpoint remains.
         """
         path = self.out / 'log.csv'
         rows = _rows_until(path, self.step) if self.step else []
@@ -126,10 +126,10 @@ class Run:
         settings, done = self.settings, self.done
         self.network.train()
         self.network.eight_bits = done >= settings.eight_bits
-        self.network.notes_ranges = done >= settings.eight_bits - 0.05
+        self.network.records_ranges = done >= settings.eight_bits - 0.05
         for name in ('conv1a', 'conv1b'):
             getattr(self.network, name).requires_grad_(done < settings.frozen)
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group['lr'] = settings.rate * _rate(self.step, done)
         batch = self._maker.make(self.step)
         image = images_to_input(batch.images, self._device)
@@ -140,13 +140,13 @@ class Run:
         loss = sum(WEIGHTS[name] * part for name, part in parts.items())
         if not torch.isfinite(loss):
             raise ValueError(
-                f'step {self.step}: the loss is {float(loss)}: try a lower --rate, or --resume '
-                f'{self.out}, whose last checkpoint is from before'
+                f'step {self.step}: the loss is {float(loss)}: try a lower --rate or --resume '
+                f'{self.out} from its last checkpoint'
             )
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
-        self.optimiser.step()
+        self.optimizer.step()
         self.step += 1
         with torch.no_grad():
             share = 1 - min(EMA, self.step / (self.step + 20))
@@ -171,7 +171,7 @@ class Run:
             detector = detector + share * losses.detector_loss(logits, target, counts)
         places = [
             tuple(torch.from_numpy(side).to(self._device) for side in pair)
-            for pair in batch.places()
+            for pair in batch.points()
         ]
         descriptor, right = losses.descriptor_loss(
             descriptors, places, self.temperature, settings.side
@@ -193,14 +193,14 @@ class Run:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self.settings.bf16)
 
     def save(self) -> None:
-        """Write the weights, a checkpoint, and the curves; ValueError if they aren't finite."""
+        """Write weights, checkpoint and curves; ValueError if weights are not finite."""
         self.write_weights({'before': self.before})
         state = {
             'settings': asdict(self.settings),
             'teacher': self._teacher.state_dict() if self._teacher else None,
             'network': self.network.state_dict(),
             'average': self.average.state_dict(),
-            'optimiser': self.optimiser.state_dict(),
+            'optimiser': self.optimizer.state_dict(),
             'temperature': self.temperature.data,
             'step': self.step,
             'seconds': self.seconds,
@@ -209,10 +209,10 @@ class Run:
         content = io.BytesIO()
         torch.save(state, content)
         write_atomically(self.out / CHECKPOINT, content.getbuffer())
-        curves(self.out / 'log.csv', self.out / 'curves.png')
+        plot_curves(self.out / 'log.csv', self.out / 'curves.png')
 
     def write_weights(self, figures: dict) -> None:
-        """Write the averaged weights, and how they came to be."""
+        """Write the averaged weights and run.json."""
         content = io.BytesIO()
         np.savez(content, **arrays(self.average.weights()))
         write_atomically(self.out / 'superpoint.npz', content.getbuffer())
@@ -227,12 +227,12 @@ class Run:
 
 
 def _rows_until(log: Path, step: int) -> list[list[str]]:
-    """Heading and rows of a log, without steps that are made again."""
+    """Heading and rows of a log up to a step; later ones are repeated."""
     with log.open(newline='', encoding='utf-8') as file:
         heading, *rows = csv.reader(file)
     return [heading, *(row for row in rows if int(row[0]) <= step)]
 
 
 def _rate(step: int, done: float) -> float:
-    """Learning rate relative to the largest: a warm-up, then half a cosine."""
+    """Learning rate relative to its maximum: a warm-up, then half a cosine."""
     return min(1, (step + 1) / WARM_UP) * (0.015 + 0.985 * (1 + math.cos(math.pi * done)) / 2)

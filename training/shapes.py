@@ -1,15 +1,15 @@
-"""Drawn shapes whose corners are known exactly: chessboards, polygons, and stars of lines."""
+"""Drawn shapes with exactly known corners: chessboards, polygons and stars of lines."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-FRACTION = 4  # bits after the point of coordinates that OpenCV draws at
+FRACTION = 4  # fractional bits of OpenCV's drawing coordinates
 
 
 def random_shapes(rng: np.random.Generator, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Square grey image of shapes (uint8), and their corners (N, 2) float32 x and y [px]."""
+    """Draw shapes on a square image (uint8); returns also their corners, (N, 2) float32 [px]."""
     ground = int(rng.integers(0, 256))
     patches = rng.integers(max(0, ground - 25), min(255, ground + 25) + 1, (4, 4)).astype(np.uint8)
     image = cv2.resize(patches, (side, side), interpolation=cv2.INTER_CUBIC)
@@ -35,7 +35,7 @@ def _chessboard(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _scatter(
     image: np.ndarray, ground: int, lines: bool, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Draw polygons, or stars of lines, that do not touch."""
+    """Draw polygons or stars of lines that do not touch; returns their corners."""
     taken = np.zeros_like(image)
     corners: list[np.ndarray] = []
     for _ in range(rng.integers(6, 16)):

