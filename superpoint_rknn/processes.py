@@ -29,20 +29,24 @@ class ProcessError(RuntimeError):
     """A child process failed, ended too early or did not answer in time."""
 
 
-def free_domain() -> int:
+def reserve_domain() -> tuple[int, socket.socket]:
     """
-    Return a ROS domain from 1 to 101 that no process on this machine uses.
+    Return a ROS domain from 1 to 101 that nothing on this machine uses, and its reservation.
 
     The first participant of domain d listens on UDP port 7400 + 250 d + 10 (RTPS 2.2, 9.6.1.1).
-    Raises ProcessError if all of them are in use.
+    Until there is one, the reservation keeps other callers away: a socket with the domain's name,
+    to be closed. Raises ProcessError if all domains are in use.
     """
     for domain in random.sample(range(1, 102), 101):
+        reservation = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
+                reservation.bind(f'\0superpoint_rknn_ros_domain_{domain}')
                 probe.bind(('', 7410 + 250 * domain))
             except OSError:
+                reservation.close()
                 continue
-            return domain
+            return domain, reservation
     raise ProcessError('all ROS domains from 1 to 101 are in use')
 
 
@@ -137,7 +141,7 @@ class ProcessGroup:
     """
 
     def __init__(self, log_dir: Path):
-        self.domain = free_domain()
+        self.domain, self._reservation = reserve_domain()
         self.processes: list[Process] = []  # those that `finish` has not seen end
         self._log_dir = log_dir
         self._variables = graph_variables(self.domain) | {'ROS_LOG_DIR': str(log_dir)}
@@ -151,7 +155,12 @@ class ProcessGroup:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the processes, and give the domain back."""
         stop(self.processes)
+        self._reservation.close()
 
     def start(
         self,

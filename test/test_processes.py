@@ -1,5 +1,6 @@
 """Child processes of a ROS graph."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -71,13 +72,13 @@ def test_a_process_that_does_not_end_in_time_is_reported(tmp_path):
 
 
 def test_stop_interrupts_all_at_once_and_kills_those_that_stay(tmp_path):
-    group = ProcessGroup(tmp_path)
-    deaf = [start_waiting(group, f'deaf{n}', IGNORES_SIGINT) for n in range(2)]
-    ends = start_waiting(group, 'ends', ENDS_ON_SIGINT)
-    start = time.monotonic()
-    stop([*deaf, ends], timeout=3.0)
-    assert [process.returncode for process in (*deaf, ends)] == [-signal.SIGKILL] * 2 + [7]
-    assert 3.0 <= time.monotonic() - start < 5.5  # one timeout, not one for each
+    with ProcessGroup(tmp_path) as group:
+        deaf = [start_waiting(group, f'deaf{n}', IGNORES_SIGINT) for n in range(2)]
+        ends = start_waiting(group, 'ends', ENDS_ON_SIGINT)
+        start = time.monotonic()
+        stop([*deaf, ends], timeout=3.0)
+        assert [process.returncode for process in (*deaf, ends)] == [-signal.SIGKILL] * 2 + [7]
+        assert 3.0 <= time.monotonic() - start < 5.5  # one timeout, not one for each
 
 
 def test_processes_see_the_graph_and_end_with_its_context(tmp_path, monkeypatch):
@@ -118,7 +119,14 @@ def test_a_domain_in_use_is_not_taken(tmp_path, monkeypatch):
     monkeypatch.setattr('random.sample', lambda *_: [99, *range(1, 99)])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as participant:
         participant.bind(('', 7410 + 250 * 99))
-        assert ProcessGroup(tmp_path).domain != 99
+        with ProcessGroup(tmp_path) as group:
+            assert group.domain != 99
+
+
+def test_graphs_that_start_at_once_have_domains_of_their_own(tmp_path):
+    with contextlib.ExitStack() as groups:
+        domains = [groups.enter_context(ProcessGroup(tmp_path)).domain for _ in range(40)]
+    assert len(set(domains)) == 40
 
 
 def test_no_process_outlives_a_parent_that_is_killed(tmp_path, all_gone):

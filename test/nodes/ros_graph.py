@@ -14,7 +14,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from superpoint_rknn.msg import Descriptors, Keypoints
-from superpoint_rknn.processes import ProcessGroup, graph_variables, stop
+from superpoint_rknn.processes import ProcessGroup, graph_variables
 
 RELIABLE = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -84,7 +84,7 @@ class Graph:
         return process.poll(), time.monotonic() - start
 
     def close(self):
-        stop(self.group.processes)
+        self.group.close()
         self.executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
