@@ -37,6 +37,11 @@ class DescriptorBuffers:
         self._newest: PendingDescriptors | None = None
         self._reading: PendingDescriptors | None = None
 
+    @property
+    def has_newest(self) -> bool:
+        """True if a complete map waits to be taken."""
+        return self._newest is not None
+
     def writable(self) -> np.ndarray:
         """Map that the next inference may overwrite, until `complete`; for the writer alone."""
         return self._writing

@@ -164,8 +164,7 @@ class SuperPointNode(ManagedNode):
     def _start_descriptors(self) -> None:
         rate = self.values['descriptors.rate']
         if rate > 0:
-            turns = [turn for pipeline in self._pipelines for turn in pipeline.descriptor_turns]
-            self._descriptor_timer = DescriptorTimer(self, turns, rate)
+            self._descriptor_timer = DescriptorTimer(self, self._pipelines, rate)
 
     def _stop_descriptors(self) -> None:
         if self._descriptor_timer is not None:

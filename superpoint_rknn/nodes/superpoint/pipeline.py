@@ -12,7 +12,6 @@ stereo.py does the same for the two cameras of a stereo pair.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -27,6 +26,7 @@ from superpoint_rknn.nodes.superpoint.descriptor_buffers import (
     DescriptorBuffers,
     PendingDescriptors,
 )
+from superpoint_rknn.nodes.superpoint.descriptor_timer import DescriptorSchedule
 from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
 from superpoint_rknn.runtimes.runtime import Runtime
 
@@ -51,12 +51,8 @@ class ImagePipeline:
         self._mailbox = mailbox
         self._extractor: Extractor | None = None  # of the runtime that was used last
         self._buffers: DescriptorBuffers | None = None  # of that extractor
+        self.schedule = DescriptorSchedule()
         self._overlays = RateLimiter()
-
-    @property
-    def descriptor_turns(self) -> Sequence[Callable[[], None]]:
-        """What the descriptor timer calls in turn: one function for each camera."""
-        return (self.publish_descriptors,)
 
     def activate(self, depth: int) -> None:
         """Subscribe to images; `depth` of them may wait for the executor."""
@@ -88,7 +84,8 @@ class ImagePipeline:
             if not self.camera.active:
                 return False
             outcome = 'failed'
-            detected = self.detect(image, runtime)
+            with_map = self.schedule.start(self.has_pending)
+            detected = self.detect(image, runtime, with_map)
             outcome = 'dropped'
             if not self.camera.active:  # deactivated during the inference
                 return True
@@ -100,13 +97,15 @@ class ImagePipeline:
         finally:
             self.camera.counters.finish(outcome)
         self.keep_descriptor_map(detected, keypoints)
+        self.schedule.complete()
         self.finish(detected)
         return True
 
-    def detect(self, image: ReceivedImage, runtime: Runtime) -> Detected:
+    def detect(self, image: ReceivedImage, runtime: Runtime, with_map: bool) -> Detected:
         """
         Find the keypoints of an image.
 
+        with_map: fetch the raw descriptor map, if somebody would get descriptors.
         Raises ValueError or cv2.error for a bad image, RuntimeError if the inference failed.
         """
         start = time.perf_counter()
@@ -117,7 +116,7 @@ class ImagePipeline:
             self._extractor = extractor = Extractor(runtime)
             self._buffers = None
         extractor.settings = self._parameters.settings[self.camera.name]
-        buffers = self._wanted_buffers(extractor)
+        buffers = self._wanted_buffers(extractor) if with_map else None
         raw = None if buffers is None else buffers.writable()
         detection = extractor.detect(grey, raw)
         stages_ms = {'convert': 1e3 * (converted - start), **extractor.stages_ms}
@@ -133,6 +132,7 @@ class ImagePipeline:
     def keep_descriptor_map(self, detected: Detected, keypoints: Keypoints) -> None:
         """Make the raw descriptor map of an image the newest, if it was fetched."""
         if detected.buffers is not None:
+            self.camera.counters.count('descriptor_maps')
             detected.buffers.complete(
                 PendingDescriptors(detected.detection, keypoints, detected.extractor)
             )
@@ -145,11 +145,18 @@ class ImagePipeline:
         if due and self.camera.has_overlay_subscribers:
             self.camera.publish_overlay(detected.image, detected.detection)
 
-    def publish_descriptors(self) -> None:
-        """Describe the newest image with a descriptor map, if there is a new one, and publish."""
+    def publish_descriptors(self) -> bool:
+        """Describe the newest image with a descriptor map and publish; False if there is none."""
         pending = self.take_pending()
         if pending is not None:
             self.describe(pending)
+        return pending is not None
+
+    @property
+    def has_pending(self) -> bool:
+        """True if a complete descriptor map waits to be described."""
+        buffers = self._buffers
+        return buffers is not None and buffers.has_newest
 
     def take_pending(self) -> PendingDescriptors | None:
         """Take the newest raw descriptor map with its keypoints, once; None without a new one."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import cv2
 
 from superpoint_rknn.nodes.common.messages import ReceivedImage
 from superpoint_rknn.nodes.common.stereo_pairs import StereoPairs
-from superpoint_rknn.nodes.superpoint.descriptor_buffers import PendingDescriptors
+from superpoint_rknn.nodes.superpoint.descriptor_timer import DescriptorSchedule
 from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
 from superpoint_rknn.nodes.superpoint.pipeline import Detected, ImagePipeline
 from superpoint_rknn.runtimes.runtime import Runtime
@@ -32,13 +32,8 @@ class StereoPipeline:
         self._sides = sides
         self._mailbox = mailbox
         self._pairs: StereoPairs[ReceivedImage] = StereoPairs(tolerance, PAIR_DEPTH)
+        self.schedule = DescriptorSchedule()
         self._completing = threading.Lock()  # the newest maps of both sides are of one pair
-        self._pending: list[PendingDescriptors | None] = [None, None]
-
-    @property
-    def descriptor_turns(self) -> Sequence[Callable[[], None]]:
-        """What the descriptor timer calls in turn: one function for each camera."""
-        return (self._publish_left_descriptors, self._publish_right_descriptors)
 
     def activate(self, depth: int) -> None:
         """Subscribe to images; `depth` of each camera may wait for the executor."""
@@ -73,12 +68,14 @@ class StereoPipeline:
         """
         outcomes = ['dropped', 'dropped']
         found: list[Detected] = []
+        has_map = all(side.has_pending for side in self._sides)
+        with_maps = self.schedule.start(has_map)
         try:
             for i, (side, image) in enumerate(zip(self._sides, pair, strict=True)):
                 if not side.camera.active:  # perhaps since the first inference
                     return bool(found)
                 outcomes[i] = 'failed'
-                found.append(side.detect(image, runtime))
+                found.append(side.detect(image, runtime, with_maps))
                 outcomes[i] = 'dropped'
             if not all(side.camera.active for side in self._sides):
                 return True
@@ -95,29 +92,24 @@ class StereoPipeline:
         with self._completing:
             for side, detected, message in zip(self._sides, found, keypoints, strict=True):
                 side.keep_descriptor_map(detected, message)
+        self.schedule.complete()
         for side, detected in zip(self._sides, found, strict=True):
             side.finish(detected)
         return True
 
+    def publish_descriptors(self) -> bool:
+        """Describe the newest pair with descriptor maps and publish; False if there is none."""
+        with self._completing:
+            pending = [side.take_pending() for side in self._sides]
+        for side, taken in zip(self._sides, pending, strict=True):
+            if taken is not None:
+                side.describe(taken)
+        return any(taken is not None for taken in pending)
+
     def discard_pending(self) -> None:
         """Discard the raw descriptor maps that were not described yet."""
-        self._pending = [None, None]
         for side in self._sides:
             side.discard_pending()
-
-    def _publish_left_descriptors(self) -> None:
-        """Take the newest maps of both sides, which are of one pair; publish the left one's."""
-        with self._completing:
-            self._pending = [side.take_pending() for side in self._sides]
-        self._publish(0)
-
-    def _publish_right_descriptors(self) -> None:
-        self._publish(1)
-
-    def _publish(self, number: int) -> None:
-        pending, self._pending[number] = self._pending[number], None
-        if pending is not None:
-            self._sides[number].describe(pending)
 
     def _drop_unpaired(self, images: Sequence[list[ReceivedImage]]) -> None:
         for side, unpaired in zip(self._sides, images, strict=True):

@@ -91,7 +91,7 @@ class Bench:
     def put(self, item):
         self.worker.mailbox.put(self, item)
 
-    def in_process(self, item):
+    def process_one(self, item):
         self.put(item)
         wait_until(lambda: item in self.handled)
         assert self.worker.mailbox.wait_done(5)
@@ -109,7 +109,7 @@ def test_one_thread_uses_and_closes_the_engine():
     bench = Bench(engine)
     bench.start()
     for i in range(3):
-        bench.in_process(i)
+        bench.process_one(i)
     assert bench.worker.stop(5)
     assert engine.closed
     assert engine.threads == {bench.worker}
@@ -129,10 +129,10 @@ def test_an_error_drops_the_image_and_the_next_one_is_served():
     bench = Bench(engine)
     bench.start()
     engine.broken = True
-    bench.in_process('bad')
+    bench.process_one('bad')
     assert bench.worker.error_message == '1 inferences in a row failed: RKNN_ERR_TIMEOUT'
     engine.broken = False
-    bench.in_process('good')
+    bench.process_one('good')
     assert bench.worker.error_message is None
     assert not engine.closed
     bench.worker.stop(5)
@@ -154,7 +154,7 @@ def test_errors_in_a_row_reopen_the_engine_with_growing_pauses(monkeypatch):
     assert first.closed
     assert bench.opened[1][1] - begin >= 0.05 + 0.1 + 0.2
     assert any('busy; next attempt in 0.1 s' in line for line in bench.log.lines)
-    bench.in_process('after')
+    bench.process_one('after')
     assert bench.worker.error_message is None
     assert bench.worker.stop(5)
     assert second.closed
@@ -166,10 +166,10 @@ def test_errors_that_are_rare_do_not_reopen_the_engine():
     bench.start()
     for number in range(2 * FAILURES_BEFORE_REOPENING):
         engine.broken = True
-        bench.in_process(f'bad {number}')
+        bench.process_one(f'bad {number}')
         engine.broken = False
         for repetition in range(3):
-            bench.in_process(f'good {number}, {repetition}')
+            bench.process_one(f'good {number}, {repetition}')
     assert bench.worker.reopened == 0
     assert not engine.closed
     assert bench.worker.stop(5)
@@ -216,7 +216,7 @@ def test_an_unexpected_error_is_logged_and_the_worker_lives():
 
     bench.put(odd)
     wait_until(lambda: bench.log.lines)
-    bench.in_process('even')
+    bench.process_one('even')
     assert any('a bug' in line for line in bench.log.lines)
     assert bench.worker.stop(5)
 
@@ -231,7 +231,7 @@ def test_an_engine_that_opens_but_always_fails_is_opened_ever_more_rarely(monkey
     i = 0
     while len(bench.opened) < 4:
         if bench.worker.mailbox.wait_done(0):
-            bench.in_process(i)
+            bench.process_one(i)
             i += 1
     times = [when for _, when in bench.opened]
     assert times[1] - times[0] >= 0.05
@@ -252,12 +252,12 @@ def test_an_image_without_an_inference_says_nothing_of_the_engine():
     broken = Engine()
     bench = begun_with(broken)
     for number in range(FAILURES_BEFORE_REOPENING):
-        bench.in_process(number)
+        bench.process_one(number)
         bench.put(lambda: False)
         assert bench.worker.mailbox.wait_done(5)
         assert 'in a row failed' in (bench.worker.error_message or '') or broken.closed
     wait_until(lambda: bench.worker.reopened)
-    bench.in_process('good')
+    bench.process_one('good')
     assert bench.worker.error_message is None
     assert bench.worker.stop(5)
 
@@ -269,8 +269,8 @@ def test_an_engine_that_does_not_close_is_opened_again_all_the_same():
 
     bench = begun_with(Stuck())
     for number in range(FAILURES_BEFORE_REOPENING):
-        bench.in_process(number)
+        bench.process_one(number)
     wait_until(lambda: bench.worker.reopened)
     assert any('could not be closed: the driver is gone' in line for line in bench.log.lines)
-    bench.in_process('good')
+    bench.process_one('good')
     assert bench.worker.stop(5)
