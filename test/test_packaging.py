@@ -1,10 +1,11 @@
-"""The four ways to install, each proven by running what it installed."""
+"""The four ways to install, each proven by running what it installed; and `colcon test`."""
 
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -93,30 +94,47 @@ def assert_files(prefix):
         assert path.exists(), path
 
 
+def colcon(source, folder, verb, *arguments, env=None):
+    """Run colcon with everything below `folder`; returns the installation."""
+    if shutil.which('colcon') is None:
+        pytest.skip('needs colcon')
+    install = folder / 'install'
+    command = ['colcon', '--log-base', folder / 'log', verb, '--base-paths', source]
+    command += ['--merge-install', '--build-base', folder / 'build', '--install-base', install]
+    run([*map(str, command), *arguments], cwd=folder, env=env, stdin=subprocess.DEVNULL)
+    return install
+
+
+def colcon_build(source, folder, testing, *options):
+    generator = ['-GNinja'] if shutil.which('ninja') else []
+    definitions = [f'-DPython3_EXECUTABLE={sys.executable}', f'-DBUILD_TESTING={testing}']
+    return colcon(source, folder, 'build', *options, '--cmake-args', *generator, *definitions)
+
+
 @pytest.mark.parametrize(
     'symlink', [False, pytest.param(True, marks=pytest.mark.slow)], ids=['copied', 'symlinked']
 )
 def test_colcon_build(source, tmp_path, symlink):
-    if shutil.which('colcon') is None:
-        pytest.skip('needs colcon')
-    install = tmp_path / 'install'
-    command = ['colcon', 'build', '--base-paths', source, '--merge-install']
-    command += ['--build-base', tmp_path / 'build', '--install-base', install]
-    command += ['--symlink-install'] if symlink else []
-    generator = ['-GNinja'] if shutil.which('ninja') else []
-    command += [
-        '--cmake-args',
-        *generator,
-        f'-DPython3_EXECUTABLE={sys.executable}',
-        '-DBUILD_TESTING=OFF',
-    ]
-    run([*map(str, command)], cwd=tmp_path)
+    options = ['--symlink-install'] if symlink else []
+    install = colcon_build(source, tmp_path, 'OFF', *options)
     assert_files(install)
     modules, models = probe(install, packages_of(install), tmp_path)
     assert modules == packages_of(install) / 'superpoint_rknn'
     assert models == install / 'share' / 'superpoint_rknn' / 'models'
     module = modules / 'nodes' / 'superpoint' / 'node.py'
     assert module.is_symlink() == symlink
+
+
+@pytest.mark.slow
+def test_colcon_test(source, tmp_path):
+    """A part of the suite, which has to find the installed package."""
+    colcon_build(source, tmp_path, 'ON')
+    env = os.environ | {'PYTEST_ADDOPTS': '-k "test_mailbox or test_suite or training"'}
+    colcon(source, tmp_path, 'test', '--return-code-on-test-failure', env=env)
+    (report,) = tmp_path.glob('build/**/test.xunit.xml')
+    counts = ET.parse(report).getroot().find('testsuite').attrib
+    assert int(counts['tests']) > 10
+    assert counts['failures'] == counts['errors'] == counts['skipped'] == '0'
 
 
 def test_pip_install(source, tmp_path):

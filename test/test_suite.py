@@ -23,7 +23,8 @@ def test_caplog_works_beside_the_plugin_of_launch_testing(tmp_path):
     tests = HERE / 'runtimes' / 'test_librknn_errors.py'
     result = subprocess.run(
         [sys.executable, '-m', 'pytest', '-q', '-p', 'loggers', tests],
-        env=os.environ | {'PYTHONPATH': os.pathsep.join([str(tmp_path), *sys.path])},
+        env=os.environ
+        | {'PYTHONPATH': os.pathsep.join([str(tmp_path), *sys.path]), 'PYTEST_ADDOPTS': ''},
         stdout=subprocess.PIPE,
         text=True,
     )

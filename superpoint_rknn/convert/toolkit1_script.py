@@ -107,7 +107,7 @@ def with_float_detector(text: str) -> str:
                 'Choose float32 for the detector by hand and go on with '
                 'hybrid_quantization_step2, or use --all-8-bit'
             )
-    return FLOAT_LAYERS.sub(lambda match: '\n'.join(lines) + '\n', text, count=1)
+    return FLOAT_LAYERS.sub(lambda _: '\n'.join(lines) + '\n', text, count=1)
 
 
 def precompile(target: str, output: str, device: 'str | None') -> None:

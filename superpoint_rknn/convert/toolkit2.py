@@ -78,9 +78,9 @@ class Toolkit:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
         # Popen types streams as optional; pipes are never None.
-        self._requests = cast('IO[str]', self._process.stdin)
-        self._responses = cast('IO[str]', self._process.stdout)
-        self._messages = cast('IO[str]', self._process.stderr)
+        self._requests = cast(IO[str], self._process.stdin)
+        self._responses = cast(IO[str], self._process.stdout)
+        self._messages = cast(IO[str], self._process.stderr)
         self._interpreter = interpreter
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()

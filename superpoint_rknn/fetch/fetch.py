@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -41,7 +40,7 @@ def fetch(package: Package, folder: Path) -> Path:
             kind = 'Debian package' if package.kind == 'deb' else 'wheel'
             advice = package.by_hand(folder)
             raise FetchError(f'{kind} {package.name}: {error}; {advice}') from error
-        return Path(shutil.move(path, folder / path.name))
+        return path.rename(folder / path.name)
 
 
 def download_wheel(package: Package, folder: Path) -> None:

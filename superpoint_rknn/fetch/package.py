@@ -52,7 +52,7 @@ class Package:
         """Instruction for a machine that cannot fetch the package."""
         version = f', version {self.version}' if self.version else ''
         release = f', Debian {self.release}' if self.release else ''
-        return f'fix that or put the file ({self.pattern}{version}{release}) into {folder}'
+        return f'correct this or put the file ({self.pattern}{version}{release}) into {folder}'
 
 
 def run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:

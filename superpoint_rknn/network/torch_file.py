@@ -153,7 +153,7 @@ def _check_tensor(tensor: _PickledTensor, name: str) -> _Tensor:
         and all(type(n) is int and 0 <= n <= MAX_BYTES for n in (offset, *size, *stride))
     ):
         raise ValueError(f'{name}: not a tensor as PyTorch writes it')
-    return _Tensor(STORAGES[storage.kind], storage.key, cast('int', offset), size, stride)
+    return _Tensor(STORAGES[storage.kind], storage.key, cast(int, offset), size, stride)
 
 
 def _read_array(tensor: _Tensor, name: str, archive: zipfile.ZipFile, root: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """
-What rknn-toolkit2's simulator makes of the shipped network, kept as a fixture.
+Recorded outputs of the shipped network in the simulator of rknn-toolkit2.
 
-Made anew, with the pictures that models/ORIGIN.md names for calibration, by
+To record them again, with the calibration pictures of models/ORIGIN.md:
     .venv/bin/python test/analyze/simulator_fixture.py PICTURE...
 """
 
@@ -19,22 +19,22 @@ from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetecto
 FOLDER = Path(__file__).parent / 'fixtures'
 ARRAYS, FACTS = FOLDER / 'simulator.npz', FOLDER / 'simulator.json'
 PICTURES = Path(importlib.util.find_spec('skimage').submodule_search_locations[0]) / 'data'
-# In scikit-image's wheel: CC0, public domain, or without known copyright restrictions (ihc). The
-# 8-bit networks were calibrated on grass, too, and on none of the others.
+# From the wheel of scikit-image: CC0, public domain or without known copyright restrictions (ihc).
+# Of these, only grass is a calibration image of the 8-bit networks.
 NAMES = (
     *('astronaut.png', 'brick.png', 'camera.png', 'chelsea.png', 'coffee.png'),
     *('grass.png', 'gravel.png', 'ihc.png', 'retina.jpg', 'rocket.jpg'),
 )
 SIZE = (400, 640)
-EVERY = 20  # of 500 keypoints, the strongest first, the descriptors of every 20th are kept
+EVERY = 20  # step between the keypoints, sorted by score, whose descriptors are recorded
 SETTINGS = DetectorSettings(threshold=0.0005, max_keypoints=500)
 
 
 def model_input(name):
     """
-    The picture's middle in grey, (400, 640) uint8; a smaller picture is continued by reflection.
+    Centre of the picture in grey, (400, 640) uint8; smaller pictures are padded by reflection.
 
-    In integers, so that no version of OpenCV computes another image.
+    Computed in integers, so that all versions of OpenCV give the same image.
     """
     blue, green, red = np.moveaxis(cv2.imread(str(PICTURES / name)).astype(np.uint32), 2, 0)
     grey = ((299 * red + 587 * green + 114 * blue + 500) // 1000).astype(np.uint8)
@@ -54,9 +54,9 @@ def keypoints(logits):
 
 def taps(x, y):
     """
-    Cells, as sorted places in the flat map, that the kept keypoints' descriptors depend on.
+    Sorted indices of the cells in the flat map that the recorded descriptors depend on.
 
-    A keypoint at x lies among the centres of the cells, at 8 i + 3.5.
+    A keypoint is interpolated between the centres of cells, which are at 8 i + 3.5.
     """
     i, j = (((side[::EVERY] - 3.5) // 8).astype(np.intp) for side in (y, x))
     rows = [np.clip(i + n, 0, SIZE[0] // 8 - 1) for n in (0, 1)]

@@ -1,4 +1,4 @@
-"""The command: its report, its figures, and what it says when something is wrong."""
+"""The command `analyze`: report, figures and error messages."""
 
 import json
 import os
@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from superpoint_rknn import cli
-from superpoint_rknn.quantize.command import quantize
 
 SIZE = (64, 96)
 SHIPPED = Path(__file__).parents[2] / 'models' / 'superpoint_400x640_u8.onnx'
@@ -30,13 +29,6 @@ OUTPUT_KEYS = {
 
 
 @pytest.fixture(scope='module')
-def network_file(weights_file, frames, tmp_path_factory):
-    path = tmp_path_factory.mktemp('analyzed') / 'small.onnx'
-    quantize(weights_file, frames, path, SIZE)
-    return path
-
-
-@pytest.fixture(scope='module')
 def pictures(frames, tmp_path_factory):
     folder = tmp_path_factory.mktemp('pictures')
     for frame in frames[:2]:
@@ -46,7 +38,7 @@ def pictures(frames, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def report(network_file, pictures, tmp_path_factory):
-    """HTML and JSON of the command."""
+    """HTML and JSON that the command wrote."""
     folder = tmp_path_factory.mktemp('report')
     html, figures = folder / 'report.html', folder / 'figures.json'
     arguments = ['analyze', '--model', str(network_file), '--images', str(pictures)]
@@ -55,7 +47,7 @@ def report(network_file, pictures, tmp_path_factory):
 
 
 class Page(HTMLParser):
-    """Tags, attributes and text of a page; checks that what was opened is closed."""
+    """Tags, attributes and text of a page; asserts that every tag is closed."""
 
     VOID = {'meta', 'img'}
 
@@ -82,7 +74,7 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-def test_the_page_needs_nothing_from_outside(report):
+def test_page_has_no_external_resources(report):
     html, _ = report
     page = Page(html)
     assert not {'script', 'link', 'iframe', 'object', 'embed', 'base'} & set(page.tags)
@@ -96,7 +88,7 @@ def test_the_page_needs_nothing_from_outside(report):
     assert ('name', 'viewport') in page.attributes
 
 
-def test_the_page_shows_what_there_is(report, frames):
+def test_page_contains_layers_findings_and_images(report, frames):
     html, figures = report
     page = Page(html)
     text = ' '.join(page.text).replace('\xa0', ' ')
@@ -104,12 +96,12 @@ def test_the_page_shows_what_there_is(report, frames):
         assert name in text
     assert figures['networks'][0]['findings'][0]['text'] in text
     assert page.tags.count('img') == 3 + 2  # charts, and a picture for each image
-    # Names of files are text, not markup.
+    # File names are escaped.
     assert f'<b>&{frames[0].name}' in text
     assert page.tags.count('b') == 3 + 1  # figures and "What to try"
 
 
-def test_keys_of_the_figures(report, network_file, frames):
+def test_keys_of_the_json_figures(report, network_file, frames):
     _, figures = report
     assert set(figures) == {
         *('weights', 'model', 'size', 'images', 'version', 'networks', 'board')
@@ -129,7 +121,7 @@ def test_keys_of_the_figures(report, network_file, frames):
     assert network['outputs']['descriptor_cosine_mean'] > 0.99
 
 
-def test_the_table(network_file, pictures, tmp_path, capsys):
+def test_text_table(network_file, pictures, tmp_path, capsys):
     arguments = ['analyze', '--model', str(network_file), '--images', str(pictures)]
     arguments += ['--max-images', '1', '-o', str(tmp_path / 'report.html')]
     assert cli.main(arguments) == 0
@@ -160,7 +152,7 @@ def test_the_table(network_file, pictures, tmp_path, capsys):
         ({'--board': 'empty'}, 'empty: no outputs.npz: record it on the board'),
     ],
 )
-def test_what_is_wrong_is_one_line(
+def test_errors_are_one_line(
     weights, network_file, pictures, tmp_path, capsys, monkeypatch, change, reason
 ):
     monkeypatch.chdir(tmp_path)

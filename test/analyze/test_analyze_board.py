@@ -1,4 +1,4 @@
-"""Outputs recorded on a board, sound and hostile ones, against the PC's."""
+"""Recordings of a board, valid and malicious ones, compared with the PC."""
 
 import io
 import json
@@ -14,17 +14,9 @@ from superpoint_rknn.analyze.board import analyze_board
 from superpoint_rknn.analyze.board_record import read_record
 from superpoint_rknn.analyze.integer_trace import IntegerTrace
 from superpoint_rknn.quantize.calibration import calibration_image
-from superpoint_rknn.quantize.command import quantize
 from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime
 
 SIZE = (64, 96)
-
-
-@pytest.fixture(scope='module')
-def network_file(weights_file, frames, tmp_path_factory):
-    path = tmp_path_factory.mktemp('analyzed') / 'small.onnx'
-    quantize(weights_file, frames, path, SIZE)
-    return path
 
 
 @pytest.fixture(scope='module')
@@ -40,7 +32,7 @@ def recorded(network_file, frames, tmp_path_factory):
 
 @pytest.fixture
 def record(recorded, tmp_path):
-    """A function: changed arrays and report -> a folder with them."""
+    """Function that writes a recording with changed arrays or another report."""
 
     def write(changes=None, report=None):
         folder = tmp_path / 'record'
@@ -56,14 +48,14 @@ def record(recorded, tmp_path):
 
 
 def outputs(network_file, image):
-    """What a board gives whose NPU sees this image."""
+    """Outputs of a board for this model input."""
     runtime = OnnxRuntime(network_file)
     raw = np.empty(runtime.descriptors.shape[1:], np.uint8)
     logits = runtime.infer(np.ascontiguousarray(image), raw)
     return {'logits': logits, 'descriptors': raw}
 
 
-def test_a_board_that_agrees(weights, network_file, recorded):
+def test_board_that_computes_the_network(weights, network_file, recorded):
     analysis = analyze_board(weights, IntegerTrace(network_file), read_record(recorded))
     (finding,) = analysis.findings
     assert finding.kind == 'agrees'
@@ -76,7 +68,7 @@ def test_a_board_that_agrees(weights, network_file, recorded):
     assert against_float == analysis.comparisons['float', '8 bits on the PC'].summary()
 
 
-def test_float_descriptors_need_no_scale(weights, network_file, recorded, record):
+def test_float_descriptors_need_no_quantization(weights, network_file, recorded, record):
     descriptors = read_record(recorded).outputs.descriptors
     folder = record({'descriptors': descriptors.astype(np.float16)})
     analysis = analyze_board(weights, IntegerTrace(network_file), read_record(folder))
@@ -94,9 +86,7 @@ def test_float_descriptors_need_no_scale(weights, network_file, recorded, record
         (lambda grey: np.random.default_rng(0).permuted(grey), 'No known mistake'),
     ],
 )
-def test_a_mistake_with_the_input_is_recognised(
-    weights, network_file, recorded, record, mistake, words
-):
+def test_input_mistakes_are_recognized(weights, network_file, recorded, record, mistake, words):
     image = read_record(recorded).image
     folder = record(outputs(network_file, mistake(image)))
     analysis = analyze_board(weights, IntegerTrace(network_file), read_record(folder))
@@ -105,7 +95,7 @@ def test_a_mistake_with_the_input_is_recognised(
     assert finding.advice
 
 
-def test_a_mistake_with_the_outputs_is_recognised(weights, network_file, recorded, record):
+def test_output_mistakes_are_recognized(weights, network_file, recorded, record):
     sound = read_record(recorded)
 
     def as_nhwc(array):
@@ -135,12 +125,12 @@ def test_a_mistake_with_the_outputs_is_recognised(weights, network_file, recorde
         ({'descriptors': np.array([[[print]]])}, 'descriptors: object, expected'),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(record, changes, reason):
+def test_arrays_of_wrong_shape_or_dtype_are_refused(record, changes, reason):
     with pytest.raises(ValueError, match=reason):
         read_record(record(changes))
 
 
-def test_a_hostile_archive_is_refused(record, tmp_path):
+def test_malicious_archives_are_refused(record, tmp_path):
     folder = record()
     header = io.BytesIO()
     description = {'descr': '|u1', 'fortran_order': False, 'shape': (1 << 20, 1 << 20)}
@@ -165,7 +155,7 @@ def test_a_hostile_archive_is_refused(record, tmp_path):
         '"zero_point": 0}]}}',
     ],
 )
-def test_a_report_of_something_else_is_refused(record, content):
+def test_other_reports_are_refused(record, content):
     with pytest.raises(ValueError, match=r'report\.json: not a report of superpoint_rknn doctor'):
         read_record(record(report=content))
 
@@ -186,7 +176,7 @@ def test_command(network_file, recorded, tmp_path, capsys):
     assert content.count('<img') == 2  # histogram; heat maps and keypoints
 
 
-def test_names_from_the_board_are_text(network_file, recorded, record, tmp_path):
+def test_names_from_the_board_are_escaped(network_file, recorded, record, tmp_path):
     report = json.loads((recorded / 'report.json').read_text())
     report['runtime']['engine'] = '<script>alert(1)</script>'
     folder = record(report=json.dumps(report))
@@ -196,7 +186,7 @@ def test_names_from_the_board_are_text(network_file, recorded, record, tmp_path)
     assert '<script' not in html.read_text()
 
 
-def test_a_recording_of_another_size(recorded, tmp_path, capsys):
+def test_recording_of_another_size_is_refused(recorded, tmp_path, capsys):
     command = ['analyze', '--board', str(recorded), '-o', str(tmp_path / 'report.html')]
     assert cli.main(command) == 1
     error = capsys.readouterr().err

@@ -28,26 +28,19 @@ NOWHERE = (np.array([], int), np.array([], int))
 
 
 @pytest.fixture(scope='module')
-def network_file(weights_file, frames, tmp_path_factory):
-    path = tmp_path_factory.mktemp('analyzed') / 'small.onnx'
-    quantize(weights_file, frames, path, SIZE)
-    return path
-
-
-@pytest.fixture(scope='module')
 def images(frames):
     return [calibration_image(frame, SIZE) for frame in frames]
 
 
 def edited(path, output, **factors):
-    """Copy of a network with some scales multiplied, as a wrong calibration leaves them."""
+    """Copy a network with some scales multiplied, as after a wrong calibration."""
     model = onnx.load(path)
     constants = {constant.name: constant for constant in model.graph.initializer}
     for name, factor in factors.items():
         scale = numpy_helper.to_array(constants[f'{name}_scale']) * np.float32(factor)
         constants[f'{name}_scale'].CopyFrom(numpy_helper.from_array(scale, f'{name}_scale'))
         for reader in model.graph.node:
-            # Biases are integers in units of input scale times weight scale.
+            # The scale of a bias is that of the input times that of the weights.
             if reader.op_type == 'QLinearConv' and reader.input[1] == f'{name}_scale':
                 bias = constants[reader.input[8]]
                 rescaled = np.rint(numpy_helper.to_array(bias) / factor).astype(np.int32)
@@ -66,18 +59,18 @@ def test_deviation_by_hand():
     assert deviation.cosine == pytest.approx(9 / (5 * 3))
 
 
-def test_rounding_is_that_of_quantization():
+def test_fake_quantize_is_quantize_and_dequantize():
     values = np.random.default_rng(0).normal(0, 2, 1000).astype(np.float32)
     for quantization in (Quantization(0.01, 128, np.uint8), Quantization(0.02, -5, np.int8)):
         expected = quantization.dequantize(quantization.quantize(values))
         np.testing.assert_allclose(fake_quantize(values, quantization), expected, atol=1e-6)
 
 
-def test_use_of_a_range_by_hand():
+def test_clipping_and_best_range_by_hand():
     errors = LayerErrors('layer', Quantization(1.0, 0, np.uint8))
     values = np.arange(-100, 500, dtype=np.float32).reshape(1, 20, 30)
     errors.add(values, values, None, NOWHERE)
-    # -1 and below, 256 and above: what is less than half a step outside is rounded, not clipped.
+    # -1 and below, 256 and above: values less than half a step outside are rounded.
     assert errors.range.clipped == (100 + 244) / 600
     assert errors.range.steps_used == 1
     low, high, error = errors.range.best()
@@ -85,10 +78,10 @@ def test_use_of_a_range_by_hand():
     assert error < errors.rounding.everywhere.relative / 50
 
 
-def test_steps_that_typical_values_use():
+def test_steps_used_ignores_outliers():
     errors = LayerErrors('layer', Quantization(1.0, 100, np.uint8))
     values = np.tile(np.float32([0, 51]), 20_000)
-    values[:2] = 155  # an outlier has no part in it
+    values[:2] = 155  # outliers
     values = values.reshape(1, 200, 200)
     errors.add(values, values, None, NOWHERE)
     assert errors.range.typical == (0, 51)
@@ -121,7 +114,7 @@ def test_outputs_by_hand():
     assert np.isinf(nearest_distance(points, none)).all()
 
 
-def test_the_integer_trace_is_what_the_runtime_computes(network_file, images):
+def test_integer_trace_equals_the_cpu_runtime(network_file, images):
     trace, runtime = IntegerTrace(network_file), OnnxRuntime(network_file)
     values = trace.run(images[0].grey)
     raw = np.empty(runtime.descriptors.shape[1:], np.uint8)
@@ -134,7 +127,7 @@ def test_the_integer_trace_is_what_the_runtime_computes(network_file, images):
     assert values['conv2b'].shape == (64, 32, 48)
 
 
-def test_the_float_trace_is_the_float_network(weights, network_file, images, run_onnx):
+def test_float_trace_equals_the_float_network(weights, network_file, images, run_onnx):
     trace = FloatTrace(weights, SIZE, IntegerTrace(network_file).layers)
     values, alone = trace.run(images[0].grey)
     logits, descriptors = run_onnx(float_graph(weights, SIZE), images[0].grey.astype(np.float32))
@@ -143,7 +136,7 @@ def test_the_float_trace_is_the_float_network(weights, network_file, images, run
     assert set(alone) == set(TRACED) - {'image', 'convPb'}
 
 
-def test_a_layer_alone_has_float_inputs_and_integer_weights(weights, network_file, images):
+def test_layers_with_integer_weights_have_float_inputs(weights, network_file, images):
     layers = IntegerTrace(network_file).layers
     values, alone = FloatTrace(weights, SIZE, layers).run(images[0].grey)
     kernel, bias = layers['convDb'].kernel[:, :, 0, 0], weights.biases['convDb']
@@ -151,7 +144,7 @@ def test_a_layer_alone_has_float_inputs_and_integer_weights(weights, network_fil
     np.testing.assert_allclose(alone['convDb'], expected, atol=1e-4)
 
 
-def test_a_sound_network_has_no_fault(weights, network_file, images):
+def test_good_network_has_no_wrong_range(weights, network_file, images):
     analysis = analyze(weights, IntegerTrace(network_file), images)
     kinds = [finding.kind for finding in diagnose(analysis)]
     assert kinds == ['weights']
@@ -169,7 +162,7 @@ def test_a_sound_network_has_no_fault(weights, network_file, images):
 
 @pytest.mark.parametrize('name', ['conv1a', 'conv2b', 'conv4a', 'convPa', 'desc'])
 @pytest.mark.parametrize(('factor', 'kind'), [(0.1, 'clipped'), (10, 'wasted')])
-def test_a_broken_range_is_found(weights, network_file, images, tmp_path, name, factor, kind):
+def test_wrong_range_is_found(weights, network_file, images, tmp_path, name, factor, kind):
     broken = edited(network_file, tmp_path / 'broken.onnx', **{name: factor})
     analysis = analyze(weights, IntegerTrace(broken), images[:1])
     expected = 'convDb' if name == 'desc' else name
@@ -181,8 +174,8 @@ def test_a_broken_range_is_found(weights, network_file, images, tmp_path, name, 
     assert all(found[0].advice)
 
 
-def test_a_range_that_is_too_narrow_for_rare_values():
-    """Clipping of less than 0.1 % of the values: calibration is to blame, not outliers."""
+def test_range_that_clips_rare_values_is_reported_as_clipped():
+    """Less than 0.1 % of the values are clipped, but a wider range would be better."""
     errors = LayerErrors('conv2a', Quantization(1 / 255, 0, np.dtype(np.uint8)))
     values = np.linspace(0, 1, 100_000, dtype=np.float32).reshape(1, 200, 500)
     values[0, 0, :50] = 3
@@ -193,19 +186,19 @@ def test_a_range_that_is_too_narrow_for_rare_values():
     assert [finding.kind for finding in diagnose(analysis)] == ['clipped']
 
 
-def test_shares_as_text():
+def test_percent():
     shares = (None, 0, 2e-6, 1e-5, 0.00123, 0.0994, 0.0996, 1)
     texts = ['-', '0 %', '< 0.001 %', '0.001 %', '0.12 %', '9.9 %', '10 %', '100 %']
     assert [percent(share) for share in shares] == texts
 
 
-def test_two_broken_ranges_are_both_named(weights, network_file, images, tmp_path):
+def test_two_wrong_ranges_are_found(weights, network_file, images, tmp_path):
     broken = edited(network_file, tmp_path / 'broken.onnx', conv3a=0.2, conv1b=8)
     found = diagnose(analyze(weights, IntegerTrace(broken), images[:1]))
     assert {(f.layer, f.kind) for f in found} == {('conv3a', 'clipped'), ('conv1b', 'wasted')}
 
 
-def test_advice_is_given_once(weights, network_file, images, tmp_path):
+def test_repeated_advice_is_omitted(weights, network_file, images, tmp_path):
     broken = edited(network_file, tmp_path / 'broken.onnx', conv3a=0.2, conv4a=0.1)
     found = diagnose(analyze(weights, IntegerTrace(broken), images[:1]))
     assert [finding.kind for finding in found] == ['clipped', 'clipped']
@@ -213,7 +206,7 @@ def test_advice_is_given_once(weights, network_file, images, tmp_path):
     assert not found[1].advice
 
 
-def test_biases_for_another_range_are_named(weights, network_file, images, tmp_path):
+def test_biases_for_another_scale_are_found(weights, network_file, images, tmp_path):
     model = onnx.load(network_file)
     (scale,) = (c for c in model.graph.initializer if c.name == 'conv3a_scale')
     scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * 10, scale.name))
@@ -225,7 +218,7 @@ def test_biases_for_another_range_are_named(weights, network_file, images, tmp_p
     assert 'another scale of its input, conv3a' in biases[0].text
 
 
-def test_an_input_that_clips_is_named(weights_file, weights, frames, images, tmp_path):
+def test_clipping_input_is_found(weights_file, weights, frames, images, tmp_path):
     path = tmp_path / 'dull.onnx'
     dull = [type(f)(np.clip(f.grey(), 0, 120), None, f.name) for f in frames]
     quantize(weights_file, dull, path, SIZE, ramp=False)
@@ -235,7 +228,7 @@ def test_an_input_that_clips_is_named(weights_file, weights, frames, images, tmp
     assert 'grey values from 0 to 255' in found[0].advice[0]
 
 
-def test_detector_in_bytes_is_analyzed_too(weights_file, weights, frames, images, tmp_path):
+def test_8_bit_detector_is_analyzed(weights_file, weights, frames, images, tmp_path):
     quantize(weights_file, frames, tmp_path / 'bytes.onnx', SIZE, semi='uint8')
     analysis = analyze(weights, IntegerTrace(tmp_path / 'bytes.onnx'), images[:1])
     figures = {layer['name']: layer for layer in analysis.summary()['layers']}
@@ -243,7 +236,7 @@ def test_detector_in_bytes_is_analyzed_too(weights_file, weights, frames, images
     assert figures['convPb']['own']['relative_error'] < 0.05
 
 
-def test_floors_are_folded_before(random_weights, images, network_file):
+def test_weights_without_floors_are_analyzed(random_weights, images, network_file):
     trace = FloatTrace(without_floors(random_weights), SIZE)
     values, alone = trace.run(images[0].grey)
     assert not alone
@@ -261,7 +254,7 @@ def test_images_without_keypoints():
     figures = outputs.summary()
     assert figures.pop('keypoints') == 0
     assert set(figures.values()) == {None}
-    # A layer is then judged by the whole tensor.
+    # The error of a layer is then that of the whole tensor.
     errors = LayerErrors('conv1a', Quantization(1.0, 0, np.uint8))
     values = np.linspace(0, 9, 24, dtype=np.float32).reshape(1, 4, 6)
     errors.add(values, values, None, NOWHERE)
@@ -272,7 +265,7 @@ def test_images_without_keypoints():
     assert 'No keypoints were found' in html_report([analysis], None, [])
 
 
-def test_what_is_no_quantized_network(weights, tmp_path):
+def test_files_that_are_not_quantized_networks_are_refused(weights, tmp_path):
     path = tmp_path / 'float.onnx'
     onnx.save(float_graph(weights, SIZE), path)
     with pytest.raises(ModelError, match='not a network as `superpoint_rknn quantize` writes it'):
@@ -303,7 +296,7 @@ def test_damaged_networks_are_refused(network_file, tmp_path, damage):
         IntegerTrace(path)
 
 
-def test_weights_of_another_network_are_told_from_broken_ones(weights, network_file):
+def test_one_wrong_layer_is_not_another_network(weights, network_file):
     layers = IntegerTrace(network_file).layers
     kernels = {**weights.kernels, 'conv3a': -weights.kernels['conv3a']}
     check_origin(Weights(kernels, weights.biases), layers, 'small.onnx')

@@ -1,4 +1,4 @@
-"""The analysis of networks whose integer weights are unknown, as in rknn-toolkit2's simulator."""
+"""Analysis of networks with unknown integer weights, as in the simulator of rknn-toolkit2."""
 
 import json
 
@@ -12,7 +12,6 @@ from superpoint_rknn.analyze.diagnosis import diagnose, own_error, weights_error
 from superpoint_rknn.analyze.float_trace import TRACED, FloatTrace, SingleLayers
 from superpoint_rknn.analyze.integer_trace import IntegerTrace
 from superpoint_rknn.quantize.calibration import calibration_image
-from superpoint_rknn.quantize.command import quantize
 
 SIZE = (64, 96)
 
@@ -24,13 +23,6 @@ class OwnSimulator:
         network = IntegerTrace(path)
         self.trace = network.run
         self.quantizations = network.quantizations
-
-
-@pytest.fixture(scope='module')
-def network_file(weights_file, frames, tmp_path_factory):
-    path = tmp_path_factory.mktemp('analyzed') / 'small.onnx'
-    quantize(weights_file, frames, path, SIZE)
-    return path
 
 
 @pytest.fixture(scope='module')
@@ -66,7 +58,7 @@ def test_own_errors_agree_with_those_of_known_weights(weights, network_file, ima
         ours, theirs = guessed.layers[name], known.layers[name]
         assert own_error(ours) == pytest.approx(own_error(theirs), rel=0.15)
         assert weights_error(ours) == pytest.approx(weights_error(theirs), rel=0.3)
-    assert own_error(guessed.layers['convPb']) < 1e-5  # in float, on the very input it had
+    assert own_error(guessed.layers['convPb']) < 1e-5  # in float, with the same input
     assert own_error(guessed.layers['image']) == 0
     assert [f.kind for f in diagnose(guessed)] == ['weights']
 
@@ -99,9 +91,7 @@ def test_command_with_the_toolkit(frames, network_file, tmp_path, capsys):
         (['--images', 'x.png', '--simulator', '--calibration', 'empty'], 'empty: no pictures'),
     ],
 )
-def test_what_is_wrong_is_one_line(
-    frames, network_file, tmp_path, monkeypatch, capsys, options, reason
-):
+def test_errors_are_one_line(frames, network_file, tmp_path, monkeypatch, capsys, options, reason):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'empty').mkdir()
     cv2.imwrite('x.png', frames[0].image)

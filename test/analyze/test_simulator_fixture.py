@@ -1,4 +1,4 @@
-"""Two implementations of the same 8 bits: the CPU's network and rknn-toolkit2's simulator."""
+"""The 8-bit network of the CPU runtime against recorded outputs of rknn-toolkit2's simulator."""
 
 import json
 
@@ -21,7 +21,7 @@ def facts():
 
 @pytest.fixture(scope='module')
 def comparison(facts):
-    """By picture: cosines of the kept descriptors, and the share of keypoints within 1 px."""
+    """By image: cosines of the recorded descriptors, and share of keypoints within 1 px."""
     runtime = OnnxRuntime(default_model(None))
     shape = runtime.descriptors.shape[1:]
     raw, simulated = np.empty(shape, np.uint8), np.zeros(shape, np.int8)
@@ -34,7 +34,7 @@ def comparison(facts):
         for image in facts['images']:
             name = image['name']
             grey = kept.model_input(name)
-            assert kept.sha256(grey) == image['sha256']['image'], f'{name} is another picture'
+            assert kept.sha256(grey) == image['sha256']['image'], f'{name} is a different picture'
             points = kept.keypoints(runtime.infer(grey, raw))
             x, y = arrays[f'{name}.x'].astype(np.float32), arrays[f'{name}.y'].astype(np.float32)
             simulated.reshape(len(raw), -1)[:, kept.taps(x, y)] = arrays[f'{name}.descriptors']
@@ -58,7 +58,7 @@ def test_descriptors_agree(comparison):
     assert every.mean() >= 0.9999
     assert every.min() > 0.98
     for name, (cosine, _) in comparison.items():
-        assert cosine.mean() >= 0.997, name  # retina, which is dim, is the worst
+        assert cosine.mean() >= 0.997, name  # the worst is retina, which is dark
 
 
 def test_keypoints_agree(comparison):
@@ -67,8 +67,8 @@ def test_keypoints_agree(comparison):
     assert min(shares.values()) > 0.9, shares
 
 
-def test_bytes_mean_the_same_as_in_the_shipped_files(facts):
-    """The kept simulation, the .rknn files and the CPU's network are of one weight file."""
+def test_quantization_equals_that_of_the_shipped_models(facts):
+    """The simulation, the .rknn files and the CPU network were made from the same weights."""
     cards = {
         path.stem.rpartition('_')[2]: json.loads(path.read_text(encoding='utf-8'))
         for path in shipped_models().glob('superpoint_400x640_*.json')
@@ -87,5 +87,5 @@ def test_bytes_mean_the_same_as_in_the_shipped_files(facts):
         assert card['descriptors']['scale'] == pytest.approx(descriptors['scale'], rel=1e-6)
 
 
-def test_the_fixture_is_small():
+def test_fixture_is_small():
     assert kept.ARRAYS.stat().st_size + kept.FACTS.stat().st_size < MAX_BYTES

@@ -1,4 +1,4 @@
-"""Conversion by rknn-toolkit2, and what is said where it can't be done."""
+"""Conversion by rknn-toolkit2, and its error messages."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ def converted(toolkit, weights_file, frames, tmp_path_factory):
     return path, card, progress
 
 
-def test_card_says_what_the_bytes_mean(converted, weights_file, calibration):
+def test_model_card(converted, weights_file, calibration):
     path, card, _ = converted
     assert path.read_bytes()[:4] == b'RKNN'
     assert read_card(path) == card
@@ -81,22 +81,22 @@ def test_card_says_what_the_bytes_mean(converted, weights_file, calibration):
     assert [p.name for p in sorted(path.parent.iterdir())] == ['small.json', 'small.rknn']
 
 
-def test_bytes_of_an_image_are_the_input(converted):
-    """A runtime that goes by the card flips the top bit, and nothing else."""
+def test_input_table_only_flips_the_top_bit(converted):
+    """A runtime computes the input table from the model card."""
     path, card, _ = converted
     quantization = Quantization(card['input']['scale'], card['input']['zero_point'], np.int8)
     table = resolve_input_table(path, quantization, None, None)
     np.testing.assert_array_equal(table.view(np.uint8), np.arange(256) ^ 0x80)
 
 
-def test_progress_of_the_calibration_is_told(converted):
+def test_calibration_reports_progress(converted):
     progress = converted[2]
     assert progress == sorted(progress)
     assert progress[-1] == 1
 
 
 def test_simulator_agrees_with_the_cpu(simulator, weights_file, frames, tmp_path):
-    """Per layer; the detector's first layer is in 8 bits on the CPU, in float16 on the NPU."""
+    """The first layer of the detector is in 8 bits on the CPU, in float16 on the NPU."""
     quantize(weights_file, frames, tmp_path / 'small.onnx', SIZE)
     cpu = IntegerTrace(tmp_path / 'small.onnx')
     for name, quantization in simulator.quantizations.items():
@@ -116,7 +116,7 @@ def test_simulator_agrees_with_the_cpu(simulator, weights_file, frames, tmp_path
             assert cosine > 0.998, name
 
 
-def test_simulator_gives_the_integers(simulator, frames):
+def test_simulator_returns_integers(simulator, frames):
     grey = calibration_image(frames[0], SIZE).grey
     logits, raw = simulator.run(grey)
     values = simulator.trace(grey)
@@ -127,7 +127,7 @@ def test_simulator_gives_the_integers(simulator, frames):
     np.testing.assert_allclose(meant, values['convDb'], rtol=1e-5, atol=1e-6)
 
 
-def test_layers_as_outputs_change_nothing(simulator, toolkit, weights, calibration, frames):
+def test_layer_outputs_do_not_change_the_results(simulator, toolkit, weights, calibration, frames):
     grey = calibration_image(frames[1], SIZE).grey
     with Simulator(weights, calibration, size=SIZE) as plain:
         assert set(plain.trace(grey)) == {'convPb', 'convDb'}
@@ -141,7 +141,7 @@ def test_simulator_refuses_other_images(simulator, image):
         simulator.run(image)
 
 
-def test_the_toolkits_reason_is_told(toolkit):
+def test_errors_of_the_toolkit_are_reported(toolkit):
     with Toolkit(toolkit) as running:
         folder = running.folder
         with pytest.raises(RuntimeError, match=r'build: .*network\.onnx'):
@@ -151,7 +151,7 @@ def test_the_toolkits_reason_is_told(toolkit):
     assert not folder.exists()
 
 
-def test_ctrl_c_leaves_nothing(toolkit, tmp_path, frames):
+def test_ctrl_c_leaves_no_file(toolkit, tmp_path, frames):
     cv2.imwrite(str(tmp_path / 'a.png'), frames[0].image)
     (tmp_path / 'temporary').mkdir()
     arguments = ['--target', 'rv1126b', '--images', 'a.png', '-o', 'out.rknn']
@@ -175,14 +175,14 @@ def test_ctrl_c_leaves_nothing(toolkit, tmp_path, frames):
     assert list((tmp_path / 'temporary').iterdir()) == []
 
 
-def test_an_interpreter_without_the_toolkit(weights_file, frames, tmp_path):
+def test_interpreter_without_the_toolkit_is_refused(weights_file, frames, tmp_path):
     options = {'toolkit': Path(sys.executable)}
     with pytest.raises(RuntimeError, match=r"exit code 1: .*No module named '(rknn|ruamel)'"):
         convert(weights_file, frames, tmp_path / 'a.rknn', 'rk3588', SIZE, **options)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_toolkit_names_the_command(weights_file, frames, tmp_path):
+def test_error_for_a_missing_toolkit_names_the_command(weights_file, frames, tmp_path):
     options = {'toolkit': tmp_path / 'python'}
     with pytest.raises(FileNotFoundError, match=r'run \./dev rknn-toolkit .* --toolkit PYTHON'):
         convert(weights_file, frames, tmp_path / 'a.rknn', 'rk3588', SIZE, **options)
@@ -199,8 +199,8 @@ def test_a_missing_toolkit_names_the_command(weights_file, frames, tmp_path):
         ({'input_std': 0.0}, 'input std 0.0 is not positive'),
     ],
 )
-def test_what_is_refused(weights_file, frames, tmp_path, options, reason):
-    # Any file will do as the interpreter: it isn't reached.
+def test_invalid_arguments_are_refused(weights_file, frames, tmp_path, options, reason):
+    # Any file is accepted as the interpreter: it is never run.
     arguments = {
         **{'images': frames, 'output': 'out.rknn', 'size': SIZE, 'target': 'rk3588'},
         **{'toolkit': weights_file},
@@ -224,7 +224,7 @@ def test_what_is_refused(weights_file, frames, tmp_path, options, reason):
         ({'--toolkit': 'missing'}, 'no such interpreter'),
     ],
 )
-def test_command_says_what_is_wrong(tmp_path, frames, capsys, monkeypatch, change, reason):
+def test_command_reports_errors(tmp_path, frames, capsys, monkeypatch, change, reason):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'broken.png').write_bytes(b'no picture')
@@ -251,7 +251,7 @@ def test_command(toolkit, tmp_path, frames, capsys, monkeypatch):
     assert card['quantization']['weights'] == 'per channel'
 
 
-def test_default_output_is_named_as_runtimes_expect():
+def test_default_output_has_the_name_of_shipped_models():
     weights = Path('somewhere/superpoint.npz')
     assert default_output(weights, (400, 640), 'rk3588') == Path('superpoint_400x640_rk3588.rknn')
     assert default_output(weights, (8, 16), 'rv1126') == Path('superpoint_8x16_rv1126')
@@ -260,6 +260,6 @@ def test_default_output_is_named_as_runtimes_expect():
 def test_help_has_an_example(capsys):
     with pytest.raises(SystemExit):
         cli.main(['convert', '--help'])
-    told = capsys.readouterr().out
-    assert 'Example: superpoint_rknn convert --target' in told
-    assert all(target in told for target in TARGETS)
+    text = capsys.readouterr().out
+    assert 'Example: superpoint_rknn convert --target' in text
+    assert all(target in text for target in TARGETS)

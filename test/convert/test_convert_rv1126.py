@@ -1,4 +1,4 @@
-"""The folder from which rknn-toolkit 1.7 converts, and the script in it."""
+"""The folder for rknn-toolkit 1.7, and the script in it."""
 
 import ast
 import hashlib
@@ -35,14 +35,14 @@ def folder(weights_file, frames, tmp_path):
 
 @pytest.fixture
 def interpreter(tmp_path):
-    """An interpreter that has the stand-in; its first argument, -E, would hide it."""
+    """Interpreter that has the stand-in; drops the first argument, -E, which would hide it."""
     path = tmp_path / 'python'
     path.write_text(f'#!/bin/sh\nshift\nPYTHONPATH={STANDIN} exec {sys.executable} "$@"\n')
     path.chmod(0o755)
     return path
 
 
-def test_all_that_the_toolkit_needs_is_there(folder):
+def test_files_of_the_folder(folder):
     assert sorted(path.name for path in folder.iterdir()) == [
         *('README.txt', 'calibration', 'convert.py', 'dataset.txt', 'settings.json'),
         *('small_rv1126.json', 'superpoint.onnx'),
@@ -50,14 +50,14 @@ def test_all_that_the_toolkit_needs_is_there(folder):
     settings = json.loads((folder / 'settings.json').read_text())
     assert settings == {'target': 'rv1126', 'output': 'small_rv1126.rknn'}
     readme = (folder / 'README.txt').read_text()
-    for told in (
+    for text in (
         'RV1126, model input 64x96',
         '1.7.5',
         '--precompile',
         'small_rv1126.rknn',
         '4 im',
     ):
-        assert told in readme
+        assert text in readme
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]  # no temporary files
 
 
@@ -74,17 +74,19 @@ def test_calibration_images_are_single_channel_arrays(folder, frames):
     assert [entry['sha256'] for entry in card['calibration']] == [i.sha256 for i in images]
 
 
-def test_the_network_is_the_float_one(folder, weights, frames, run_onnx):
+def test_network_is_the_float_network(folder, weights, frames, run_onnx):
     model = onnx.load(folder / 'superpoint.onnx')
     onnx.checker.check_model(model, full_check=True)
-    assert [opset.version for opset in model.opset_import] == [12]  # as new as it may be
+    assert [opset.version for opset in model.opset_import] == [
+        12
+    ]  # the newest that the toolkit supports
     image = calibration_image(frames[0], SIZE).grey.astype(np.float32)
     expected = run_onnx(float_graph(weights, SIZE), image)
     for output, wanted in zip(run_onnx(model, image), expected, strict=True):
         np.testing.assert_array_equal(output, wanted)
 
 
-def test_the_card_is_what_a_runtime_needs(folder, weights_file):
+def test_model_card_of_the_folder(folder, weights_file):
     card = read_card(folder / 'small_rv1126.rknn')
     assert card['input'] == {'size': [64, 96], 'mean': 0, 'std': 1}
     assert card['target'] == 'rv1126'
@@ -92,7 +94,7 @@ def test_the_card_is_what_a_runtime_needs(folder, weights_file):
     assert card['licence'].startswith('Apache-2.0')
 
 
-def test_the_script_is_of_python_3_6(folder):
+def test_script_is_valid_in_python_3_6(folder):
     ast.parse((folder / 'convert.py').read_text(), feature_version=(3, 6))
 
 
@@ -101,11 +103,11 @@ def run_script(folder, interpreter, *arguments):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_the_script_leaves_the_detector_in_float(folder, interpreter):
+def test_script_leaves_the_detector_in_float(folder, interpreter):
     assert run_script(folder, interpreter).returncode == 0
-    told = json.loads((folder / 'small_rv1126.rknn').read_text())
-    assert told['layers'] == DETECTOR
-    assert told['config'] == {
+    settings = json.loads((folder / 'small_rv1126.rknn').read_text())
+    assert settings['layers'] == DETECTOR
+    assert settings['config'] == {
         'mean_values': [[0]],
         'std_values': [[1]],
         'quantized_dtype': 'asymmetric_affine-u8',
@@ -115,27 +117,27 @@ def test_the_script_leaves_the_detector_in_float(folder, interpreter):
     }
 
 
-def test_the_script_quantizes_everything_on_demand(folder, interpreter):
+def test_script_quantizes_all_layers_on_request(folder, interpreter):
     assert run_script(folder, interpreter, '--all-8-bit').returncode == 0
     assert json.loads((folder / 'small_rv1126.rknn').read_text())['layers'] == {}
 
 
-def test_the_script_precompiles_on_a_board(folder, interpreter):
+def test_script_precompiles_on_a_board(folder, interpreter):
     assert run_script(folder, interpreter, '--precompile', 'c3d9').returncode == 0
-    told = json.loads((folder / 'small_rv1126.rknn').read_text())
-    assert told['compiled'] == {'target': 'rv1126', 'device': 'c3d9'}
+    settings = json.loads((folder / 'small_rv1126.rknn').read_text())
+    assert settings['compiled'] == {'target': 'rv1126', 'device': 'c3d9'}
     assert not list(folder.glob('*.compiled'))
 
 
-def test_without_a_board_the_converted_file_stays(folder, interpreter):
+def test_failed_precompilation_keeps_the_converted_file(folder, interpreter):
     result = run_script(folder, interpreter, '--precompile', 'unplugged')
     assert result.returncode == 1
     assert 'init_runtime returned -1' in result.stderr
     assert json.loads((folder / 'small_rv1126.rknn').read_text())['layers'] == DETECTOR
 
 
-def test_a_configuration_without_the_detector_is_refused(folder, interpreter):
-    """The toolkit's own names of layers are known from its documents alone."""
+def test_configuration_without_the_detector_is_refused(folder, interpreter):
+    """The layer names of the toolkit are known only from its documentation."""
     script = (folder / 'convert.py').read_text()
     (folder / 'convert.py').write_text(script.replace("'convPa'", "'another'"))
     result = run_script(folder, interpreter)
@@ -158,28 +160,28 @@ def test_command_writes_the_folder(tmp_path, frames, capsys):
     assert (tmp_path / 'out' / 'out.json').is_file()
 
 
-def test_command_runs_the_toolkit_that_it_is_given(tmp_path, frames, interpreter, capsys):
+def test_command_runs_the_given_toolkit(tmp_path, frames, interpreter, capsys):
     assert command(tmp_path, frames, '--toolkit', str(interpreter)) == 0
     assert 'out.rknn' in capsys.readouterr().out
-    told = json.loads((tmp_path / 'out' / 'out.rknn').read_text())
-    assert told['config']['target_platform'] == ['rv1109']
+    settings = json.loads((tmp_path / 'out' / 'out.rknn').read_text())
+    assert settings['config']['target_platform'] == ['rv1109']
 
 
-def test_command_tells_that_the_toolkit_failed(tmp_path, frames, capsys):
+def test_command_reports_a_failure_of_the_toolkit(tmp_path, frames, capsys):
     assert command(tmp_path, frames, '--toolkit', sys.executable) == 1
     assert 'exit code 1' in capsys.readouterr().err
     assert not (tmp_path / 'out' / 'out.rknn').exists()
 
 
-def test_an_existing_folder_is_left_alone(folder, weights_file, frames):
+def test_existing_folder_is_not_changed(folder, weights_file, frames):
     before = sorted(folder.rglob('*'))
     with pytest.raises(FileExistsError, match='exists already'):
         convert(weights_file, frames, folder, 'rv1126', SIZE)
     assert sorted(folder.rglob('*')) == before
 
 
-def test_a_full_disk_leaves_nothing(tmp_path, frames):
-    """A limit on the size of files stands for the disk's."""
+def test_full_disk_leaves_no_file(tmp_path, frames):
+    """A limit of the file size simulates a full disk."""
     code = (
         'import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20));'
         'from superpoint_rknn import cli; sys.exit(cli.main(sys.argv[1:]))'

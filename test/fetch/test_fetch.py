@@ -120,8 +120,8 @@ def test_a_package_that_no_release_has(apt, tmp_path):
     apt()
     message = refused(PACKAGE, tmp_path / 'cache')
     assert message == (
-        "Debian package pictures: the machine's apt sources do not have it; fix that or put the "
-        f'file (pictures_*.deb, version 2.0, Debian bookworm) into {tmp_path / "cache"}'
+        "Debian package pictures: the machine's apt sources do not have it; correct this or put "
+        f'the file (pictures_*.deb, version 2.0, Debian bookworm) into {tmp_path / "cache"}'
     )
 
 

@@ -20,7 +20,7 @@ def convolve(x, kernel, bias):
 
 
 def forward(weights, image):
-    """Reference: the network written down layer by layer, float64."""
+    """Reference: the network, layer by layer, in float64."""
     values = {'image': image[None].astype(np.float64)}
     for layer in LAYERS:
         kernel, bias = weights.kernels[layer.name], weights.biases[layer.name]
@@ -48,7 +48,7 @@ def test_float_graph_computes_the_network(random_weights, run_onnx, with_floors)
     np.testing.assert_allclose(descriptors, expected_descriptors, atol=1e-4)
 
 
-def test_without_floors_is_exact_but_for_the_border(random_weights, run_onnx):
+def test_without_floors_is_exact_except_near_the_border(random_weights, run_onnx):
     size = (160, 168)
     image = np.random.default_rng(0).integers(0, 256, size).astype(np.float32)
     exact = run_onnx(float_graph(random_weights, size), image)
@@ -56,10 +56,10 @@ def test_without_floors_is_exact_but_for_the_border(random_weights, run_onnx):
     for a, b in zip(exact, folded, strict=True):
         inner = np.s_[:, 8:-8, 8:-8]
         np.testing.assert_allclose(a[inner], b[inner], atol=2e-4)
-        assert np.abs(a - b).max() > 0.01  # zero padding stands where the floor would have to
+        assert np.abs(a - b).max() > 0.01  # padding with 0 instead of the floor
 
 
-def test_float_graph_is_plain_enough_for_the_toolkits(weights):
+def test_float_graph_has_only_operators_of_the_toolkits(weights):
     graph = float_graph(weights, (480, 752))
     assert {node.op_type for node in graph.graph.node} == {'Conv', 'Relu', 'MaxPool'}
     assert graph.opset_import[0].version == 12
@@ -76,13 +76,13 @@ def test_float_graph_is_plain_enough_for_the_toolkits(weights):
 
 
 @pytest.mark.parametrize('size', [(400, 642), (404, 640), (0, 640), (-8, 640)])
-def test_sizes_that_are_refused(weights, size):
+def test_invalid_sizes_are_refused(weights, size):
     with pytest.raises(ValueError, match=f'{size[0]}x{size[1]} is not divisible by 8'):
         float_graph(weights, size)
     assert check_size((8, 16)) == (8, 16)
 
 
-def test_weights_are_checked(weights):
+def test_invalid_weights_are_refused(weights):
     kernels, biases = dict(weights.kernels), dict(weights.biases)
     with pytest.raises(ValueError, match=r'conv1a\.weight is missing'):
         Weights({}, biases)

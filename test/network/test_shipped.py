@@ -1,4 +1,4 @@
-"""What `models/` says about the networks that it ships."""
+"""Model cards and ORIGIN.md of the shipped models."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ def test_card_belongs_to_the_file(name, suffix):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_calibration_of_the_quantized_network(name):
+def test_calibration_images_are_documented(name):
     card = json.loads((MODELS / f'{name}_400x640_u8.json').read_text())
     weights = json.loads((MODELS / f'{name}.json').read_text())
     assert card['weights'] == {'name': f'{name}.npz', 'sha256': weights['sha256']}

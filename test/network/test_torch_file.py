@@ -49,7 +49,7 @@ def test_views_of_one_storage(tmp_path, torch_names):
         (-1, (2,), (1,)),
         (0, (-2, -2), (1, 1)),
         (0, (3,), (-1,)),
-        (0, (1 << 40,), (0,)),  # little in the file, much in memory
+        (0, (1 << 40,), (0,)),  # small in the file, large in memory
         (0, (1 << 62, 1 << 62), (1, 1)),
         (0, (2, 2), (1,)),
         (0, (2.0,), (1,)),
@@ -59,7 +59,9 @@ def test_views_of_one_storage(tmp_path, torch_names):
         (0, (0, 1 << 70), (1, 1)),
     ],
 )
-def test_tensors_beyond_their_storage_are_refused(tmp_path, torch_names, offset, size, stride):
+def test_tensors_that_exceed_their_storage_are_refused(
+    tmp_path, torch_names, offset, size, stride
+):
     storage = Storage(torch_names.FloatStorage, '0', 10)
     state = {'w': Tensor(storage, offset, size, stride)}
     save(tmp_path / 'w.pth', state, {'0': np.zeros(10, np.float32)})
@@ -74,7 +76,7 @@ def test_storages_of_an_unhashable_type_are_refused(tmp_path, torch_names):
         read_tensors(tmp_path / 'w.pth')
 
 
-def test_storages_are_looked_up_in_the_file_alone(tmp_path, torch_names):
+def test_storages_are_read_only_from_the_file(tmp_path, torch_names):
     for key in ('1', '../../../etc/passwd', 7):
         state = {'w': Tensor(Storage(torch_names.FloatStorage, key, 4), 0, (4,), (1,))}
         save(tmp_path / 'w.pth', state, {'0': np.zeros(4, np.float32)})
@@ -83,7 +85,7 @@ def test_storages_are_looked_up_in_the_file_alone(tmp_path, torch_names):
 
 
 class Calls:
-    """Pickles as a call of a function: what a hostile file does."""
+    """Object whose pickle calls a function, as in a malicious file."""
 
     def __init__(self, function, *arguments):
         self.call = (function, arguments)
@@ -92,7 +94,7 @@ class Calls:
         return self.call
 
 
-def test_hostile_pickles_are_refused(tmp_path, torch_names):
+def test_malicious_pickles_are_refused(tmp_path, torch_names):
     trace = tmp_path / 'executed'
     for call in (
         Calls(os.system, f'touch {trace}'),
@@ -100,7 +102,7 @@ def test_hostile_pickles_are_refused(tmp_path, torch_names):
         Calls(getattr, 'x', 'join'),
         Calls(np.frombuffer, b'1234'),
         Calls(torch_names.BFloat16Storage),
-        Calls(torch_names.FloatStorage),  # a storage may be named, not made
+        Calls(torch_names.FloatStorage),  # a storage type may be referenced, but not called
     ):
         for state in (call, {'w': call}, OrderedDict(w=[call])):
             save(tmp_path / 'w.pth', state, {})
@@ -116,11 +118,11 @@ def test_hostile_pickles_are_refused(tmp_path, torch_names):
         b'\x80\x02',
         b'\x80\x02}.trailing',
         b'\x80\x02K\x01.',
-        b'\x80\x02]q\x00h\x00a.',  # a list that holds itself
+        b'\x80\x02]q\x00h\x00a.',  # a list that contains itself
         b'ctorch\nFloatStorage\n}b.',  # sets the state of a name
         b'ccollections\nOrderedDict\nN}X\x01\x00\x00\x00aK\x01s\x86b.',  # ... of a class
         b'ctorch._utils\n_rebuild_tensor_v2\n)R.',
-        b'Vx\nQ.',  # a persistent id that is no storage
+        b'Vx\nQ.',  # a persistent id that is not a storage
         b'h\x05.',
         b'B\xff\xff\xff\xff.',
         b'\x80\x02}r\xff\xff\xff\x7f.',  # 16 GB of memo
@@ -134,7 +136,7 @@ def test_damaged_pickles_are_refused(tmp_path, content):
         load_weights(tmp_path / 'w.pth')
 
 
-def test_files_that_are_no_torch_files(tmp_path):
+def test_files_that_are_not_torch_files_are_refused(tmp_path):
     path = tmp_path / 'w.pth'
     for content in (b'', b'text', pickle.dumps({'w': 1})):
         path.write_bytes(content)

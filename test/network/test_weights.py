@@ -25,7 +25,7 @@ def test_npz(weights_file, weights):
     assert sum(v.size for v in (*weights.kernels.values(), *weights.biases.values())) == 1300865
 
 
-def test_npz_that_is_refused(weights_file, tmp_path):
+def test_invalid_npz_is_refused(weights_file, tmp_path):
     arrays = dict(np.load(weights_file))
     path = tmp_path / 'weights.npz'
     np.savez(path, **{**arrays, 'conv2a.bias': np.array([object()] * 64)})
@@ -56,7 +56,7 @@ def test_input_std_is_folded_into_the_first_layer(weights_file, weights, tmp_pat
         load_weights(path)
 
 
-def test_other_suffixes(tmp_path):
+def test_other_suffixes_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"weights must be \.npz, \.onnx or \.pth, not '\.pt'"):
         load_weights(tmp_path / 'weights.pt')
     with pytest.raises(OSError, match='No such file'):
@@ -72,7 +72,7 @@ def test_onnx(weights, tmp_path):
 
 
 def test_onnx_under_other_names_with_heads_swapped(weights, tmp_path):
-    """The descriptor head first, unnamed nodes, and normalization after it, as exporters do."""
+    """Descriptor head first, unnamed nodes, and a normalization node, as exporters write them."""
     model = float_graph(weights, (64, 64))
     nodes = list(model.graph.node)
     heads = [n for n in nodes if n.name.startswith(('convP', 'convD'))]
@@ -91,7 +91,7 @@ def test_onnx_under_other_names_with_heads_swapped(weights, tmp_path):
     assert_equal(load_weights(tmp_path / 'other.onnx'), weights)
 
 
-def test_onnx_that_is_refused(weights, tmp_path):
+def test_invalid_onnx_is_refused(weights, tmp_path):
     path = tmp_path / 'model.onnx'
 
     def refused(change, error, reason):
@@ -124,7 +124,7 @@ def test_onnx_that_is_refused(weights, tmp_path):
         load_weights(path)
 
 
-# The layout with batch normalization
+# Layout of rpautrat/SuperPoint
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def batch_normalized_graph(arrays, size):
     )
 
 
-def test_batch_normalization_is_exact_to_the_border(
+def test_folded_batch_normalization_is_exact_at_the_border(
     batch_normalized, tmp_path, torch_names, run_onnx
 ):
     save_tensors(tmp_path / 'w.pth', batch_normalized, torch_names)
@@ -210,7 +210,7 @@ def test_batch_normalization_is_exact_to_the_border(
     assert np.abs(folded[0] - expected[0]).max() > 0.01
 
 
-def test_two_input_channels_both_see_the_grey_image(batch_normalized, tmp_path, torch_names):
+def test_two_input_channels_are_added(batch_normalized, tmp_path, torch_names):
     save_tensors(tmp_path / 'one.pth', batch_normalized, torch_names)
     kernel = batch_normalized['backbone.0.0.conv.weight']
     halves = np.concatenate([kernel / 4, kernel * 3 / 4], 1)

@@ -1,14 +1,12 @@
-"""Writes .pth files as torch.save does, and wrong ones, without PyTorch."""
+"""Writer of valid and invalid .pth files without PyTorch."""
 
 import io
 import pickle
 import sys
-import types
 import zipfile
 from collections import OrderedDict
 
 import numpy as np
-import pytest
 
 
 class Storage:
@@ -17,7 +15,7 @@ class Storage:
 
 
 class Tensor:
-    """Pickles as PyTorch's tensors do."""
+    """Pickled like a tensor of PyTorch."""
 
     def __init__(self, storage, offset, size, stride):
         self.arguments = (storage, offset, size, stride, False, OrderedDict())
@@ -26,24 +24,8 @@ class Tensor:
         return sys.modules['torch._utils']._rebuild_tensor_v2, self.arguments
 
 
-@pytest.fixture
-def torch_names(monkeypatch):
-    """Modules of PyTorch's names, for the pickler alone: it looks up what it names."""
-
-    def named(module, name):
-        return type(name, (), {'__module__': module})
-
-    torch, utils = types.ModuleType('torch'), types.ModuleType('torch._utils')
-    for kind in ('FloatStorage', 'LongStorage', 'HalfStorage', 'BFloat16Storage'):
-        setattr(torch, kind, named('torch', kind))
-    utils._rebuild_tensor_v2 = named('torch._utils', '_rebuild_tensor_v2')
-    monkeypatch.setitem(sys.modules, 'torch', torch)
-    monkeypatch.setitem(sys.modules, 'torch._utils', utils)
-    return torch
-
-
 def save(path, state, storages, root='archive'):
-    """What torch.save writes: a zip of a pickle and of one file for each storage."""
+    """Write a zip of a pickle and of one file for each storage, as torch.save does."""
 
     class Pickler(pickle.Pickler):
         def persistent_id(self, obj):

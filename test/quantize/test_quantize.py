@@ -49,7 +49,7 @@ def integer_convolution(node, x, values):
 
 
 def by_definition(model, computed):
-    """Reference: each node's output from what the engine computed before it, by name."""
+    """Reference: output of each node, by name, for the inputs that onnxruntime computed."""
     values, found = constants(model), {}
     for node in model.graph.node:
         x = computed[node.input[0]] if node.input[0] in computed else found[node.input[0]]
@@ -67,7 +67,7 @@ def by_definition(model, computed):
     return found
 
 
-def test_each_layer_computes_integers_as_defined(quantized, frames, run_onnx):
+def test_layers_compute_qlinearconv_as_defined(quantized, frames, run_onnx):
     model = onnx.load(quantized[0])
     for node in model.graph.node:
         if node.op_type in ('QLinearConv', 'MaxPool') and node.output[0] != 'desc':
@@ -81,13 +81,13 @@ def test_each_layer_computes_integers_as_defined(quantized, frames, run_onnx):
         for name in set(names) - {'semi'}:
             assert computed[name].dtype == np.uint8
             difference = computed[name].astype(int) - expected[name]
-            # One rounding, in float32 or in float64, may differ at an exact half.
+            # Rounding in float32 and in float64 may differ at an exact half.
             assert np.abs(difference).max() <= 1
             assert (difference != 0).mean() < 1e-3
         np.testing.assert_allclose(computed['semi'], expected['semi'], atol=1e-3)
 
 
-def test_only_bytes_move_between_the_layers(quantized):
+def test_all_layers_exchange_8_bit_values(quantized):
     model = onnx.load(quantized[0])
     kinds = [node.op_type for node in model.graph.node]
     assert kinds.count('QLinearConv') == 11
@@ -104,8 +104,8 @@ def test_only_bytes_move_between_the_layers(quantized):
     }
 
 
-def test_signed_weights_mean_the_same_as_unsigned_ones(quantized, frames, run_onnx):
-    """All weights but the first layer's are int8, for speed; as uint8 they give equal bytes."""
+def test_int8_and_uint8_weights_give_equal_outputs(quantized, frames, run_onnx):
+    """All weights but those of the first layer are int8, for speed."""
     model = onnx.load(quantized[0])
     kernels = {
         name: v for name, v in constants(model).items() if name.endswith('.weight_quantized')
@@ -124,7 +124,7 @@ def test_signed_weights_mean_the_same_as_unsigned_ones(quantized, frames, run_on
             np.testing.assert_array_equal(a, b)
 
 
-def test_it_is_close_to_the_float_network(quantized, weights, frames, run_onnx):
+def test_outputs_are_close_to_the_float_network(quantized, weights, frames, run_onnx):
     model, card = onnx.load(quantized[0]), quantized[1]
     scale, zero_point = card['descriptors']['scale'], card['descriptors']['zero_point']
     for frame in frames:
@@ -141,7 +141,7 @@ def test_it_is_close_to_the_float_network(quantized, weights, frames, run_onnx):
         assert np.corrcoef(logits.ravel(), float_logits.ravel())[0, 1] > 0.995
 
 
-def test_card_says_what_the_bytes_mean(quantized, weights_file):
+def test_model_card(quantized, weights_file):
     path, card = quantized
     assert json.loads(path.with_suffix('.json').read_text()) == card
     assert card['name'] == 'small'
@@ -174,14 +174,14 @@ def test_card_says_what_the_bytes_mean(quantized, weights_file):
     }
 
 
-def test_equal_inputs_give_equal_bytes(quantized, weights_file, frames, tmp_path):
+def test_equal_inputs_give_equal_files(quantized, weights_file, frames, tmp_path):
     quantize(weights_file, frames, tmp_path / 'small.onnx', SIZE)
     for suffix in ('.onnx', '.json'):
         again = (tmp_path / 'small.onnx').with_suffix(suffix)
         assert again.read_bytes() == quantized[0].with_suffix(suffix).read_bytes()
 
 
-def test_detector_in_bytes(weights_file, frames, tmp_path, run_onnx):
+def test_8_bit_detector(weights_file, frames, tmp_path, run_onnx):
     path = tmp_path / 'bytes.onnx'
     quantize(weights_file, frames, path, SIZE, semi='uint8')
     model = onnx.load(path)
@@ -191,14 +191,14 @@ def test_detector_in_bytes(weights_file, frames, tmp_path, run_onnx):
     assert len(np.unique(logits)) <= 256
 
 
-def test_percentile_leaves_outliers_out(quantized, weights_file, frames, tmp_path):
+def test_percentile_excludes_outliers(quantized, weights_file, frames, tmp_path):
     card = quantize(weights_file, frames, tmp_path / 'p.onnx', SIZE, ranges='percentile')
     assert card['quantization']['percentile'] == 99.99
     assert (card['input']['scale'], card['input']['zero_point']) == (1, 0)
     assert card['descriptors']['scale'] < quantized[1]['descriptors']['scale']
 
 
-def test_grey_values_that_are_not_reached(weights_file, tmp_path, caplog):
+def test_warning_for_missing_grey_values(weights_file, tmp_path, caplog):
     dull = Frame(np.linspace(40, 200, 64 * 96).reshape(SIZE).astype(np.uint8), None, 'dull')
     with caplog.at_level(logging.WARNING):
         card = quantize(weights_file, [dull], tmp_path / 'dull.onnx', SIZE, ramp=False)
@@ -210,7 +210,7 @@ def test_grey_values_that_are_not_reached(weights_file, tmp_path, caplog):
     assert not caplog.text
 
 
-def test_pictures_are_cropped_in_the_middle():
+def test_images_are_cropped_at_the_centre():
     tall = np.zeros((200, 96), np.uint8)
     tall[68:132] = 9  # the middle 64 rows
     image = calibration_image(Frame(tall, None, 'tall'), SIZE)
@@ -230,7 +230,7 @@ def test_pictures_are_cropped_in_the_middle():
         ({'input_std': 0.0}, 'input std 0.0 is not positive'),
     ],
 )
-def test_what_is_refused(weights_file, frames, tmp_path, options, reason):
+def test_invalid_arguments_are_refused(weights_file, frames, tmp_path, options, reason):
     arguments = {'images': frames, 'output': 'out.onnx', 'size': SIZE, **options}
     output = tmp_path / arguments.pop('output')
     with pytest.raises(ValueError, match=reason):
@@ -238,7 +238,7 @@ def test_what_is_refused(weights_file, frames, tmp_path, options, reason):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interruption_leaves_the_old_files(quantized, weights_file, frames, tmp_path):
+def test_interruption_keeps_the_old_files(quantized, weights_file, frames, tmp_path):
     path = tmp_path / 'small.onnx'
     path.write_bytes(b'old')
 
@@ -274,7 +274,7 @@ def test_command(weights_file, frames, tmp_path, capsys):
         ({'--max-images': '0'}, 'at least one is needed'),
     ],
 )
-def test_command_says_what_is_wrong(weights_file, tmp_path, capsys, monkeypatch, change, reason):
+def test_command_reports_errors(weights_file, tmp_path, capsys, monkeypatch, change, reason):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'empty').mkdir()
     options = {'--images': 'empty', '-o': 'out.onnx', **change}

@@ -1,7 +1,7 @@
 """
-Stands in for rknn-toolkit 1.7, which needs Python 3.6 or 3.8: the calls that conversion takes.
+Stand-in for rknn-toolkit 1.7, which needs Python 3.6 or 3.8, with the calls of a conversion.
 
-What is 'exported' tells, as JSON, what the toolkit was told. The format of the configuration
+The exported file contains the arguments of the calls as JSON. The format of the configuration
 between the two steps is that of rockchip-linux/rknn-toolkit#423.
 """
 
@@ -38,10 +38,10 @@ quantize_parameters:
 
 class RKNN:
     def __init__(self):
-        self.told = {}
+        self.calls = {}
 
     def config(self, **settings):
-        self.told['config'] = settings
+        self.calls['config'] = settings
         return 0
 
     def load_onnx(self, model):
@@ -49,7 +49,7 @@ class RKNN:
         return 0 if self.network.is_file() else -1
 
     def build(self, do_quantization, dataset):
-        self.told['layers'] = {}
+        self.calls['layers'] = {}
         return 0 if do_quantization and self._has_images(dataset) else -1
 
     def hybrid_quantization_step1(self, dataset):
@@ -60,20 +60,20 @@ class RKNN:
     def hybrid_quantization_step2(self, model_input, data_input, model_quantization_cfg, dataset):
         text = Path(model_quantization_cfg).read_text()
         chosen = text.partition('customized_quantize_layers:\n')[2].partition('quantize_par')[0]
-        self.told['layers'] = dict(re.findall(r'^    "(.+)": (.+)$', chosen, re.MULTILINE))
+        self.calls['layers'] = dict(re.findall(r'^    "(.+)": (.+)$', chosen, re.MULTILINE))
         files = Path(model_input).is_file() and Path(data_input).is_file()
         return 0 if files and self._has_images(dataset) else -1
 
     def export_rknn(self, path):
-        Path(path).write_text(json.dumps(self.told))
+        Path(path).write_text(json.dumps(self.calls))
         return 0
 
     def load_rknn(self, path):
-        self.told = json.loads(Path(path).read_text())
+        self.calls = json.loads(Path(path).read_text())
         return 0
 
     def init_runtime(self, target, device_id, rknn2precompile):
-        self.told['compiled'] = {'target': target, 'device': device_id}
+        self.calls['compiled'] = {'target': target, 'device': device_id}
         return 0 if rknn2precompile and device_id != 'unplugged' else -1
 
     def export_rknn_precompile_model(self, path):
