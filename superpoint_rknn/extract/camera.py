@@ -78,5 +78,5 @@ class RecordedCamera:
             return Features(points, tracks, None)
         rows = self._extractor.describe(detection)
         model = self._extractor.runtime.model
-        self._tracker.describe(stamp, points.x, points.y, rows, model)
+        self._tracker.add_descriptors(stamp, points.x, points.y, rows, model)
         return Features(points, tracks, rows)

@@ -1,34 +1,36 @@
-"""A camera's lens: from pixels to directions."""
+"""Camera model: undistortion of pixels to viewing directions."""
 
 from __future__ import annotations
+
+from typing import cast
 
 import cv2
 import numpy as np
 
-COEFFICIENTS = {  # numbers of coefficients that each of ROS's distortion models may have
+COEFFICIENTS = {  # distortion model of ROS: valid numbers of coefficients
     'plumb_bob': (0, 4, 5),
     'rational_polynomial': (0, 4, 5, 8, 12, 14),
     'equidistant': (0, 4),
 }
-PRECISION = 0.1  # [px] a direction that the lens shows farther than this from its pixel is none
+MAX_REPROJECTION_ERROR = 0.1  # [px] of a valid direction
 ITERATIONS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-9)
 
 
 class CameraModel:
     """
-    Intrinsic calibration of a camera, as sensor_msgs/CameraInfo states it.
+    Intrinsic calibration of a camera, as in sensor_msgs/CameraInfo.
 
     matrix: K, 3x3. model: plumb_bob, rational_polynomial or equidistant (cv2.fisheye).
-    coefficients: D; none: no distortion, whatever the model.
-    Raises ValueError naming the field and the value of what is not calibrated or not known.
+    coefficients: D; empty or all 0: no distortion, whatever the model.
+    Raises ValueError with field and value if the camera is not calibrated or the model unknown.
     """
 
     def __init__(self, matrix: np.ndarray, model: str, coefficients: np.ndarray):
         self.matrix = np.asarray(matrix, np.float64).reshape(3, 3)
         if not np.isfinite(self.matrix).all() or min(self.matrix[0, 0], self.matrix[1, 1]) <= 0:
             raise ValueError(
-                f'k: focal lengths {self.matrix[0, 0]:g}, {self.matrix[1, 1]:g}: the camera is '
-                'not calibrated'
+                f'k: focal lengths {self.matrix[0, 0]:g}, {self.matrix[1, 1]:g}, expected '
+                'positive numbers: the camera is not calibrated'
             )
         self.coefficients = np.asarray(coefficients, np.float64).reshape(-1)
         if self.coefficients.any() or model in COEFFICIENTS:
@@ -38,8 +40,8 @@ class CameraModel:
                 )
             if len(self.coefficients) not in COEFFICIENTS[model]:
                 raise ValueError(
-                    f'd: {len(self.coefficients)} coefficients, {model} has '
-                    f'{" or ".join(map(str, COEFFICIENTS[model]))}'
+                    f'd: {len(self.coefficients)} coefficients, expected '
+                    f'{" or ".join(map(str, COEFFICIENTS[model]))} for {model}'
                 )
         if not np.isfinite(self.coefficients).all():
             raise ValueError(f'd: {self.coefficients.tolist()}, expected finite numbers')
@@ -52,10 +54,10 @@ class CameraModel:
 
     def undistort(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """
-        Directions of pixels as (X / Z, Y / Z), (N, 2) float64.
+        Undistort pixels to directions (X / Z, Y / Z), (N, 2) float64.
 
-        x, y: (N,) [px]. NaN where the lens shows no direction in front of the camera at a pixel,
-        or cv2's iteration did not find it.
+        x, y: (N,) [px]. NaN where no direction in front of the camera is projected to the pixel,
+        or OpenCV's iteration does not converge.
         """
         if not len(x):
             return np.empty((0, 2))
@@ -67,14 +69,16 @@ class CameraModel:
             return plane - np.stack([skew * plane[:, 1], np.zeros(len(plane))], axis=1)
         points, (matrix, d) = pixels[:, None], (self.matrix, self.coefficients)
         if self._fisheye:
-            plane = cv2.fisheye.undistortPoints(points, matrix, d)
-            shown = cv2.fisheye.distortPoints(plane, matrix, d)
+            undistorted = cv2.fisheye.undistortPoints(points, matrix, d)
+            projected = cv2.fisheye.distortPoints(undistorted, matrix, d)
         else:
-            plane = cv2.undistortPointsIter(points, matrix, d, None, None, ITERATIONS)
-            rays = cv2.convertPointsToHomogeneous(plane)
-            shown, _ = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), matrix, d)
-        plane = plane[:, 0]
+            none = cast(np.ndarray, None)  # no rectification, which OpenCV's stubs don't allow
+            undistorted = cv2.undistortPointsIter(points, matrix, d, none, none, ITERATIONS)
+            rays = cv2.convertPointsToHomogeneous(undistorted)
+            projected, _ = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), matrix, d)
+        directions = np.asarray(undistorted[:, 0])
         with np.errstate(invalid='ignore', over='ignore'):
-            found = np.abs(shown[:, 0] - pixels).max(axis=1) <= PRECISION
-        plane[~found] = np.nan
-        return plane
+            error = np.abs(projected[:, 0] - pixels).max(axis=1)
+            is_valid = error <= MAX_REPROJECTION_ERROR
+        directions[~is_valid] = np.nan
+        return directions

@@ -1,59 +1,62 @@
-"""Where points went from one image to the next."""
+"""Pyramidal Lucas-Kanade between two images, and the epipolar outlier test."""
 
 from __future__ import annotations
+
+from typing import Any, cast
 
 import cv2
 import numpy as np
 
 from superpoint_rknn.tracking.camera_model import CameraModel
 
-WINDOW = (17, 17)  # [px] that must look alike
-LEVELS = 3  # of halved images above the full one
-CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)  # steps, the last [px]
-ENOUGH = 16  # points that a camera's motion can be judged by
-CONFIDENCE = 0.99  # that the motion found is the right one
-MOST_ITERATIONS = 500
+WINDOW = (17, 17)  # [px]
+MAX_LEVEL = 3  # of the image pyramid
+CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)  # iterations, step [px]
+MIN_POINTS = 16  # of an epipolar test
+CONFIDENCE = 0.99  # of RANSAC
+MAX_ITERATIONS = 500  # of RANSAC
 
 
-def follow(
+def lucas_kanade(
     before: np.ndarray, now: np.ndarray, points: np.ndarray, forward_backward: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    Find points of an image in the next one, by pyramidal Lucas-Kanade, there and back.
+    Track points to the next image by pyramidal Lucas-Kanade, with a forward-backward test.
 
     before, now: (height, width) uint8. points: (N, 2) float32 (x, y) [px].
-    forward_backward: how far from its start a point may end when it is followed back [px].
-    Returns the places, (N, 2) float32, and which of them are sound, (N,) bool.
+    forward_backward: highest distance from its start of a point that is tracked back [px].
+    Returns positions in `now`, (N, 2) float32, and which of them passed, (N,) bool.
     """
     if not len(points):
         return points.copy(), np.zeros(0, bool)
-    search = {'winSize': WINDOW, 'criteria': CRITERIA}
-    there, found, _ = cv2.calcOpticalFlowPyrLK(
-        before, now, points, None, maxLevel=LEVELS, **search
+    search: dict[str, Any] = {'winSize': WINDOW, 'criteria': CRITERIA}
+    # None: no initial flow, which OpenCV's stubs don't allow.
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(
+        before, now, points, cast(np.ndarray, None), maxLevel=MAX_LEVEL, **search
     )
-    # The way back is sought near the start: a wrong place doesn't lead there.
+    # The backward search starts at the original points: wrong positions do not lead there.
     back, found_back, _ = cv2.calcOpticalFlowPyrLK(
-        now, before, there, points.copy(), maxLevel=1, flags=cv2.OPTFLOW_USE_INITIAL_FLOW, **search
+        now, before, moved, points.copy(), maxLevel=1, flags=cv2.OPTFLOW_USE_INITIAL_FLOW, **search
     )
     height, width = now.shape
-    sound = (found[:, 0] != 0) & (found_back[:, 0] != 0)
+    is_good = (found[:, 0] != 0) & (found_back[:, 0] != 0)
     with np.errstate(invalid='ignore', over='ignore'):
-        sound &= np.square(back - points).sum(axis=1) <= forward_backward**2
-        sound &= ((there >= 0) & (there <= (width - 1, height - 1))).all(axis=1)
-    return there, sound
+        is_good &= np.square(back - points).sum(axis=1) <= forward_backward**2
+        is_good &= ((moved >= 0) & (moved <= (width - 1, height - 1))).all(axis=1)
+    return np.asarray(moved), is_good
 
 
-def texture(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+def min_eigenvalues(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     """
-    How firmly the image around each point holds it in every direction, (N,) float32.
+    Minimum eigenvalue of the gradient matrix around each point, (N,) float32: its texture.
 
-    The lesser eigenvalue of the gradients' products in the window (Shi and Tomasi, Good Features
-    to Track, 1994), as calcOpticalFlowPyrLK scales it; near 0 on plain areas and straight edges.
+    See Shi and Tomasi, Good Features to Track, 1994. Scaled as by calcOpticalFlowPyrLK; near 0 on
+    plain areas and straight edges.
     image: (height, width) uint8. points: (N, 2) float32 (x, y) [px].
     """
     if not len(points):
         return np.zeros(0, np.float32)
-    _, _, least = cv2.calcOpticalFlowPyrLK(
+    _, _, eigenvalues = cv2.calcOpticalFlowPyrLK(
         image,
         image,
         points,
@@ -63,43 +66,43 @@ def texture(image: np.ndarray, points: np.ndarray) -> np.ndarray:
         criteria=(cv2.TERM_CRITERIA_COUNT, 1, 0),
         flags=cv2.OPTFLOW_USE_INITIAL_FLOW | cv2.OPTFLOW_LK_GET_MIN_EIGENVALS,
     )
-    return least[:, 0]
+    return eigenvalues[:, 0]
 
 
-def move_together(
+def epipolar_inliers(
     before: np.ndarray, now: np.ndarray, tolerance: float, camera_model: CameraModel | None = None
 ) -> np.ndarray:
     """
-    Which points agree with one motion of the camera past a rigid scene, (N,) bool.
+    Epipolar outlier test: which points agree with one camera motion in a rigid scene, (N,) bool.
 
-    before, now: (N, 2) float32 places in two images [px].
-    tolerance: distance from the epipolar line [px]; 0: all agree.
-    lens: of the camera; with it an essential matrix is estimated, else a fundamental one.
-    All agree where there are fewer than ENOUGH points, or no motion explains that many.
+    before, now: (N, 2) float32 positions in two images [px].
+    tolerance: distance from the epipolar line [px]; 0: all are inliers.
+    camera_model: with it an essential matrix is estimated, else a fundamental matrix.
+    All are inliers if there are fewer than MIN_POINTS points, or no motion explains that many.
     """
-    everyone = np.ones(len(before), bool)
-    if tolerance <= 0 or len(before) < ENOUGH:
-        return everyone
-    matters, matrix = everyone, None
+    all_inliers = np.ones(len(before), bool)
+    if tolerance <= 0 or len(before) < MIN_POINTS:
+        return all_inliers
+    is_valid, matrix = all_inliers, None
     if camera_model is not None:
         before, now = camera_model.undistort(*before.T), camera_model.undistort(*now.T)
-        matters = np.isfinite(before).all(axis=1) & np.isfinite(now).all(axis=1)
-        if matters.sum() < ENOUGH:
-            return everyone
+        is_valid = np.isfinite(before).all(axis=1) & np.isfinite(now).all(axis=1)
+        if is_valid.sum() < MIN_POINTS:
+            return all_inliers
         matrix = np.eye(3)
         tolerance /= camera_model.focal
-    agrees = _inliers(before[matters], now[matters], tolerance, matrix)
-    if agrees is None or agrees.sum() < ENOUGH:
-        return everyone
-    result = ~matters  # what the lens can't tell of is not judged
-    result[matters] = agrees
+    is_inlier = _ransac(before[is_valid], now[is_valid], tolerance, matrix)
+    if is_inlier is None or is_inlier.sum() < MIN_POINTS:
+        return all_inliers
+    result = ~is_valid  # points without a direction are not tested
+    result[is_valid] = is_inlier
     return result
 
 
-def _inliers(
+def _ransac(
     before: np.ndarray, now: np.ndarray, tolerance: float, matrix: np.ndarray | None
 ) -> np.ndarray | None:
-    """Points that an essential (given a camera matrix) or fundamental matrix explains."""
+    """Inliers of an essential (given a camera matrix) or fundamental matrix; None: none found."""
     try:
         if matrix is not None:
             _, mask = cv2.findEssentialMat(
@@ -107,8 +110,8 @@ def _inliers(
             )
         else:
             _, mask = cv2.findFundamentalMat(
-                before, now, cv2.USAC_FAST, tolerance, CONFIDENCE, MOST_ITERATIONS
+                before, now, cv2.USAC_FAST, tolerance, CONFIDENCE, MAX_ITERATIONS
             )
-    except cv2.error:  # OpenCV 4.14's way to say that it found none, of a camera almost at rest
+    except cv2.error:  # raised by OpenCV 4.14 if it finds none, for a camera almost at rest
         return None
     return None if mask is None else mask[:, 0] != 0

@@ -1,14 +1,14 @@
-"""Points by their distance from each other."""
+"""Selection of points by distance: nearest neighbours, minimum distance, grid occupancy."""
 
 from __future__ import annotations
 
 import numpy as np
 
-MOST_CANDIDATES = 1000  # new points looked at in one image: their distances fill a square table
+MAX_CANDIDATES = 1000  # per image, for new tracks: their distances fill a square table
 
 
 def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N, M) float32 of points a, (N, 2), and b, (M, 2), both float32."""
+    """Squared distances, (N, M) float32, of points a, (N, 2), and b, (M, 2), both float32."""
     (ax, ay), (bx, by) = np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)
     table = np.subtract.outer(ax, bx)
     np.square(table, out=table)
@@ -16,12 +16,11 @@ def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.add(table, np.square(dy, out=dy), out=table)
 
 
-def nearest(points: np.ndarray, others: np.ndarray, radius: float) -> np.ndarray:
+def mutual_nearest(points: np.ndarray, others: np.ndarray, radius: float) -> np.ndarray:
     """
-    For each point the index of the other that lies nearest, (N,) intp; -1 if none is in reach.
+    Mutual nearest neighbour of each point among others within a radius, (N,) intp; -1 if none.
 
-    points: (N, 2), others: (M, 2), both float32 [px]. radius: [px]. An other serves one point
-    only, the nearest to it.
+    points: (N, 2), others: (M, 2), both float32 [px]. radius: [px].
     """
     if not len(points) or not len(others):
         return np.full(len(points), -1, np.intp)
@@ -32,42 +31,41 @@ def nearest(points: np.ndarray, others: np.ndarray, radius: float) -> np.ndarray
     return np.where(mutual & in_reach, best, -1)
 
 
-def away(points: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
-    """Which points, (N, 2), lie at least `distance` [px] from all others, (M, 2); (N,) bool."""
+def is_far_from(points: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
+    """Which points, (N, 2), are at least `distance` [px] from all others, (M, 2); (N,) bool."""
     if not len(points) or not len(others):
         return np.ones(len(points), bool)
     return squared_distances(points, others).min(axis=1) >= distance**2
 
 
-def apart(points: np.ndarray, distance: float) -> np.ndarray:
+def greedy_min_distance(points: np.ndarray, distance: float) -> np.ndarray:
     """
-    Which points to keep so that none are nearer than `distance` [px], (N,) bool.
+    Select points greedily so that no two are nearer than `distance` [px], (N,) bool.
 
-    points: (N, 2) float32, those that matter most first: each is kept unless one kept before it
-    is nearer.
+    points: (N, 2) float32, by falling priority: a point is kept unless an earlier kept point is
+    nearer.
     """
     near = np.tril(squared_distances(points, points) < distance**2, -1)
     later, earlier = np.nonzero(near)
     kept = np.ones(len(points), bool)
     decided = np.ones(len(points), bool)
     decided[later] = False
-    # One round decides every point whose earlier neighbours are all decided.
+    # Each round decides all points whose earlier neighbours are decided.
     while not decided.all():
         kept[later[decided[earlier] & kept[earlier] & ~decided[later]]] = False
-        waiting = np.zeros(len(points), bool)
-        waiting[later[~decided[earlier] & kept[later]]] = True
-        decided |= ~waiting
+        undecided = np.zeros(len(points), bool)
+        undecided[later[~decided[earlier] & kept[later]]] = True
+        decided |= ~undecided
     return kept
 
 
-def emptiest_first(
+def sort_by_occupancy(
     taken: np.ndarray, candidates: np.ndarray, grid: tuple[int, int], size: tuple[int, int]
 ) -> np.ndarray:
     """
-    Order in which candidates fill an image evenly, (M,) indices.
+    Sort candidates by the occupancy of their grid cell, least occupied first, (M,) indices.
 
-    The first come where a cell of the grid has the fewest points: taken ones, and candidates
-    before it in the order given, which also decides among equals.
+    Occupancy counts the taken points and the earlier candidates in the cell; ties keep the order.
 
     taken: (N, 2), candidates: (M, 2), both float32 [px]. grid: rows, columns.
     size: height, width of the image [px].
@@ -82,25 +80,25 @@ def emptiest_first(
     return np.argsort(occupied[cell] + rank, kind='stable')
 
 
-def newcomers(
+def select_new_tracks(
     taken: np.ndarray,
     candidates: np.ndarray,
-    most: int,
+    limit: int,
     distance: float,
     grid: tuple[int, int],
     size: tuple[int, int],
 ) -> np.ndarray:
     """
-    Candidates to take, at most `most`, in empty cells of the grid first; (K,) indices.
+    Select at most `limit` candidates, from the least occupied grid cells first; (K,) indices.
 
-    None lies nearer than `distance` [px] to another. Arguments otherwise as in `emptiest_first`.
+    No two are nearer than `distance` [px]. Other arguments: see `sort_by_occupancy`.
     """
-    order = emptiest_first(taken, candidates, grid, size)[:MOST_CANDIDATES]
-    return order[apart(candidates[order], distance)][:most]
+    order = sort_by_occupancy(taken, candidates, grid, size)[:MAX_CANDIDATES]
+    return order[greedy_min_distance(candidates[order], distance)][:limit]
 
 
 def _cell(points: np.ndarray, grid: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """Index of the grid's cell in which each point lies."""
+    """Index of the grid cell of each point."""
     (rows, cols), (height, width) = grid, size
     row = np.clip((points[:, 1] + 0.5) * rows / height, 0, rows - 1).astype(np.intp)
     col = np.clip((points[:, 0] + 0.5) * cols / width, 0, cols - 1).astype(np.intp)

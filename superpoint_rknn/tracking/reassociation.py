@@ -1,85 +1,86 @@
-"""Lost tracks recognised by their descriptors."""
+"""Re-association of lost tracks by their descriptors."""
 
 from __future__ import annotations
 
 import numpy as np
 
-CAPACITY = 2048  # tracks remembered: the newest
-LIKENESS = 0.8  # least cosine of two descriptors of one point
-DISTINCTION = 0.9  # most distance of a match, relative to that of the second best
+CAPACITY = 2048  # tracks; new ones evict the oldest
+MIN_COSINE = 0.8  # of a match
+MAX_RATIO = 0.9  # of the distances of the best and the second-best match (Lowe's ratio test)
 
 
-class Memory:
+class DescriptorMemory:
     """
-    Descriptors of tracks, alive and lost, by key: 0, 1, 2, ... in the order in which they began.
+    Descriptors of live and lost tracks by key: 0, 1, 2, ... in the order of birth.
 
-    A key's place in the tables is its remainder: the newest tracks push out the oldest.
+    A ring buffer: key k is in row k % CAPACITY, where new tracks evict old ones.
     """
 
-    def __init__(self):
-        self._described = np.full(CAPACITY, -1, np.int64)  # key whose descriptor lies here
+    def __init__(self) -> None:
+        self._described = np.full(CAPACITY, -1, np.int64)  # key of the descriptor in each row
         self._descriptors = np.zeros((CAPACITY, 0), np.float32)
-        self._lost = np.full(CAPACITY, -1, np.int64)  # key of the track that ended
+        self._lost = np.full(CAPACITY, -1, np.int64)  # key of the lost track in each row
         self._id = np.zeros(CAPACITY, np.int64)
         self._born = np.zeros(CAPACITY, np.int64)
         self._lost_at = np.zeros(CAPACITY, np.int64)
         self._model = ''
 
-    def lose(self, key: np.ndarray, identity: np.ndarray, born: np.ndarray, image: int) -> None:
-        """Tracks, (N,) each, whose last image was the one before number `image`."""
-        place = key % CAPACITY
-        self._lost[place] = key
-        self._id[place] = identity
-        self._born[place] = born
-        self._lost_at[place] = image
+    def add_lost(self, key: np.ndarray, ids: np.ndarray, born: np.ndarray, image: int) -> None:
+        """Add lost tracks, (N,) each, that are missing from image number `image` on."""
+        row = key % CAPACITY
+        self._lost[row] = key
+        self._id[row] = ids
+        self._born[row] = born
+        self._lost_at[row] = image
 
-    def describe(self, key: np.ndarray, descriptors: np.ndarray, model: str) -> np.ndarray:
+    def add_descriptors(self, key: np.ndarray, descriptors: np.ndarray, model: str) -> np.ndarray:
         """
-        Remember descriptors, (N, C) float32 of unit length; returns which tracks had none, (N,).
+        Store descriptors, (N, C) float32 of unit length.
 
-        Where a newer track has the place, it stays, and the older one counts as described.
-        Descriptors of another model make all before them worthless.
+        A newer track keeps its row. Descriptors of another model discard all stored ones.
+        Returns which tracks had no descriptor, (N,) bool; False if a newer track has the row.
         """
         if model != self._model or descriptors.shape[1] != self._descriptors.shape[1]:
             self._model = model
             self._described[:] = -1
             self._descriptors = np.zeros((CAPACITY, descriptors.shape[1]), np.float32)
-        place = key % CAPACITY
-        before = self._described[place]
-        np.maximum.at(self._described, place, key)
-        stay = self._described[place] == key
-        self._descriptors[place[stay]] = descriptors[stay]
+        row = key % CAPACITY
+        before = self._described[row]
+        np.maximum.at(self._described, row, key)
+        stay = self._described[row] == key
+        self._descriptors[row[stay]] = descriptors[stay]
         return before < key
 
-    def recognise(
+    def match(
         self, descriptors: np.ndarray, born: np.ndarray, oldest: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """
-        Find the lost tracks that new ones continue, each at most once.
+        Match new tracks to the lost tracks that they continue, one to one.
 
-        descriptors: (N, C) float32 of unit length. born: (N,) number of each one's first image.
-        oldest: number of the image before which a track must not have been lost.
-        Returns which of the N are recognised, (K,), and the id and birth of the track that each
-        continues. A match is the best for both sides, alike enough and clearly better than the
-        second; a track doesn't continue one that was still there at its birth.
+        A match is a mutual nearest neighbour that passes MIN_COSINE and the ratio test. The lost
+        track must have ended before the new one began.
+
+        descriptors: (N, C) float32 of unit length. born: (N,) index of each one's first image.
+        oldest: tracks that were lost before this image are ignored.
+        Returns indices of the matched ones of the N, (K,), and ids and births of the lost tracks.
         """
         none = np.zeros(0, np.intp)
-        place = np.flatnonzero(
+        row = np.flatnonzero(
             (self._described >= 0) & (self._described == self._lost) & (self._lost_at >= oldest)
         )
-        if not len(place) or not len(descriptors):
+        if not len(row) or not len(descriptors):
             return none, none, none
-        likeness = descriptors @ self._descriptors[place].T
-        likeness[self._lost_at[place] > born[:, None]] = -1
-        rows = np.arange(len(likeness))
-        best = likeness.argmax(axis=1)
-        mutual = likeness.argmax(axis=0)[best] == rows
-        first = likeness[rows, best].copy()
-        likeness[rows, best] = -1
-        second = likeness.max(axis=1)
-        # |a - b|^2 = 2 - 2 cos for unit vectors; the floor is far above what float32 rounds off.
-        distinct = np.maximum(1 - first, 1e-5) < DISTINCTION**2 * (1 - second)
-        known = np.flatnonzero(mutual & distinct & (first >= LIKENESS))
-        place = place[best[known]]
-        self._lost[place] = -1
-        return known, self._id[place], self._born[place]
+        cosine = descriptors @ self._descriptors[row].T
+        cosine[self._lost_at[row] > born[:, None]] = -1
+        new = np.arange(len(cosine))
+        best = cosine.argmax(axis=1)
+        mutual = cosine.argmax(axis=0)[best] == new
+        first = cosine[new, best].copy()
+        cosine[new, best] = -1
+        second = cosine.max(axis=1)
+        # |a - b|^2 = 2 - 2 cos for unit vectors; the floor is far above float32 rounding errors.
+        is_distinct = np.maximum(1 - first, 1e-5) < MAX_RATIO**2 * (1 - second)
+        matched = np.flatnonzero(mutual & is_distinct & (first >= MIN_COSINE))
+        row = row[best[matched]]
+        self._lost[row] = -1
+        return matched, self._id[row], self._born[row]

@@ -1,4 +1,4 @@
-"""Tracked points in the other image of a stereo pair."""
+"""Match tracks of the left image in the right image of a stereo pair."""
 
 from __future__ import annotations
 
@@ -7,52 +7,56 @@ from dataclasses import fields
 import numpy as np
 
 from superpoint_rknn.tracking.camera_model import CameraModel
-from superpoint_rknn.tracking.optical_flow import follow, move_together
-from superpoint_rknn.tracking.tracker import Tracks, TrackSettings
+from superpoint_rknn.tracking.optical_flow import epipolar_inliers, lucas_kanade
+from superpoint_rknn.tracking.tracker import TrackSettings
+from superpoint_rknn.tracking.tracks import Tracks
 
 
-def in_right_image(
+def match_stereo(
     left: np.ndarray,
     right: np.ndarray,
     tracks: Tracks,
     settings: TrackSettings,
-    lenses: tuple[CameraModel | None, CameraModel | None] = (None, None),
+    camera_models: tuple[CameraModel | None, CameraModel | None] = (None, None),
 ) -> Tracks:
     """
-    Those tracks of the left image that are found in the right one, with their places there.
+    Tracks of the left image that are found in the right one, with their positions there.
 
-    By Lucas-Kanade there and back; of these, points that disagree with one fundamental matrix of
-    the two cameras are left out.
-    left, right: (height, width) uint8, of one moment.
-    settings: of which `forward_backward` and `epipolar` count.
-    lenses: of the left and the right camera, so that the test is made without distortion.
+    By Lucas-Kanade with a forward-backward test; outliers of one fundamental matrix are removed.
+
+    left, right: (height, width) uint8, of one timestamp.
+    settings: `forward_backward` and `epipolar` are used.
+    camera_models: left and right; with both, the epipolar test is made without distortion.
     Raises ValueError if the images are of different sizes.
     """
     if right.shape != left.shape:
-        raise ValueError(f'height, width: {right.shape}, the left image has {left.shape}')
-    before = np.stack([tracks.x, tracks.y], axis=1)
-    there, sound = follow(left, right, before, settings.forward_backward)
-    sound[sound] = _on_epipolar_lines(before[sound], there[sound], settings.epipolar, lenses)
-    found = {field.name: getattr(tracks, field.name)[sound] for field in fields(Tracks)}
-    return Tracks(**found | {'x': there[sound, 0], 'y': there[sound, 1]})
+        raise ValueError(
+            f'right image: (height, width) {right.shape}, expected {left.shape} as the left image'
+        )
+    points = np.stack([tracks.x, tracks.y], axis=1)
+    matches, is_good = lucas_kanade(left, right, points, settings.forward_backward)
+    is_good[is_good] = _epipolar_inliers(
+        points[is_good], matches[is_good], settings.epipolar, *camera_models
+    )
+    kept = {field.name: getattr(tracks, field.name)[is_good] for field in fields(Tracks)}
+    return Tracks(**kept | {'x': matches[is_good, 0], 'y': matches[is_good, 1]})
 
 
-def _on_epipolar_lines(
+def _epipolar_inliers(
     left: np.ndarray,
     right: np.ndarray,
     tolerance: float,
-    lenses: tuple[CameraModel | None, CameraModel | None],
+    left_model: CameraModel | None,
+    right_model: CameraModel | None,
 ) -> np.ndarray:
     """Which points, (N, 2) [px] each, agree with one fundamental matrix, (N,) bool."""
-    if None in lenses:
-        return move_together(left, right, tolerance)
-    left, right = (
-        camera_model.focal * camera_model.undistort(*points.T)
-        for camera_model, points in zip(lenses, (left, right), strict=True)
+    if left_model is None or right_model is None:
+        return epipolar_inliers(left, right, tolerance)
+    left = left_model.focal * left_model.undistort(*left.T)
+    right = right_model.focal * right_model.undistort(*right.T)
+    is_valid = np.isfinite(left).all(axis=1) & np.isfinite(right).all(axis=1)
+    is_inlier = np.logical_not(is_valid)  # points without a direction are not tested
+    is_inlier[is_valid] = epipolar_inliers(
+        left[is_valid].astype(np.float32), right[is_valid].astype(np.float32), tolerance
     )
-    judged = np.isfinite(left).all(axis=1) & np.isfinite(right).all(axis=1)
-    agrees = ~judged  # what a lens can't tell of is not judged
-    agrees[judged] = move_together(
-        left[judged].astype(np.float32), right[judged].astype(np.float32), tolerance
-    )
-    return agrees
+    return is_inlier

@@ -1,4 +1,4 @@
-"""Keypoints over time."""
+"""Track keypoints over time by Lucas-Kanade, an outlier test and re-association."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ import numpy as np
 from superpoint_rknn.features.keypoints import Keypoints
 from superpoint_rknn.settings import ParameterGroup, parameter
 from superpoint_rknn.tracking.camera_model import CameraModel
-from superpoint_rknn.tracking.live_tracks import NOBODY, LiveTracks
-from superpoint_rknn.tracking.optical_flow import follow, move_together, texture
-from superpoint_rknn.tracking.point_distances import apart, away, nearest, newcomers
-from superpoint_rknn.tracking.reassociation import Memory
+from superpoint_rknn.tracking.optical_flow import epipolar_inliers, lucas_kanade, min_eigenvalues
+from superpoint_rknn.tracking.point_distances import (
+    greedy_min_distance,
+    is_far_from,
+    mutual_nearest,
+    select_new_tracks,
+)
+from superpoint_rknn.tracking.reassociation import DescriptorMemory
+from superpoint_rknn.tracking.tracks import NO_TRACKS, LiveTracks, Tracks
 
-STATES = 256  # images whose tracks are remembered, for descriptors that come late
-REMEMBERED = 300  # images for which a lost track may be recognised
-MOST_TRACKS = 2000
-MOST_PARTS = 64  # of the grid, along each axis
+MAX_HISTORY = 256  # images whose tracks are kept, for descriptors that arrive later
+MAX_LOST_AGE = 300  # images after which a lost track is no longer recognised
+MAX_TRACKS = 2000
+MAX_GRID = 64  # cells along each axis
 
-Follow = Callable[[np.ndarray, np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray]]
+TrackPoints = Callable[[np.ndarray, np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -32,9 +37,7 @@ class TrackSettings(ParameterGroup):
     Raises ValueError for a setting outside its range.
     """
 
-    max_tracks: int = parameter(
-        200, 'Highest number of tracks at a time.', limits=(1, MOST_TRACKS)
-    )
+    max_tracks: int = parameter(200, 'Highest number of tracks at a time.', limits=(1, MAX_TRACKS))
     min_distance: float = parameter(
         15.0,
         'Least distance of a new track to all others; of two tracks nearer than half of it the '
@@ -45,7 +48,7 @@ class TrackSettings(ParameterGroup):
     grid: tuple[int, int] = parameter(
         (5, 8),
         'Rows and columns of image parts; tracks begin first where there are the fewest.',
-        limits=(1, MOST_PARTS),
+        limits=(1, MAX_GRID),
     )
     min_texture: float = parameter(
         0.003,
@@ -80,46 +83,34 @@ class TrackSettings(ParameterGroup):
     )
 
 
-@dataclass(frozen=True)
-class Tracks:
-    """Points that are followed, oldest first; all (N,)."""
-
-    id: np.ndarray  # uint32, never reused
-    age: np.ndarray  # uint32, images since the track began, 1 at its first
-    x: np.ndarray  # float32 [px]
-    y: np.ndarray  # float32 [px]
-    score: np.ndarray  # float32, of the keypoint that it was last seen at
-    key: np.ndarray  # int64, as the id, but new after a gap: for who assumes that there is none
-
-    def __len__(self) -> int:
-        return len(self.id)
-
-
 class Tracker:
     """
-    Follows keypoints through the images of one camera; for one thread at a time.
+    Track keypoints through the images of one camera. Not thread-safe.
 
-    Between images by Lucas-Kanade, checked there and back and against one motion of the camera;
-    where an image has keypoints, tracks are drawn to theirs, so that they don't drift, and new
-    ones begin where there are none. `settings` may be replaced at any time.
+    From image to image by Lucas-Kanade, with a forward-backward and an epipolar test. In images
+    with keypoints, tracks snap towards theirs, which limits drift, and new tracks begin.
+    `settings` may be replaced between calls.
 
-    follow: finds points in the next image, see flow.follow.
+    track_points: finds points of an image in the next one, see optical_flow.lucas_kanade.
     """
 
-    def __init__(self, settings: TrackSettings | None = None, follow: Follow = follow):
+    def __init__(
+        self, settings: TrackSettings | None = None, track_points: TrackPoints = lucas_kanade
+    ):
         self.settings = settings or TrackSettings()
         self.counts = {'born': 0, 'lost': 0, 'recognised': 0}
-        self._follow = follow
+        self._track_points = track_points
         self._next_key = 0
         self._images = 0
         self.restart()
 
     def restart(self) -> None:
-        """End all tracks and forget them: what comes next doesn't continue what was before."""
+        """End all tracks and discard their descriptors."""
         self._image: np.ndarray | None = None
-        self._live = NOBODY
-        self._states: deque[tuple[int, np.ndarray, np.ndarray]] = deque(maxlen=STATES)
-        self._memory = Memory()
+        self._live = NO_TRACKS
+        # timestamp, keys and points of each image
+        self._history: deque[tuple[int, np.ndarray, np.ndarray]] = deque(maxlen=MAX_HISTORY)
+        self._memory = DescriptorMemory()
 
     def track(
         self,
@@ -129,77 +120,81 @@ class Tracker:
         camera_model: CameraModel | None = None,
     ) -> Tracks:
         """
-        Follow all tracks into the next image; returns where they are there.
+        Track all points into the next image; return the tracks there.
 
         image: (height, width) uint8; kept until the next call. Another size is a restart.
-        stamp: of the image; a name by which `describe` finds it.
-        keypoints: of this image; None if there are none to be had.
-        lens: of the camera, for a sharper test of outliers; None if it isn't known.
+        stamp: timestamp of the image, by which `add_descriptors` refers to it.
+        keypoints: of this image; None if it was not processed by the detector.
+        camera_model: for a more precise epipolar test; None if it is unknown.
         """
         if self._image is not None and image.shape != self._image.shape:
             self.restart()
         self._images += 1
         live = self._live
         if self._image is not None and len(live):
-            live = self._followed(self._image, image, live, camera_model)
+            live = self._track_live(self._image, image, live, camera_model)
         if keypoints is not None:
             found = np.stack([keypoints.x, keypoints.y], axis=1)
-            live = self._snapped(live, found, keypoints.score)
-        live = live[apart(live.points, self.settings.min_distance / 2)]
+            live = self._snap(live, found, keypoints.score)
+        live = live[greedy_min_distance(live.points, self.settings.min_distance / 2)]
         live = live[: self.settings.max_tracks]
-        self._lose(self._live, live)
+        self._record_lost(self._live, live)
         if keypoints is not None:
-            live = live + self._begun(image, live, found, keypoints.score)
+            live = live + self._begin(image, live, found, keypoints.score)
         self._image, self._live = image, live
-        self._states.append((stamp, live.key, live.points))
+        self._history.append((stamp, live.key, live.points))
         return self._tracks()
 
-    def describe(
+    def add_descriptors(
         self, stamp: int, x: np.ndarray, y: np.ndarray, descriptors: np.ndarray, model: str
     ) -> int:
         """
-        Take the descriptors of an image, maybe an older one, and recognise lost tracks by them.
+        Add the descriptors of an image, possibly an older one, and re-associate lost tracks.
 
         A track that continues a lost one takes over its id and age, from the next image on.
 
         stamp: as given to `track`. x, y: (N,) float32 keypoints of that image [px].
-        descriptors: (N, C) float32 of unit length. model: descriptors of two don't mix.
-        Returns how many were recognised; 0 also if that image isn't remembered.
+        descriptors: (N, C) float32 of unit length.
+        model: name of the model; descriptors of different models are never compared.
+        Returns the number of re-associated tracks; 0 if the image is no longer in the history.
         """
-        state = next((s for s in reversed(self._states) if s[0] == stamp), None)
-        if state is None:
+        entry = next((entry for entry in reversed(self._history) if entry[0] == stamp), None)
+        if entry is None:
             return 0
-        _, key, points = state
+        _, key, points = entry
         found = np.stack([x, y], axis=1)
-        index = nearest(points, found, max(self.settings.snap_radius, 1.0))
+        index = mutual_nearest(points, found, max(self.settings.snap_radius, 1.0))
         key, index = key[index >= 0], index[index >= 0]
-        first = self._memory.describe(key, descriptors[index], model)
+        first = self._memory.add_descriptors(key, descriptors[index], model)
         key, index = key[first], index[first]
-        _, rows, among = np.intersect1d(self._live.key, key, return_indices=True)
-        known, identity, born = self._memory.recognise(
-            descriptors[index[among]], self._live.born[rows], self._images - REMEMBERED
+        _, rows, selected = np.intersect1d(self._live.key, key, return_indices=True)
+        known, ids, born = self._memory.match(
+            descriptors[index[selected]], self._live.born[rows], self._images - MAX_LOST_AGE
         )
         if len(known):
-            self._rename(rows[known], identity, born)
+            self._rename(rows[known], ids, born)
         self.counts['recognised'] += len(known)
         return len(known)
 
-    def _followed(
+    def _track_live(
         self,
         before: np.ndarray,
         image: np.ndarray,
         live: LiveTracks,
         camera_model: CameraModel | None,
     ) -> LiveTracks:
-        points, sound = self._follow(before, image, live.points, self.settings.forward_backward)
-        sound[sound] = move_together(
-            live.points[sound], points[sound], self.settings.epipolar, camera_model
+        """Track all points from image `before`; remove lost ones and outliers."""
+        points, is_good = self._track_points(
+            before, image, live.points, self.settings.forward_backward
         )
-        return replace(live, points=points)[sound]
+        is_good[is_good] = epipolar_inliers(
+            live.points[is_good], points[is_good], self.settings.epipolar, camera_model
+        )
+        return replace(live, points=points)[is_good]
 
-    def _snapped(self, live: LiveTracks, found: np.ndarray, score: np.ndarray) -> LiveTracks:
-        """Tracks drawn towards their keypoints, and with those scores."""
-        index = nearest(live.points, found, self.settings.snap_radius)
+    def _snap(self, live: LiveTracks, found: np.ndarray, score: np.ndarray) -> LiveTracks:
+        """Move tracks towards their keypoints, and take over the scores."""
+        index = mutual_nearest(live.points, found, self.settings.snap_radius)
         rows = np.flatnonzero(index >= 0)
         index = index[rows]
         points, scores = live.points.copy(), live.score.copy()
@@ -207,33 +202,34 @@ class Tracker:
         scores[rows] = score[index]
         return replace(live, points=points, score=scores)
 
-    def _begun(
+    def _begin(
         self, image: np.ndarray, live: LiveTracks, found: np.ndarray, score: np.ndarray
     ) -> LiveTracks:
-        """Tracks of the keypoints that are worth it and where there is room."""
+        """Begin tracks at textured keypoints that are far enough from all tracks."""
         settings = self.settings
         wanted = settings.max_tracks - len(live)
         if not wanted:
-            return NOBODY
-        index = np.flatnonzero(away(found, live.points, settings.min_distance))
-        index = index[texture(image, found[index]) >= settings.min_texture]
-        place = (settings.min_distance, settings.grid, image.shape)
-        index = index[newcomers(live.points, found[index], wanted, *place)]
+            return NO_TRACKS
+        index = np.flatnonzero(is_far_from(found, live.points, settings.min_distance))
+        index = index[min_eigenvalues(image, found[index]) >= settings.min_texture]
+        limits = (settings.min_distance, settings.grid, image.shape)
+        index = index[select_new_tracks(live.points, found[index], wanted, *limits)]
         index = index[np.argsort(-score[index], kind='stable')]
-        begun = LiveTracks.new(self._next_key, self._images, found[index], score[index])
-        self._next_key += len(begun)
-        self.counts['born'] += len(begun)
-        return begun
+        new = LiveTracks.new(self._next_key, self._images, found[index], score[index])
+        self._next_key += len(new)
+        self.counts['born'] += len(new)
+        return new
 
-    def _lose(self, before: LiveTracks, after: LiveTracks) -> None:
+    def _record_lost(self, before: LiveTracks, after: LiveTracks) -> None:
+        """Record the tracks that ended between two states."""
         lost = before[~np.isin(before.key, after.key, assume_unique=True)]
-        self._memory.lose(lost.key, lost.id, lost.born, self._images)
+        self._memory.add_lost(lost.key, lost.id, lost.born, self._images)
         self.counts['lost'] += len(lost)
 
-    def _rename(self, rows: np.ndarray, identity: np.ndarray, born: np.ndarray) -> None:
-        """Give tracks the id and age of those that they continue."""
+    def _rename(self, rows: np.ndarray, ids: np.ndarray, born: np.ndarray) -> None:
+        """Give tracks the ids and ages of those that they continue."""
         live = replace(self._live, id=self._live.id.copy(), born=self._live.born.copy())
-        live.id[rows], live.born[rows] = identity, born
+        live.id[rows], live.born[rows] = ids, born
         self._live = live[np.argsort(live.born, kind='stable')]
 
     def _tracks(self) -> Tracks:

@@ -41,7 +41,7 @@ def test_features_are_those_of_the_extractor_and_the_tracker(
         detection = extractor.detect(picture, extractor.new_descriptor_map())
         points, rows = detection.keypoints, extractor.describe(detection)
         followed = tracker.track(picture, stamp(number), points)
-        tracker.describe(stamp(number), points.x, points.y, rows, runtime.model)
+        tracker.add_descriptors(stamp(number), points.x, points.y, rows, runtime.model)
         assert len(points) > 20
         times, (keypoints, descriptors, tracks) = zip(
             *(found[f'/cam0/{name}'][number] for name in ('keypoints', 'descriptors', 'tracks')),

@@ -1,12 +1,13 @@
-"""Points of a left image in the right one, where the truth is known."""
+"""Stereo matches of a rectified pair with known disparity."""
 
 import cv2
 import numpy as np
 import pytest
 
 from superpoint_rknn.tracking.camera_model import CameraModel
-from superpoint_rknn.tracking.stereo import in_right_image
-from superpoint_rknn.tracking.tracker import Tracks, TrackSettings
+from superpoint_rknn.tracking.stereo import match_stereo
+from superpoint_rknn.tracking.tracker import TrackSettings
+from superpoint_rknn.tracking.tracks import Tracks
 
 SETTINGS = TrackSettings()
 
@@ -38,15 +39,15 @@ def corners(image, count=200):
 
 
 def rows_of(tracks, found):
-    """Indices of the tracks that were found."""
+    """Indices of the matched tracks."""
     _, rows, _ = np.intersect1d(tracks.id, found.id, return_indices=True)
     return rows
 
 
-def test_tracks_are_found_at_the_true_disparity(pair):
+def test_matches_have_the_true_disparity(pair):
     left, right, disparity = pair
     tracks = tracks_at(corners(left))
-    found = in_right_image(left, right, tracks, SETTINGS)
+    found = match_stereo(left, right, tracks, SETTINGS)
     rows = rows_of(tracks, found)
     assert len(rows) > 100
     for name in ('id', 'age', 'score', 'key'):
@@ -58,35 +59,35 @@ def test_tracks_are_found_at_the_true_disparity(pair):
     assert np.mean(errors < 2) > 0.9
 
 
-def test_a_shifted_image_moves_all_points_alike(pair):
+def test_shifted_image_moves_all_points_equally(pair):
     left, _, _ = pair
     shifted = np.roll(left, (-2, -9), axis=(0, 1))
     tracks = tracks_at([p for p in corners(left) if min(p) > 30])
-    found = in_right_image(left, shifted, tracks, SETTINGS)
+    found = match_stereo(left, shifted, tracks, SETTINGS)
     rows = rows_of(tracks, found)
     assert len(rows) > 0.9 * len(tracks)
     np.testing.assert_allclose(found.x, tracks.x[rows] - 9, atol=0.05)
     np.testing.assert_allclose(found.y, tracks.y[rows] - 2, atol=0.05)
 
 
-def test_what_is_off_the_epipolar_line_is_left_out(pair):
+def test_outliers_of_the_epipolar_test_are_removed(pair):
     left, right, _ = pair
     tracks = tracks_at(corners(left))
     anything = TrackSettings(epipolar=0)
-    found = in_right_image(left, right, tracks, anything)
+    found = match_stereo(left, right, tracks, anything)
     chosen = np.argmin(np.hypot(found.x - 370, found.y - 250))
     x, y = int(found.x[chosen]), int(found.y[chosen])
     moved = right.copy()  # around one point the scene is 5 px lower than it should be
     moved[y - 25 : y + 35, x - 30 : x + 30] = right[y - 30 : y + 30, x - 30 : x + 30]
-    loose = in_right_image(left, moved, tracks, anything)
+    loose = match_stereo(left, moved, tracks, anything)
     row = list(loose.id).index(found.id[chosen])
     assert loose.y[row] - found.y[chosen] == pytest.approx(5, abs=0.1)
-    strict = in_right_image(left, moved, tracks, SETTINGS)
+    strict = match_stereo(left, moved, tracks, SETTINGS)
     assert len(strict) > 100
     assert found.id[chosen] not in strict.id
 
 
-def test_distortion_of_the_lenses_is_no_disagreement(pair):
+def test_epipolar_test_with_lens_distortion(pair):
     left, right, _ = pair
     height, width = left.shape
     matrix = np.array([[500.0, 0, width / 2], [0, 500, height / 2], [0, 0, 1]])
@@ -99,17 +100,17 @@ def test_distortion_of_the_lenses_is_no_disagreement(pair):
         )
         source = source.reshape(height, width, 2).astype(np.float32)
         views.append(cv2.remap(image, source, None, cv2.INTER_LINEAR))
-    lenses = tuple(CameraModel(matrix, 'plumb_bob', d) for d in coefficients)
+    camera_models = tuple(CameraModel(matrix, 'plumb_bob', d) for d in coefficients)
     tracks = tracks_at(corners(views[0]))
-    everything = in_right_image(*views, tracks, TrackSettings(epipolar=0))
-    known = in_right_image(*views, tracks, SETTINGS, lenses)
-    unknown = in_right_image(*views, tracks, SETTINGS)
+    everything = match_stereo(*views, tracks, TrackSettings(epipolar=0))
+    known = match_stereo(*views, tracks, SETTINGS, camera_models)
+    unknown = match_stereo(*views, tracks, SETTINGS)
     assert len(known) > 0.85 * len(everything)
     assert len(known) > len(unknown)
 
 
-def test_without_tracks_nothing_is_found_and_other_sizes_are_refused(pair):
+def test_no_tracks_and_images_of_different_sizes(pair):
     left, right, _ = pair
-    assert len(in_right_image(left, right, tracks_at(np.empty((0, 2))), SETTINGS)) == 0
-    with pytest.raises(ValueError, match=r'height, width: \(100, 741\), the left image has'):
-        in_right_image(left, right[:100], tracks_at(corners(left)), SETTINGS)
+    assert len(match_stereo(left, right, tracks_at(np.empty((0, 2))), SETTINGS)) == 0
+    with pytest.raises(ValueError, match=r'right image: .*\(100, 741\), expected'):
+        match_stereo(left, right[:100], tracks_at(corners(left)), SETTINGS)

@@ -4,7 +4,7 @@ import pytest
 
 from superpoint_rknn.features.keypoints import Keypoints
 from superpoint_rknn.tracking.camera_model import CameraModel
-from superpoint_rknn.tracking.optical_flow import follow, move_together, texture
+from superpoint_rknn.tracking.optical_flow import epipolar_inliers, lucas_kanade, min_eigenvalues
 from superpoint_rknn.tracking.tracker import Tracker, TrackSettings
 
 SIZE = 640, 400
@@ -33,11 +33,11 @@ def moved(keypoints, dx, dy=0.0):
     return Keypoints(x[seen], y[seen], keypoints.score[seen])
 
 
-def row_of(tracks, identity):
-    return np.flatnonzero(tracks.id == identity)[0]
+def row_of(tracks, track_id):
+    return np.flatnonzero(tracks.id == track_id)[0]
 
 
-def test_tracks_follow_the_image_with_or_without_keypoints(grey):
+def test_tracks_move_with_the_image(grey):
     tracker = Tracker(TrackSettings(min_distance=0))
     start = shifted(grey, 0)
     first = tracker.track(start, 0, corners(start))
@@ -55,7 +55,7 @@ def test_tracks_follow_the_image_with_or_without_keypoints(grey):
     assert np.array_equal(tracks.score, first.score[tracks.id])
 
 
-def test_new_points_begin_new_tracks_the_oldest_come_first_and_no_id_returns(grey):
+def test_ages_order_and_unique_ids(grey):
     tracker, seen = Tracker(), {}
     base = corners(shifted(grey, 0), 400)
     for image in range(30):
@@ -63,14 +63,14 @@ def test_new_points_begin_new_tracks_the_oldest_come_first_and_no_id_returns(gre
         tracks = tracker.track(shifted(grey, dx), image, moved(base, dx))
         assert (np.diff(tracks.age.astype(int)) <= 0).all()
         assert len(set(tracks.id.tolist())) == len(tracks)
-        for identity, age in zip(tracks.id.tolist(), tracks.age.tolist(), strict=True):
-            assert seen.get(identity, 0) + 1 == age  # seen in every image since its first
-            seen[identity] = age
+        for track_id, age in zip(tracks.id.tolist(), tracks.age.tolist(), strict=True):
+            assert seen.get(track_id, 0) + 1 == age  # present in every image since its first
+            seen[track_id] = age
     assert tracker.counts['born'] == len(seen)
     assert max(seen.values()) == 30
 
 
-def test_new_tracks_fill_empty_cells_first_and_keep_their_distance(grey):
+def test_new_tracks_fill_empty_grid_cells_first(grey):
     settings = TrackSettings(max_tracks=8, min_distance=20, grid=(2, 4))
     y, x = np.mgrid[10:400:20, 10:640:20].reshape(2, -1).astype(np.float32)
     strong = np.where(x < 160, 0.9, 0.1).astype(np.float32)
@@ -82,7 +82,7 @@ def test_new_tracks_fill_empty_cells_first_and_keep_their_distance(grey):
     assert len(tracks) == 8 == len(cells)
 
 
-def test_tracks_are_drawn_to_their_keypoints(grey):
+def test_snap_to_keypoints(grey):
     image = shifted(grey, 0)
     keypoints = corners(image, 60)
     beside = Keypoints(keypoints.x + np.float32(1), keypoints.y, keypoints.score)
@@ -100,19 +100,19 @@ def test_tracks_are_drawn_to_their_keypoints(grey):
     assert np.abs(second.x[: len(first)] - first.x).max() < 0.1
 
 
-def test_what_does_not_come_back_to_its_start_is_lost(grey):
+def test_forward_backward_test(grey):
     before = shifted(grey, 0)
     after = before.copy()
     after[:, 320:] = np.random.default_rng(0).integers(0, 255, (400, 320))
     points = corners(before)
     start = np.stack([points.x, points.y], axis=1)
-    _, sound = follow(before, after, start, 1.0)
-    assert sound[start[:, 0] < 290].mean() > 0.95
-    assert sound[start[:, 0] > 350].mean() < 0.1
+    _, is_good = lucas_kanade(before, after, start, 1.0)
+    assert is_good[start[:, 0] < 290].mean() > 0.95
+    assert is_good[start[:, 0] > 350].mean() < 0.1
 
 
 def scene(seed=0):
-    """Places of points of a rigid scene in two images of a moving camera, f = 500 px."""
+    """Projections of the points of a rigid scene in two images of a moving camera, f = 500 px."""
     rng = np.random.default_rng(seed)
     world = rng.uniform((-3, -2, 4), (3, 2, 9), (120, 3))
     rotation, _ = cv2.Rodrigues(np.array([0.01, -0.02, 0.015]))
@@ -124,26 +124,26 @@ def scene(seed=0):
 @pytest.mark.parametrize(
     'camera_model', [None, CameraModel([500, 0, 320, 0, 500, 200, 0, 0, 1], '', [])]
 )
-def test_what_moves_by_itself_is_an_outlier(camera_model):
+def test_moving_points_are_outliers(camera_model):
     before, now = scene()
-    assert move_together(before, now, 1.0, camera_model).mean() > 0.97
+    assert epipolar_inliers(before, now, 1.0, camera_model).mean() > 0.97
     now[:20, 1] += 12  # across the epipolar lines, which are nearly level
-    agrees = move_together(before, now, 1.0, camera_model)
-    assert agrees[:20].mean() < 0.2
-    assert agrees[20:].mean() > 0.97
-    assert move_together(before, now, 0, camera_model).all()
-    assert move_together(before[:15], now[:15], 1.0, camera_model).all()
+    is_inlier = epipolar_inliers(before, now, 1.0, camera_model)
+    assert is_inlier[:20].mean() < 0.2
+    assert is_inlier[20:].mean() > 0.97
+    assert epipolar_inliers(before, now, 0, camera_model).all()
+    assert epipolar_inliers(before[:15], now[:15], 1.0, camera_model).all()
 
 
 @pytest.mark.parametrize(
     'camera_model', [None, CameraModel([500, 0, 320, 0, 500, 200, 0, 0, 1], '', [])]
 )
-def test_a_camera_at_rest_loses_nothing(camera_model):
+def test_no_outliers_for_a_camera_at_rest(camera_model):
     before, _ = scene()
-    assert move_together(before, before.copy(), 1.0, camera_model).all()
+    assert epipolar_inliers(before, before.copy(), 1.0, camera_model).all()
 
 
-def test_a_camera_almost_at_rest_past_what_moves_is_no_error():
+def test_camera_almost_at_rest_and_moving_points():
     rng = np.random.default_rng(0)
     for _ in range(70):  # at the 63rd OpenCV 4.14 raises
         points = rng.integers(16, 200)
@@ -151,23 +151,23 @@ def test_a_camera_almost_at_rest_past_what_moves_is_no_error():
         now = before + rng.normal(0, 0.02, (points, 2)).astype(np.float32)
         moves = rng.random(points) < 0.3
         now[moves] += rng.uniform(-8, 8, (moves.sum(), 2)).astype(np.float32)
-        assert move_together(before, now, 1.0)[~moves].mean() > 0.9
+        assert epipolar_inliers(before, now, 1.0)[~moves].mean() > 0.9
 
 
 def descriptors_of(tracks):
-    """A unit descriptor for each point of the scene, of its own: by number, here."""
+    """Unit descriptors of scene points, by their numbers."""
     rows = np.random.default_rng(7).normal(size=(500, 64)).astype(np.float32)
     rows = rows[tracks]
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def test_a_lost_track_is_recognised_by_its_descriptor_and_keeps_id_and_birth(grey):
+def test_re_associated_track_keeps_id_and_age(grey):
     tracker = Tracker(TrackSettings(min_distance=5))
     image, dark = shifted(grey, 0), np.zeros((400, 640), np.uint8)
     keypoints = corners(image, 80)
     first = tracker.track(image, 10, keypoints)
     number = np.arange(len(keypoints))
-    assert tracker.describe(10, keypoints.x, keypoints.y, descriptors_of(number), 'a') == 0
+    assert tracker.add_descriptors(10, keypoints.x, keypoints.y, descriptors_of(number), 'a') == 0
     assert len(tracker.track(dark, 11)) == 0
     moved_on = shifted(grey, 6)
     later = moved(keypoints, 6)
@@ -177,7 +177,7 @@ def test_a_lost_track_is_recognised_by_its_descriptor_and_keeps_id_and_birth(gre
     # two images pass before the descriptors arrive
     tracker.track(shifted(grey, 8), 13)
     tracker.track(shifted(grey, 10), 14)
-    recognised = tracker.describe(12, later.x, later.y, descriptors_of(number), 'a')
+    recognised = tracker.add_descriptors(12, later.x, later.y, descriptors_of(number), 'a')
     assert recognised > 0.9 * len(later)
     assert tracker.counts['recognised'] == recognised
     tracks = tracker.track(shifted(grey, 12), 15)
@@ -189,10 +189,10 @@ def test_a_lost_track_is_recognised_by_its_descriptor_and_keeps_id_and_birth(gre
     rows = [row_of(first, i) for i in tracks.id[known]]
     assert np.median(np.abs(tracks.x[known] - (first.x[rows] - 12))) < 0.2
     assert len(set(tracks.id.tolist())) == len(tracks)
-    assert set(tracks.key.tolist()) <= set(new.id.tolist())  # without a gap since then
+    assert set(tracks.key.tolist()) <= set(new.id.tolist())  # new since the gap
 
 
-def test_descriptors_that_say_nothing_recognise_nobody(grey):
+def test_ambiguous_or_foreign_descriptors_are_not_matched(grey):
     image, dark = shifted(grey, 0), np.zeros((400, 640), np.uint8)
     keypoints = corners(image, 60)
     number = np.arange(len(keypoints))
@@ -201,31 +201,31 @@ def test_descriptors_that_say_nothing_recognise_nobody(grey):
     def recognised(before, after, stamp=2, model='a'):
         tracker = Tracker()
         tracker.track(image, 0, keypoints)
-        tracker.describe(0, keypoints.x, keypoints.y, before, 'a')
+        tracker.add_descriptors(0, keypoints.x, keypoints.y, before, 'a')
         tracker.track(dark, 1)
         tracker.track(image, 2, keypoints)
-        return tracker.describe(stamp, keypoints.x, keypoints.y, after, model)
+        return tracker.add_descriptors(stamp, keypoints.x, keypoints.y, after, model)
 
     good = descriptors_of(number)
     assert recognised(good, good) > 30
-    assert recognised(alike, alike) == 0  # every one as like as the next
+    assert recognised(alike, alike) == 0  # the ratio test fails
     assert recognised(good, descriptors_of(number + 100)) == 0
     assert recognised(good, good, model='b') == 0
     assert recognised(good, good, stamp=77) == 0
 
 
-def test_a_track_does_not_continue_one_that_was_there_beside_it(grey):
+def test_track_does_not_continue_a_simultaneous_one(grey):
     tracker = Tracker(TrackSettings(min_distance=5))
     image = shifted(grey, 0)
     keypoints = corners(image, 60)
     number = np.arange(len(keypoints))
     tracker.track(image, 0, keypoints)
     # half of the points share their descriptor with one of the other half
-    tracker.describe(0, keypoints.x, keypoints.y, descriptors_of(number % 30), 'a')
+    tracker.add_descriptors(0, keypoints.x, keypoints.y, descriptors_of(number % 30), 'a')
     assert tracker.counts['recognised'] == 0
 
 
-def test_another_image_size_and_a_restart_begin_anew(grey):
+def test_restart_by_call_and_by_another_image_size(grey):
     tracker = Tracker()
     image = shifted(grey, 0)
     first = tracker.track(image, 0, corners(image))
@@ -238,18 +238,18 @@ def test_another_image_size_and_a_restart_begin_anew(grey):
     assert set(third.age.tolist()) == {1}
 
 
-def test_images_without_anything_to_follow(grey):
+def test_images_without_texture_or_keypoints(grey):
     tracker = Tracker()
     dark = np.zeros((400, 640), np.uint8)
     nothing = Keypoints(*np.empty((3, 0), np.float32))
     assert len(tracker.track(dark, 0)) == 0
     assert len(tracker.track(dark, 1, nothing)) == 0
-    tracker.describe(1, *np.empty((2, 0), np.float32), np.empty((0, 256), np.float32), 'a')
+    tracker.add_descriptors(1, *np.empty((2, 0), np.float32), np.empty((0, 256), np.float32), 'a')
     image = shifted(grey, 0)
     assert len(tracker.track(image, 2, corners(image))) > 50
 
 
-def test_fewer_tracks_are_kept_once_fewer_are_wanted(grey):
+def test_max_tracks_can_be_lowered(grey):
     tracker = Tracker(TrackSettings(max_tracks=60))
     image = shifted(grey, 0)
     assert len(tracker.track(image, 0, corners(image))) == 60
@@ -262,17 +262,17 @@ def test_fewer_tracks_are_kept_once_fewer_are_wanted(grey):
 @pytest.mark.parametrize(
     'bad', [{'max_tracks': 0}, {'grid': (0, 3)}, {'snap_gain': 1.5}, {'min_distance': np.nan}]
 )
-def test_settings_out_of_range_are_refused_by_name(bad):
+def test_setting_out_of_range_raises(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         TrackSettings(**bad)
 
 
-def test_no_track_begins_on_a_plain_area_or_along_an_edge():
+def test_no_track_begins_on_a_plain_area_or_an_edge():
     image = np.full((400, 640), 60, np.uint8)
     cv2.rectangle(image, (200, 100), (400, 300), 200, cv2.FILLED)
     x, y = np.float32([(100, 200), (300, 100), (400, 300)]).T  # plain, an edge, a corner
     points = np.stack([x, y], axis=1)
-    plain, edge, corner = texture(image, points)
+    plain, edge, corner = min_eigenvalues(image, points)
     assert plain == 0
     assert edge < 1e-6 < 0.1 < corner
     keypoints = Keypoints(x, y, np.float32([0.9, 0.8, 0.7]))
@@ -281,8 +281,8 @@ def test_no_track_begins_on_a_plain_area_or_along_an_edge():
     assert len(Tracker(TrackSettings(min_texture=0)).track(image, 0, keypoints)) == 3
 
 
-def test_texture_is_that_of_the_contrast_squared(grey):
+def test_min_eigenvalue_scales_with_the_contrast_squared(grey):
     points = np.float32([(100, 100), (320, 200), (500, 300)])
     image = shifted(grey, 0) // 2 * 2
-    half = texture(image // 2, points) / texture(image, points)
+    half = min_eigenvalues(image // 2, points) / min_eigenvalues(image, points)
     assert half == pytest.approx([0.25] * 3, rel=0.02)

@@ -100,7 +100,7 @@ def track_with_all(
         described = number - 1  # descriptors arrive one image late
         if described >= 0 and described % DESCRIBE_EVERY == 0:
             points, descriptors = features[described].keypoints, features[described].descriptors
-            tracker.describe(described, points.x, points.y, descriptors, runtime.model)
+            tracker.add_descriptors(described, points.x, points.y, descriptors, runtime.model)
 
     def keypoints(number: int) -> Keypoints:
         return features[number].keypoints

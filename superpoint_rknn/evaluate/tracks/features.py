@@ -13,7 +13,7 @@ from superpoint_rknn.evaluate.metrics import mutual_neighbours
 from superpoint_rknn.extractor import Extractor, Settings
 from superpoint_rknn.features.keypoints import DetectorSettings, Keypoints
 from superpoint_rknn.runtimes.runtime import Runtime
-from superpoint_rknn.tracking.point_distances import nearest
+from superpoint_rknn.tracking.point_distances import mutual_nearest
 
 DETECTOR = DetectorSettings(subpixel=True)
 CORNER_QUALITY = 0.01  # relative to the best corner, as in OpenCV's example
@@ -70,7 +70,7 @@ class OrbMatching:
         old_points, old_descriptors = self._features(before)
         new_points, new_descriptors = self._features(now)
         positions, found = points.copy(), np.zeros(len(points), bool)
-        own = nearest(points, old_points, SAME_POINT)
+        own = mutual_nearest(points, old_points, SAME_POINT)
         rows = np.flatnonzero(own >= 0)
         i, j = mutual_neighbours(old_descriptors[own[rows]], new_descriptors)
         positions[rows[i]], found[rows[i]] = new_points[j], True

@@ -21,7 +21,7 @@ from superpoint_rknn.nodes.tracker.camera import TrackerCamera
 from superpoint_rknn.nodes.tracker.feature_output import FeatureOutput
 from superpoint_rknn.nodes.tracker.messages import descriptor_rows, points_of
 from superpoint_rknn.nodes.tracker.queue import IMAGES, ImageJob, TrackerQueue
-from superpoint_rknn.tracking.stereo import in_right_image
+from superpoint_rknn.tracking.stereo import match_stereo
 from superpoint_rknn.tracking.tracker import Tracker
 
 
@@ -174,7 +174,7 @@ class TrackerThread:
             height, width = image.shape
             camera_model = camera.calibration.camera_model((height, width))
             camera_models = (left.camera_model, camera_model)
-            tracks = in_right_image(
+            tracks = match_stereo(
                 job.image.grey(), image, left.tracks, self.tracker.settings, camera_models
             )
             camera.publish(job.right, tracks)
@@ -190,7 +190,7 @@ class TrackerThread:
         self._left.counters.count('descriptors')
         start = time.perf_counter()
         stamp = nanoseconds(message.header.stamp)
-        self.tracker.describe(stamp, points.x, points.y, rows, message.model)
+        self.tracker.add_descriptors(stamp, points.x, points.y, rows, message.model)
         self._left.counters.stages({'describe': 1e3 * (time.perf_counter() - start)})
 
     def _keypoints_of(self, job: ImageJob, size: tuple[int, int]) -> Points | None:

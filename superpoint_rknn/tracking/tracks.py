@@ -1,4 +1,4 @@
-"""Tracks alive, as the tracker keeps them."""
+"""Arrays of tracks: Tracks, as the tracker returns them, and LiveTracks, its own state."""
 
 from __future__ import annotations
 
@@ -8,17 +8,33 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class Tracks:
+    """Tracks in one image, oldest first; all (N,)."""
+
+    id: np.ndarray  # uint32, never reused
+    age: np.ndarray  # uint32, images since the track began, 1 at its first
+    x: np.ndarray  # float32 [px]
+    y: np.ndarray  # float32 [px]
+    score: np.ndarray  # float32, of the last keypoint that was matched
+    key: np.ndarray  # int64, like the id, but new after a gap: for estimators that expect none
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+
+@dataclass(frozen=True)
 class LiveTracks:
-    """Tracks alive, oldest first; rows of all arrays belong together."""
+    """Live tracks, oldest first; row i of every array belongs to track i."""
 
     key: np.ndarray  # (N,) int64, in the order of birth; unlike the id it never changes
     id: np.ndarray  # (N,) int64
-    born: np.ndarray  # (N,) int64, number of the track's first image
+    born: np.ndarray  # (N,) int64, index of the track's first image
     points: np.ndarray  # (N, 2) float32 [px]
     score: np.ndarray  # (N,) float32
 
     @classmethod
     def new(cls, key: int, image: int, points: np.ndarray, score: np.ndarray) -> LiveTracks:
+        """Tracks that begin in image number `image`; their ids are their keys, from `key` on."""
         keys = np.arange(key, key + len(points), dtype=np.int64)
         return cls(keys, keys.copy(), np.full(len(points), image, np.int64), points, score)
 
@@ -37,4 +53,4 @@ class LiveTracks:
         )
 
 
-NOBODY = LiveTracks.new(0, 0, np.empty((0, 2), np.float32), np.empty(0, np.float32))
+NO_TRACKS = LiveTracks.new(0, 0, np.empty((0, 2), np.float32), np.empty(0, np.float32))
