@@ -1,4 +1,4 @@
-"""Files: where the package's own are installed, and atomic writes."""
+"""Installed files of the package, and atomic writes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def find_shared_file(name: str) -> Path:
 
 
 def check_output(path: Path | None, suffix: str) -> None:
-    """Raise OSError or ValueError, before the long work, if a file can't be written later."""
+    """Raise OSError or ValueError if an output file can't be written; call before long work."""
     if path is None:
         return
     if path.suffix != suffix:
@@ -42,9 +42,9 @@ def check_output(path: Path | None, suffix: str) -> None:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """
-    Write a file so that an interruption leaves the old one, or none, but never half of the new.
+    Write a file atomically: an interruption leaves the old file or none, never a part of the new.
 
-    Raises OSError, a full disk included.
+    Raises OSError, also if the disk is full.
     """
     path = Path(path)
     handle, temporary = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
@@ -53,7 +53,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are the owner's alone
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are private
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from superpoint_rknn.settings import ParameterGroup, parameter
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = {  # of the model files that each engine runs
+SUFFIXES = {  # of the model files that each runtime supports
     'auto': ('.rknn', '.onnx'),
     'librknn': ('.rknn',),
     'rknnlite': ('.rknn',),
@@ -98,7 +98,7 @@ def open_runtime(
     threads: int | None = None,
 ) -> Runtime:
     """
-    Load a network, .rknn or .onnx, on the engine for it.
+    Load a model, .rknn or .onnx, on the runtime that executes it.
 
     model: path of the file. Further arguments: see RuntimeSettings.
     threads: of an inference on the CPU; None: one for each physical core.
@@ -140,14 +140,14 @@ def open_runtime(
 def _open_fallback(
     path: Path, options: dict[str, Any], reason: RuntimeUnavailableError
 ) -> Runtime:
-    """Open a model by rknnlite, since the C library can't for a reason; tell both."""
+    """Open a model by rknnlite after the C library failed; an error states both reasons."""
     from superpoint_rknn.runtimes.rknn.rknnlite import RknnliteRuntime
 
     try:
         runtime = RknnliteRuntime(path, **options)
     except (RuntimeUnavailableError, ModelError) as error:
-        raise RuntimeUnavailableError(f'{reason}; nor does rknnlite serve: {error}') from error
+        raise RuntimeUnavailableError(f'{reason}; rknnlite failed, too: {error}') from error
     log.warning(
-        '%s; rknnlite is used instead: slower, without raw outputs, zero copy or core mask', reason
+        '%s; using rknnlite instead: slower, without raw outputs, zero copy and core mask', reason
     )
     return runtime

@@ -1,4 +1,4 @@
-"""Images of a recording, read without ROS."""
+"""Read images of rosbags, without ROS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from superpoint_rknn.sources.frame import Frame
 from superpoint_rknn.sources.messages import image_as_recorded, stamp_ns
 
 IMAGE_TYPES = {'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'}
-# What the readers raise at damaged files, sizes no memory has among it, and OpenCV at images.
+# What readers raise for damaged files, including impossible sizes, and OpenCV for images.
 DAMAGE = (
     *(ReaderError, Ros1ReaderError, sqlite3.Error, struct.error, ZstdError, cv2.error),
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError),
@@ -35,24 +35,24 @@ DAMAGE = (
 
 @dataclass(frozen=True)
 class RecordedImage:
-    """One image message of a recording, not yet deserialised."""
+    """One serialised image message of a recording."""
 
-    name: str  # of its topic, with its number there
+    name: str  # topic and index of the image, '/cam0/image:5'
     topic: str
-    time_ns: int  # when it was recorded
+    time_ns: int  # time of recording
     kind: str  # sensor_msgs/msg/...
     data: bytes
     ros1: bool
 
     def message(self) -> Any:
-        """Raise ValueError if the bytes are no such message."""
-        # Messages are read by ROS's own definitions: those in the file would become code.
+        """Deserialise the message. Raises ValueError if the bytes are damaged."""
+        # By ROS's own message definitions: rosbags would compile those in the file to code.
         types = _message_types(Stores.ROS1_NOETIC if self.ros1 else Stores.ROS2_HUMBLE)
         read = types.deserialize_ros1 if self.ros1 else types.deserialize_cdr
         try:
             return read(self.data, self.kind)
         except DAMAGE as error:
-            raise ValueError(f'not a {self.kind}: {error}') from error
+            raise ValueError(f'not a valid {self.kind}: {error}') from error
 
 
 class Images:
@@ -72,7 +72,7 @@ class Images:
                     self.counts[connection.topic] += connection.msgcount
 
     def recorded(self, topics: Collection[str]) -> Iterator[RecordedImage]:
-        """Messages of some topics in the order of recording; ValueError where that is damaged."""
+        """Iterate over messages of some topics in order of recording. Raises ValueError if damaged."""
         number = {topic: count() for topic in topics}
         with self._reader() as reader:
             connections = [c for c in reader.connections if c.topic in topics]
@@ -104,8 +104,8 @@ class Images:
             _check_connections(reader)
         except DAMAGE as error:
             raise ValueError(
-                f'{self.path}: not a readable rosbag: {_reason(error)}; one that was '
-                'cut off may be repaired: `mcap recover`, `ros2 bag reindex`, `rosbag reindex`'
+                f'{self.path}: not a readable rosbag: {_reason(error)}; repair a truncated one '
+                'by `mcap recover`, `ros2 bag reindex` or `rosbag reindex`'
             ) from error
         try:
             yield reader
@@ -117,7 +117,7 @@ class Bag:
     """
     One image topic of a recording, see Images.
 
-    topic: None takes the one with the most messages, the first by name among equals.
+    topic: None: the one with the most messages; ties by name.
     """
 
     def __init__(self, path: Path, topic: str | None = None):
@@ -128,14 +128,16 @@ class Bag:
             found = ', '.join(sorted(counts)) or 'none'
             raise ValueError(f'{path}: no image topic {topic!r}; image topics: {found}')
         if topic is None and not any(counts.values()):
-            raise ValueError(f'{path}: no sensor_msgs/Image or CompressedImage in this bag')
+            raise ValueError(
+                f'{path}: no sensor_msgs/Image or CompressedImage messages in this bag'
+            )
         self.topic = topic or min(counts, key=lambda name: (-counts[name], name))
 
     def __len__(self) -> int:
         return self._images.counts[self.topic]
 
     def __iter__(self) -> Iterator[Frame]:
-        """Raise ValueError at a message that can't be read."""
+        """Iterate over the images. Raises ValueError if a message can't be read."""
         for recorded in self._images.recorded([self.topic]):
             try:
                 message = recorded.message()
@@ -150,19 +152,19 @@ def _reason(error: Exception) -> str:
 
 
 def _check_name(path: Path) -> None:
-    """Raise ValueError if SQLite, which is given an address, would open or make another file."""
+    """Raise ValueError if SQLite would parse the name as a URI and open another file."""
     files = path.iterdir() if path.is_dir() else [path]
     for file in files:
         if file.suffix == '.db3' and set(str(file)) & set('?#%'):
-            raise ValueError(f'{file}: SQLite takes no ?, # or % in a name: rename it')
+            raise ValueError(f'{file}: SQLite allows no ?, # or % in a file name; rename the file')
 
 
 def _check_connections(reader: Reader | Ros1Reader) -> None:
-    """Raise TypeError if what metadata.yaml says of the topics is of other types."""
+    """Raise TypeError if metadata.yaml has values of other types for the topics."""
     for c in reader.connections:
         for value, kind in ((c.topic, str), (c.msgtype, str), (c.msgcount, int)):
             if not isinstance(value, kind):
-                raise TypeError(f'{value!r} where a topic has {kind.__name__}')
+                raise TypeError(f'metadata of a topic: {value!r}, expected {kind.__name__}')
 
 
 @cache

@@ -14,7 +14,7 @@ from superpoint_rknn.sources.frame import Frame
 
 @dataclass(frozen=True)
 class Pictures:
-    """Picture files, in the order given."""
+    """Picture files, in the given order."""
 
     paths: list[Path]
 
@@ -22,7 +22,7 @@ class Pictures:
         return len(self.paths)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Raise ValueError at a picture that can't be read."""
+        """Iterate over the images. Raises ValueError if one can't be read."""
         for path in self.paths:
             try:
                 image = cv2.imread(str(path), COLOUR_AS_STORED)
@@ -34,7 +34,7 @@ class Pictures:
 
 
 class Video:
-    """A video file, as far as OpenCV can decode it."""
+    """A video file that OpenCV decodes."""
 
     def __init__(self, path: Path):
         """Raise ValueError if OpenCV can't decode the first image."""
@@ -46,10 +46,10 @@ class Video:
         finally:
             capture.release()
         if not decodable:
-            raise ValueError(f'{path}: OpenCV can decode no image of this video')
+            raise ValueError(f'{path}: OpenCV can not decode this video')
 
     def __len__(self) -> int:
-        """Number of images as the file's header states it; TypeError where it doesn't."""
+        """Number of images by the file's header. Raises TypeError if it states none."""
         if self._length < 1:
             raise TypeError(f'{self._path}: the number of images is unknown')
         return self._length

@@ -1,4 +1,4 @@
-"""Images of recorded ROS messages."""
+"""Decode recorded sensor_msgs to images."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from superpoint_rknn.features.image import COLOUR_AS_STORED, decompress, to_grey
 
 
 def stamp_ns(header: Any) -> int:
-    """Stamp of a message's header [ns]."""
+    """Timestamp of a message's header [ns]."""
     return header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
 
 
 def grey_image(message: Any) -> np.ndarray:
-    """Grey image of a sensor_msgs message, (height, width) uint8; ValueError if it is none."""
+    """Grey image of an Image or CompressedImage, (height, width) uint8. Raises ValueError."""
     if hasattr(message, 'format'):
         return decompress(message.data, message.format)
     layout = (message.height, message.width, message.step, message.encoding)
@@ -24,10 +24,13 @@ def grey_image(message: Any) -> np.ndarray:
 
 
 def image_as_recorded(message: Any) -> np.ndarray:
-    """Image of a sensor_msgs message, uint8, in colour where it was compressed in colour."""
+    """Image of an Image or CompressedImage, uint8; BGR if it was compressed in colour."""
     if not hasattr(message, 'format'):
         return np.ascontiguousarray(grey_image(message))
     image = cv2.imdecode(message.data, COLOUR_AS_STORED)
     if image is None:
-        raise ValueError(f'{message.data.size} bytes of {message.format!r}: not decodable')
+        raise ValueError(
+            f'data: {message.data.size} bytes of format {message.format!r}, expected an image '
+            'that OpenCV decodes'
+        )
     return image

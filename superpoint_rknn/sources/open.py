@@ -1,4 +1,4 @@
-"""Images from files: a folder of pictures, one picture, a video, a rosbag."""
+"""Open a source of images: a folder of pictures, a picture, a video or a rosbag."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ BAGS = {'.bag', '.db3', '.mcap'}
 
 def open_source(path: Path, topic: str | None = None) -> Pictures | Video | Bag:
     """
-    Images of a folder of pictures (in natural order), a picture, a video or a rosbag.
+    Open a folder of pictures (in natural order), a picture, a video or a rosbag.
 
-    topic: which images of a bag; None takes the topic with the most.
-    Returns an iterable of Frame, that can be read again, with a len() where it is known.
-    Raises FileNotFoundError, or ValueError if there are no images in it or it can't be read.
+    topic: image topic of a bag; None: the one with the most messages.
+    Returns an iterable of Frame that can be iterated over several times, with a len() if known.
+    Raises FileNotFoundError, or ValueError if it has no images or can't be read.
     """
     path = Path(path)
     if not path.exists():
@@ -35,7 +35,9 @@ def open_source(path: Path, topic: str | None = None) -> Pictures | Video | Bag:
         try:
             from superpoint_rknn.sources.bag import Bag
         except ModuleNotFoundError as error:
-            raise ValueError(f'{path}: reading bags needs: pip install {error.name}') from error
+            raise ValueError(
+                f'{path}: bags need the module {error.name}: pip install {error.name}'
+            ) from error
         return Bag(path, topic)
     if path.is_dir():
         pictures = [p for p in path.iterdir() if p.suffix.lower() in PICTURES]
@@ -47,17 +49,17 @@ def open_source(path: Path, topic: str | None = None) -> Pictures | Video | Bag:
     if suffix in VIDEOS:
         return Video(path)
     known = ', '.join(sorted(PICTURES | VIDEOS | BAGS))
-    raise ValueError(f'{path}: unknown suffix {suffix!r}; known are a folder, {known}')
+    raise ValueError(f'{path}: unknown suffix {suffix!r}, expected a folder or {known}')
 
 
-def _natural(path: Path) -> list:
-    """Key that sorts image2 before image10."""
+def _natural(path: Path) -> list[int | str]:
+    """Sort key of the natural order: image2 before image10."""
     pieces = re.split(r'(\d+)', path.name.lower())
     return [int(piece) if piece.isdecimal() else piece for piece in pieces]
 
 
 def thinned(source: Pictures | Video | Bag | Sequence[Frame], limit: int) -> Iterator[Frame]:
-    """At most `limit` images, evenly spread where their number is known, else the first ones."""
+    """At most `limit` images, evenly spread if their number is known, else the first ones."""
     try:
         step = max(1, -(-len(source) // limit))
     except TypeError:

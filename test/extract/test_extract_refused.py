@@ -69,7 +69,7 @@ def test_recordings_that_can_not_be_used(tmp_path, bag, pictures, extract, capfd
         ('cut.mcap', '`mcap recover`'),
         ('crashed', '`ros2 bag reindex`'),
         ('vast.mcap', 'vast.mcap: not a readable rosbag: MemoryError'),
-        ('words', "not a readable rosbag: 'six' where a topic has int"),
+        ('words', "not a readable rosbag: metadata of a topic: 'six', expected int"),
     ):
         assert extract(tmp_path / name, '-o', tmp_path / 'out') == 1
         (line,) = lines(capfd.readouterr().err)
@@ -83,7 +83,7 @@ def test_names_that_sqlite_would_parse_as_a_uri(tmp_path, pictures, extract, cap
     for name in ('drive#2', 'drive?2', '100%41'):
         bag = bag.rename(tmp_path / name)
         assert extract(bag, '-o', tmp_path / 'out') == 1
-        assert 'rename it' in capsys.readouterr().err
+        assert 'rename the file' in capsys.readouterr().err
         assert list(tmp_path.iterdir()) == [bag]
 
 
