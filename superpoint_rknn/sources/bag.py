@@ -72,7 +72,7 @@ class Images:
                     self.counts[connection.topic] += connection.msgcount
 
     def recorded(self, topics: Collection[str]) -> Iterator[RecordedImage]:
-        """Iterate over messages of some topics in order of recording. Raises ValueError if damaged."""
+        """Iterate over messages in order of recording. Raises ValueError if the bag is damaged."""
         number = {topic: count() for topic in topics}
         with self._reader() as reader:
             connections = [c for c in reader.connections if c.topic in topics]
