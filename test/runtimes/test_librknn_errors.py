@@ -265,7 +265,7 @@ def test_context_is_not_destroyed_during_a_blocked_call(standin, model):
     standin.block('rknn_run', True)
     thread = threading.Thread(target=runtime.infer, args=(IMAGE, None), daemon=True)
     thread.start()
-    while standin.count('rknn_run') == 0:  # counted before it hangs
+    while standin.count('rknn_run') == 0:  # counted before it blocks
         thread.join(0.001)
     with pytest.raises(RuntimeError, match='during a call of another thread'):
         runtime.infer(IMAGE, None)
@@ -274,7 +274,7 @@ def test_context_is_not_destroyed_during_a_blocked_call(standin, model):
     second = LibrknnRuntime(model, library=standin.path)
     standin.block('rknn_run', False)
     thread.join()
-    assert standin.count('contexts') == 1  # the first went when its call returned
+    assert standin.count('contexts') == 1  # the first was destroyed when its call returned
     second.infer(IMAGE, None)
     second.close()
     assert standin.count('contexts') == 0

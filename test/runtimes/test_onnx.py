@@ -135,9 +135,6 @@ def test_closed_runtime_raises(images):
         runtime.infer(images[0], None)
 
 
-# The first layer's bytes
-
-
 def test_input_table_is_applied(tmp_path, images):
     """Scale 1/255 in the metadata and std 255: the same bytes. Scale 0.9: brighter bytes."""
 
@@ -185,9 +182,6 @@ def test_float_model(tmp_path, images):
     for std in (0.0, float('inf')):
         with pytest.raises(ModelError, match=f'std {std}: expected numbers'):
             OnnxRuntime(path, std=std)
-
-
-# Exact integers
 
 
 def test_int8_overflow_is_detected():

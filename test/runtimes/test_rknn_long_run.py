@@ -48,7 +48,7 @@ def run_many(standin, model, inferences: int, zero_copy: bool) -> dict[str, int]
 def check(figures: dict[str, int], gets: int) -> None:
     assert figures['gets'] == figures['releases'] == gets
     assert figures['outputs'] == figures['mems'] == figures['contexts'] == 0
-    assert figures['grown'] < 3 << 20  # a huge page, maybe; logits left each time would be 4.7 MB
+    assert figures['grown'] < 3 << 20  # allows a huge page; leaked logits would be 4.7 MB
 
 
 @pytest.mark.parametrize('zero_copy', [False, True])

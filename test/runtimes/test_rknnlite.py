@@ -31,7 +31,7 @@ def install(generation, version, folder, monkeypatch):
     metadata.write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n')
     monkeypatch.syspath_prepend(folder)
     for module in ('rknnlite', 'rknnlite.api'):
-        # Set first: what is imported from here on is then forgotten after the test.
+        # Set first, so that modules imported from here on are removed after the test.
         monkeypatch.setitem(sys.modules, module, None)
         monkeypatch.delitem(sys.modules, module)
     return getattr(rknnlite_standin, f'RKNNLite{generation}')

@@ -48,9 +48,6 @@ def write_bag(path, topics, storage=StoragePlugin.MCAP):
     return path
 
 
-# Pictures
-
-
 def test_folder_in_natural_order(tmp_path):
     for number in (10, 9, 1):
         cv2.imwrite(str(tmp_path / f'image{number}.png'), picture(number))
@@ -110,9 +107,6 @@ def test_picture_ignores_exif_orientation(tmp_path):
     np.testing.assert_array_equal(frame.image, stored)
 
 
-# Video
-
-
 @pytest.fixture
 def video(tmp_path):
     """Five images at 10 Hz, each of one grey value: 40, 80, ..."""
@@ -139,9 +133,6 @@ def test_undecodable_video_raises(tmp_path):
     (tmp_path / 'video.mp4').write_bytes(b'no video' * 100)
     with pytest.raises(ValueError, match=r'video\.mp4: OpenCV can not decode this video'):
         open_source(tmp_path / 'video.mp4')
-
-
-# Bags
 
 
 @pytest.mark.parametrize('storage', list(StoragePlugin))
@@ -272,9 +263,6 @@ def test_unreadable_bags_raise(tmp_path):
         (good / 'metadata.yaml').write_text(metadata)
         with pytest.raises(ValueError, match='good: not a readable rosbag'):
             open_source(good)
-
-
-# Some of many
 
 
 def test_thinned(tmp_path, video):
