@@ -4,8 +4,8 @@ Play a recording into a running graph so that no image is lost: each waits for i
   superpoint_rknn replay drive.mcap
   superpoint_rknn replay drive --wait-for descriptors --ros-args -r /cam0/image_raw:=/cam0/image
 
-BAG is a rosbag2 (folder, .mcap or .db3). All its messages are published in the order of
-recording, as fast as the graph takes them. After an image, the next message waits until the
+BAG is a rosbag2 (folder, .mcap or .db3). Its messages, but for recorded keypoints, descriptors and
+tracks, are published in the order of recording, as fast as the graph takes them. After an image, the next message waits until the
 result topics beside the image topic (/cam0/tracks for /cam0/image) have a message with the
 image's stamp. Results then do not depend on the speed of the machine; give the node
 `descriptors.rate: 1000.0`, so that every image is described, and replay with
@@ -116,6 +116,9 @@ class Player:
         return count
 
     def _advertise(self, topic: str, kind: str) -> None:
+        if kind.startswith('superpoint_rknn/'):
+            self._node.get_logger().info(f'{topic} is left out: the graph publishes its own')
+            return
         try:
             package, _, name = kind.split('/')
             message_type = getattr(import_module(f'{package}.msg'), name)

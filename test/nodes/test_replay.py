@@ -1,5 +1,8 @@
 """Recordings played into a running graph, losing no image."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from recorded import ROS2, image_of, stamp, write_bag
@@ -13,7 +16,7 @@ IMAGES = 12
 
 @pytest.fixture
 def bag(tmp_path, photo):
-    """Images of a moving camera on /cam0/image_raw, and a message of another kind."""
+    """Images of a moving camera on /cam0/image_raw."""
     images = [image_of(ROS2, n, np.roll(photo, 3 * n, axis=1)) for n in range(IMAGES)]
     return write_bag(tmp_path / 'drive', {'/cam0/image_raw': images})
 
@@ -33,7 +36,21 @@ def test_every_image_has_its_keypoints_and_descriptors(graph, bag):
         assert stamps == [stamp(n) for n in range(IMAGES)]
 
 
-def test_a_recording_that_nobody_listens_to(graph, bag, monkeypatch, capsys):
+def test_recorded_results_and_unknown_types_are_left_out(graph):
+    images = SimpleNamespace(
+        path=Path('drive'),
+        types={
+            '/cam0/image': 'sensor_msgs/msg/Image',
+            '/cam0/keypoints': 'superpoint_rknn/msg/Keypoints',
+            '/custom': 'no_such_package/msg/Custom',
+        },
+    )
+    command.Player(graph.node, images, None)
+    published = {topic: graph.node.count_publishers(topic) for topic in images.types}
+    assert published == {'/cam0/image': 1, '/cam0/keypoints': 0, '/custom': 0}
+
+
+def test_a_recording_without_subscribers_is_refused(graph, bag, monkeypatch, capsys):
     monkeypatch.setattr(command, 'START_TIMEOUT', 0.2)
     assert cli.main(['replay', str(bag)]) == 1
     assert '/cam0/image_raw: no node subscribes to it' in capsys.readouterr().err
