@@ -4,12 +4,12 @@ Play a recording into a running graph so that no image is lost: each waits for i
   superpoint_rknn replay drive.mcap
   superpoint_rknn replay drive --wait-for descriptors --ros-args -r /cam0/image_raw:=/cam0/image
 
-BAG is a rosbag2 (folder, .mcap or .db3). Its messages, but for recorded keypoints, descriptors and
-tracks, are published in the order of recording, as fast as the graph takes them. After an image, the next message waits until the
-result topics beside the image topic (/cam0/tracks for /cam0/image) have a message with the
-image's stamp. Results then do not depend on the speed of the machine; give the node
-`descriptors.rate: 1000.0`, so that every image is described, and replay with
-`--wait-for descriptors`. Topics are renamed with --ros-args -r, as for `ros2 run`.
+BAG is a rosbag2 (folder, .mcap or .db3). Its messages, but for recorded keypoints, descriptors
+and tracks, are published in the order of recording, as fast as the graph takes them. After an
+image, the next message waits until the result topics beside the image topic (/cam0/tracks for
+/cam0/image) have a message with the image's stamp. Results then do not depend on the speed of the
+machine; give the node `descriptors.rate: 1000.0`, so that every image is described, and replay
+with `--wait-for descriptors`. Topics are renamed with --ros-args -r, as for `ros2 run`.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ def test_every_image_has_its_keypoints_and_descriptors(graph, bag):
     assert process.returncode == 0, process.log.read_text()
     assert f'{IMAGES} images replayed' in process.log.read_text()
     for messages in (rig.keypoints, rig.descriptors):
+        graph.wait(lambda m=messages: len(m) >= IMAGES, 'the last message')
         stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in messages]
         assert stamps == [stamp(n) for n in range(IMAGES)]
 
