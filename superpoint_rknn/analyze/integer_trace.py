@@ -12,8 +12,9 @@ from onnx import numpy_helper
 from superpoint_rknn.analyze.onnx_session import compute, open_session, with_outputs
 from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.network.network import IMAGE, LAYERS, OUTPUTS, Layer
+from superpoint_rknn.network.onnx_weights import parse_onnx
 from superpoint_rknn.runtimes.onnx.int8_overflow import has_int8_overflow
-from superpoint_rknn.runtimes.onnx.model import has_signed_first_layer, read_onnx
+from superpoint_rknn.runtimes.onnx.model import has_signed_first_layer
 from superpoint_rknn.runtimes.runtime import ModelError
 
 
@@ -40,8 +41,8 @@ class IntegerTrace:
     def __init__(self, path: Path):
         """Read the network. Raises ModelError if `quantize` did not write the file."""
         self.path = Path(path)
-        model, self.content = read_onnx(self.path)
-        precise = has_signed_first_layer(model) and has_int8_overflow()
+        model, self.content = parse_onnx(self.path)
+        precise = has_signed_first_layer(self.content) and has_int8_overflow()
         try:
             nodes = _convolutions(model)
             constants = {c.name: numpy_helper.to_array(c) for c in model.graph.initializer}

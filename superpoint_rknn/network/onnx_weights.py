@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from superpoint_rknn.network.network import CELL, LAYERS, Layer, Weights
 from superpoint_rknn.runtimes.onnx.model import read_onnx
+from superpoint_rknn.runtimes.runtime import ModelError
 
 
 class _Graph:
@@ -46,6 +48,15 @@ class _Graph:
         return numpy_helper.to_array(self.constants[name])
 
 
+def parse_onnx(path: Path) -> tuple[onnx.ModelProto, bytes]:
+    """Return a model and the content of its file. Raises ModelError as `read_onnx` does."""
+    content = read_onnx(path)
+    try:
+        return onnx.load_model_from_string(content), content
+    except DecodeError as error:
+        raise ModelError(f'{path}: not an ONNX model: {error}') from error
+
+
 def read_onnx_weights(path: Path) -> Weights:
     """
     Read the weights of a network of Conv, Relu and MaxPool nodes.
@@ -53,7 +64,7 @@ def read_onnx_weights(path: Path) -> Weights:
     Nodes after the last convolutions of the two heads (softmax, normalization) are ignored.
     Raises ValueError if the graph is not a SuperPoint, ModelError if the file cannot be read.
     """
-    model, _ = read_onnx(path)
+    model, _ = parse_onnx(path)
     graph = _Graph(model)
     inputs = [value.name for value in model.graph.input if value.name not in graph.constants]
     if len(inputs) != 1:

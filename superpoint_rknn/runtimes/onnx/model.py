@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError, Message
-from onnx import TensorProto
 
 from superpoint_rknn.features.quantization import Quantization
+from superpoint_rknn.runtimes.onnx.protobuf import (
+    Attribute,
+    DecodeError,
+    Function,
+    Graph,
+    Message,
+    Model,
+    Node,
+    SparseTensor,
+    Tensor,
+    TrainingInfo,
+    ValueInfo,
+)
 from superpoint_rknn.runtimes.runtime import ModelError, TensorSpec, check_tensors
 
 DTYPES: dict[str, np.dtype] = {
@@ -19,13 +30,38 @@ DTYPES: dict[str, np.dtype] = {
     'tensor(int8)': np.dtype(np.int8),
     'tensor(float)': np.dtype(np.float32),
 }
+UINT8 = 2  # TensorProto.DataType
 LOGIT_CHANNELS = 65
 DOMAINS = {'', 'ai.onnx', 'com.microsoft'}  # of onnxruntime's own operators
 
 
-def read_onnx(path: Path) -> tuple[onnx.ModelProto, bytes]:
+# Messages that hold tensors or nodes, at any depth: the type of each field's messages, by type.
+INNER_MESSAGES: dict[type[IntEnum], dict[IntEnum, type[IntEnum]]] = {
+    Model: {Model.GRAPH: Graph, Model.TRAINING_INFO: TrainingInfo, Model.FUNCTIONS: Function},
+    TrainingInfo: {TrainingInfo.INITIALIZATION: Graph, TrainingInfo.ALGORITHM: Graph},
+    Function: {Function.NODE: Node, Function.ATTRIBUTE_PROTO: Attribute},
+    Graph: {
+        Graph.NODE: Node,
+        Graph.INITIALIZER: Tensor,
+        Graph.SPARSE_INITIALIZER: SparseTensor,
+    },
+    Node: {Node.ATTRIBUTE: Attribute},
+    Attribute: {
+        Attribute.T: Tensor,
+        Attribute.G: Graph,
+        Attribute.TENSORS: Tensor,
+        Attribute.GRAPHS: Graph,
+        Attribute.SPARSE_TENSOR: SparseTensor,
+        Attribute.SPARSE_TENSORS: SparseTensor,
+    },
+    SparseTensor: {SparseTensor.VALUES: Tensor, SparseTensor.INDICES: Tensor},
+    Tensor: {},
+}
+
+
+def read_onnx(path: Path) -> bytes:
     """
-    Read a model; return it and the content of its file.
+    Read the file of a model and check it.
 
     Raises ModelError if the file is missing or not an ONNX model, if it refers to external data
     (which could be any file of this machine), or if it needs custom operators.
@@ -35,36 +71,69 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, bytes]:
     except OSError as error:
         raise ModelError(f'{path}: {error.strerror}') from error
     try:
-        model = onnx.load_model_from_string(content)
+        has_nodes = False
+        for kind, message in _inner_messages(Message(content)):
+            if kind is Tensor:
+                _check_data(path, message)
+            elif kind is Node:
+                has_nodes = True
+                _check_operator(path, message)
     except DecodeError as error:
         raise ModelError(f'{path}: not an ONNX model: {error}') from error
-    if not model.graph.node:
+    if not has_nodes:
         raise ModelError(f'{path}: an ONNX model without nodes, or not an ONNX model')
-    for message in _messages(model):
-        if isinstance(message, TensorProto) and (
-            message.data_location == TensorProto.EXTERNAL or message.external_data
-        ):
-            raise ModelError(
-                f'{path}: tensor {message.name!r} is stored in another file; save the model '
-                'without external data'
-            )
-        if isinstance(message, onnx.NodeProto) and message.domain not in DOMAINS:
-            raise ModelError(
-                f'{path}: operator {message.op_type!r} of the domain {message.domain!r} is not '
-                'supported; export the model with standard operators'
-            )
-    return model, content
+    return content
 
 
-def has_signed_first_layer(model: onnx.ModelProto) -> bool:
-    """Return True if a layer that reads the image has, or may have, int8 weights."""
-    inputs = {value.name for value in model.graph.input}
-    unsigned = {c.name for c in model.graph.initializer if c.data_type == TensorProto.UINT8}
-    readers = [node for node in model.graph.node if inputs.intersection(node.input)]
+def _inner_messages(model: Message) -> Iterator[tuple[type[IntEnum], Message]]:
+    """Iterate over all messages inside a model that may be tensors or nodes, with their types."""
+    waiting: list[tuple[type[IntEnum], Message]] = [(Model, model)]
+    while waiting:
+        kind, message = waiting.pop()
+        for number, inner_kind in INNER_MESSAGES[kind].items():
+            inner = [(inner_kind, each) for each in message.messages(number)]
+            yield from inner
+            waiting += inner
+
+
+def _check_data(path: Path, tensor: Message) -> None:
+    if tensor.integer(Tensor.DATA_LOCATION) or tensor.messages(Tensor.EXTERNAL_DATA):
+        raise ModelError(
+            f'{path}: tensor {tensor.text(Tensor.NAME)!r} is stored in another file; save the '
+            'model without external data'
+        )
+
+
+def _check_operator(path: Path, node: Message) -> None:
+    domain = node.text(Node.DOMAIN)
+    if domain not in DOMAINS:
+        raise ModelError(
+            f'{path}: operator {node.text(Node.OP_TYPE)!r} of the domain {domain!r} is not '
+            'supported; export the model with standard operators'
+        )
+
+
+def has_signed_first_layer(content: bytes) -> bool:
+    """
+    Return True if a layer that reads the image has, or may have, int8 weights.
+
+    content: of the model's file, see `read_onnx`.
+    """
+    inputs, unsigned, nodes = set(), set(), []
+    for graph in Message(content).messages(Model.GRAPH):
+        inputs.update(value.text(ValueInfo.NAME) for value in graph.messages(Graph.INPUT))
+        for constant in graph.messages(Graph.INITIALIZER):
+            if constant.integer(Tensor.DATA_TYPE) == UINT8:
+                unsigned.add(constant.text(Tensor.NAME))
+        nodes += graph.messages(Graph.NODE)
+    readers = [node for node in nodes if inputs.intersection(node.texts(Node.INPUT))]
     # The slice holds the weights' name; it is empty in a damaged file with fewer inputs.
     return not all(
-        node.op_type == 'Conv'
-        or (node.op_type == 'QLinearConv' and unsigned.intersection(node.input[3:4]))
+        node.text(Node.OP_TYPE) == 'Conv'
+        or (
+            node.text(Node.OP_TYPE) == 'QLinearConv'
+            and unsigned.intersection(node.texts(Node.INPUT)[3:4])
+        )
         for node in readers
     )
 
@@ -117,14 +186,3 @@ def _spec(path: Path, node: onnxruntime.NodeArg, metadata: dict[str, str]) -> Te
             )
         quantization = Quantization(scale, zero_point, dtype)
     return TensorSpec(node.name, tuple(node.shape), dtype, quantization)
-
-
-def _messages(message: Message) -> Iterator[Message]:
-    """Iterate over all messages inside a message, at any depth."""
-    for _, value in message.ListFields():
-        if isinstance(value, (bytes, str, int, float)):
-            continue
-        for item in [value] if isinstance(value, Message) else value:
-            if isinstance(item, Message):
-                yield item
-                yield from _messages(item)

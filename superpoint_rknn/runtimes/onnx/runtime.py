@@ -32,7 +32,7 @@ try:
     from superpoint_rknn.runtimes.onnx.model import has_signed_first_layer, read_onnx, read_tensors
 except ImportError as missing:
     raise RuntimeUnavailableError(
-        f'the CPU runtime needs onnxruntime and onnx ({missing}): pip install onnxruntime onnx'
+        f'the CPU runtime needs onnxruntime ({missing}): pip install onnxruntime'
     ) from missing
 
 LOAD_ERRORS = tuple(
@@ -73,8 +73,8 @@ class OnnxRuntime:
         if threads is not None and threads < 1:
             raise ValueError(f'threads: {threads}, expected at least 1')
         path = Path(path)
-        model, content = read_onnx(path)
-        precise = has_signed_first_layer(model) and has_int8_overflow()
+        content = read_onnx(path)
+        precise = has_signed_first_layer(content) and has_int8_overflow()
         if precise:
             log.warning(
                 f'{path}: sums of uint8 x int8 products overflow on this CPU; the weights are '

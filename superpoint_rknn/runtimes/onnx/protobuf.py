@@ -1,0 +1,192 @@
+"""
+ONNX files without the package onnx: the protobuf wire format, and numbers of onnx.proto's fields.
+
+https://protobuf.dev/programming-guides/encoding/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import IntEnum
+
+VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5  # wire types; onnx.proto has no groups
+LONGEST_VARINT = 10  # [bytes] of 64 bits
+
+
+class Model(IntEnum):
+    """Fields of ModelProto."""
+
+    IR_VERSION = 1
+    GRAPH = 7
+    OPSET_IMPORT = 8
+    TRAINING_INFO = 20
+    FUNCTIONS = 25
+
+
+class OperatorSetId(IntEnum):
+    """Fields of OperatorSetIdProto."""
+
+    VERSION = 2
+
+
+class TrainingInfo(IntEnum):
+    """Fields of TrainingInfoProto."""
+
+    INITIALIZATION = 1
+    ALGORITHM = 2
+
+
+class Function(IntEnum):
+    """Fields of FunctionProto."""
+
+    NODE = 7
+    ATTRIBUTE_PROTO = 11
+
+
+class Graph(IntEnum):
+    """Fields of GraphProto."""
+
+    NODE = 1
+    NAME = 2
+    INITIALIZER = 5
+    INPUT = 11
+    OUTPUT = 12
+    SPARSE_INITIALIZER = 15
+
+
+class Node(IntEnum):
+    """Fields of NodeProto."""
+
+    INPUT = 1
+    OUTPUT = 2
+    OP_TYPE = 4
+    ATTRIBUTE = 5
+    DOMAIN = 7
+
+
+class Attribute(IntEnum):
+    """Fields of AttributeProto."""
+
+    T = 5
+    G = 6
+    TENSORS = 10
+    GRAPHS = 11
+    SPARSE_TENSOR = 22
+    SPARSE_TENSORS = 23
+
+
+class SparseTensor(IntEnum):
+    """Fields of SparseTensorProto."""
+
+    VALUES = 1
+    INDICES = 2
+
+
+class Tensor(IntEnum):
+    """Fields of TensorProto."""
+
+    DIMS = 1
+    DATA_TYPE = 2
+    NAME = 8
+    RAW_DATA = 9
+    EXTERNAL_DATA = 13
+    DATA_LOCATION = 14
+
+
+class ValueInfo(IntEnum):
+    """Fields of ValueInfoProto."""
+
+    NAME = 1
+    TYPE = 2
+
+
+class DecodeError(ValueError):
+    """Bytes that are no protobuf message."""
+
+
+class Message:
+    """
+    A protobuf message, whose fields are found by their numbers.
+
+    As protobuf does, ignores fields of another wire type than the one asked for.
+    Raises DecodeError for bytes that are no message.
+    """
+
+    def __init__(self, content: bytes | memoryview):
+        self._fields: dict[int, list[int | memoryview]] = {}
+        for number, value in _read_fields(memoryview(content)):
+            self._fields.setdefault(number, []).append(value)
+
+    def integer(self, number: int) -> int:
+        """Value of an integer field; 0 if it is not set."""
+        values = [v for v in self._fields.get(number, ()) if isinstance(v, int)]
+        return values[-1] if values else 0
+
+    def text(self, number: int) -> str:
+        """Value of a text field; '' if it is not set."""
+        return (self.texts(number) or [''])[-1]
+
+    def texts(self, number: int) -> list[str]:
+        """Values of a repeated text field."""
+        return [bytes(value).decode(errors='replace') for value in self._delimited(number)]
+
+    def messages(self, number: int) -> list[Message]:
+        """Messages of a field, repeated or not."""
+        return [Message(value) for value in self._delimited(number)]
+
+    def _delimited(self, number: int) -> list[memoryview]:
+        return [v for v in self._fields.get(number, ()) if isinstance(v, memoryview)]
+
+
+def _read_fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Iterate over numbers and values of the fields that are varints or length-delimited."""
+    position = 0
+    while position < len(content):
+        key, position = _read_varint(content, position)
+        number, wire_type = key >> 3, key & 7
+        size = {FIXED64: 8, FIXED32: 4}.get(wire_type, 0)
+        value = 0
+        if number == 0 or wire_type not in (VARINT, FIXED64, LENGTH_DELIMITED, FIXED32):
+            raise DecodeError(f'field {number} of wire type {wire_type} at byte {position}')
+        if wire_type == VARINT:
+            value, position = _read_varint(content, position)
+        elif wire_type == LENGTH_DELIMITED:
+            size, position = _read_varint(content, position)
+        if size > len(content) - position:
+            raise DecodeError(f'field {number} has {size} bytes, {len(content) - position} remain')
+        if wire_type == VARINT:
+            yield number, value
+        elif wire_type == LENGTH_DELIMITED:
+            yield number, content[position : position + size]
+        position += size
+
+
+def _read_varint(content: memoryview, position: int) -> tuple[int, int]:
+    """Return the number that starts at a position, and the position after it."""
+    value = 0
+    for index, byte in enumerate(content[position : position + LONGEST_VARINT]):
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value, position + index + 1
+    raise DecodeError(f'no end of the number at byte {position}')
+
+
+def encode(*fields: tuple[int, int | str | bytes]) -> bytes:
+    """Message of fields, in this order; an int must not be negative."""
+    parts = []
+    for number, value in fields:
+        if isinstance(value, int):
+            parts += [_varint(number << 3 | VARINT), _varint(value)]
+        else:
+            content = value.encode() if isinstance(value, str) else value
+            parts += [_varint(number << 3 | LENGTH_DELIMITED), _varint(len(content)), content]
+    return b''.join(parts)
+
+
+def _varint(value: int) -> bytes:
+    octets = bytearray()
+    while value > 0x7F:
+        octets.append(value & 0x7F | 0x80)
+        value >>= 7
+    octets.append(value)
+    return bytes(octets)
