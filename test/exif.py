@@ -3,24 +3,24 @@
 import cv2
 import numpy as np
 
-TURN_BY_90_DEGREES = 6  # value of the tag Orientation
+ROTATE_BY_90_DEGREES = 6  # value of the tag Orientation
 
 
-def turned_jpeg():
+def rotated_jpeg():
     """
-    A grey JPEG that asks viewers to turn it, as of a camera that was held upright.
+    Create a grey JPEG whose EXIF orientation is 90 degrees, as of a camera held upright.
 
-    Returns its bytes and its pixels as they are stored, (24, 32) uint8.
+    Return its bytes and its pixels as stored, (24, 32) uint8.
     """
     image = np.linspace(0, 255, 24 * 32).reshape(24, 32).astype(np.uint8)
     jpeg = cv2.imencode('.jpg', image)[1].tobytes()
     stored = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
     # TIFF header, big-endian, with one directory of one entry: Orientation, a 16-bit integer
-    tiff = b'MM' + words(42, 0, 8) + words(1, 0x0112, 3, 0, 1, TURN_BY_90_DEGREES, 0, 0, 0)
+    tiff = b'MM' + words(42, 0, 8) + words(1, 0x0112, 3, 0, 1, ROTATE_BY_90_DEGREES, 0, 0, 0)
     exif = b'Exif\0\0' + tiff
     jpeg = jpeg[:2] + words(0xFFE1, len(exif) + 2) + exif + jpeg[2:]
-    turned = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
-    assert turned.shape == stored.shape[::-1]  # OpenCV finds the tag and obeys, unless told not to
+    rotated = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert rotated.shape == stored.shape[::-1]  # by default, OpenCV applies the tag
     return jpeg, stored
 
 

@@ -3,7 +3,7 @@ import array
 import cv2
 import numpy as np
 import pytest
-from exif import turned_jpeg
+from exif import rotated_jpeg
 
 from superpoint_rknn.features.image import EncodingError, read_mask, to_grey
 
@@ -43,7 +43,7 @@ def test_any_buffer_type(kind):
 
 
 def test_mask_ignores_exif_orientation(tmp_path):
-    jpeg, stored = turned_jpeg()
+    jpeg, stored = rotated_jpeg()
     (tmp_path / 'mask.jpg').write_bytes(jpeg)
     assert np.array_equal(read_mask(str(tmp_path / 'mask.jpg')), stored)
 

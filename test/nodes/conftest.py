@@ -11,20 +11,20 @@ from ros_graph import Graph, Rig
 
 @pytest.fixture(scope='session')
 def launch_system():
-    """Skip unless launch and launch_ros are there, and all that they import."""
-    skip_unless_it_runs(sys.executable, '-c', 'import launch, launch_ros.actions')
+    """Skip if launch or launch_ros cannot be imported."""
+    skip_if_it_fails(sys.executable, '-c', 'import launch, launch_ros.actions')
 
 
 @pytest.fixture(scope='session')
 def ros2_launch(launch_system):
-    """The same for the command `ros2 launch`."""
-    skip_unless_it_runs('ros2', 'launch', '--help')
+    """Skip if the command `ros2 launch` does not run."""
+    skip_if_it_fails('ros2', 'launch', '--help')
 
 
-def skip_unless_it_runs(program, *arguments):
-    """Try in a process of its own, since launch's import changes Python's logging."""
+def skip_if_it_fails(program, *arguments):
+    """Skip if a command fails; a process, since importing launch changes Python's logging."""
     if shutil.which(program) is None:
-        pytest.skip(f'needs the command {program}, which is not among the wheels')
+        pytest.skip(f'needs the command {program}, which no wheel contains')
     result = subprocess.run([program, *arguments], capture_output=True, text=True)
     if result.returncode:
         reason = result.stderr.strip().rpartition('\n')[2]
@@ -32,20 +32,20 @@ def skip_unless_it_runs(program, *arguments):
 
 
 def motorcycle(photographs, side):
-    """Grey photograph of 400x640, of one side of a stereo pair."""
+    """One side of a stereo pair: a grey photograph, (400, 640) uint8."""
     image = cv2.imread(str(photographs / f'motorcycle_{side}.png'), cv2.IMREAD_GRAYSCALE)
     return np.ascontiguousarray(image[50:450, 50:690])
 
 
 @pytest.fixture(scope='session')
 def photo(photographs):
-    """Grey photograph of 400x640."""
+    """Grey photograph, (400, 640) uint8."""
     return motorcycle(photographs, 'left')
 
 
 @pytest.fixture(scope='session')
 def right_photo(photographs):
-    """What a camera to the right of the one of `photo` sees at the same time."""
+    """Image of the right camera of a stereo pair whose left image is `photo`."""
     return motorcycle(photographs, 'right')
 
 

@@ -1,7 +1,7 @@
 """
-The superpoint node on the CPU, its inferences one by one as the test lets them.
+The superpoint node on the CPU runtime, whose inferences wait for the test.
 
-usage: gated_node.py SOCKET ROS-ARGUMENTS. They run freely while nobody listens at SOCKET.
+usage: gated_node.py SOCKET ROS-ARGUMENTS. Inferences run freely while no test listens at SOCKET.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """
-The files that list all parameters, written from the code: `./dev run python THIS_FILE`.
+Write the files that list all parameters, from the code: `./dev run python THIS_FILE`.
 
-config/superpoint.yaml and config/tracker.yaml are written as a whole, README.md and
+config/superpoint.yaml and config/tracker.yaml are generated completely, README.md and
 docs/tracking.md between the markers.
 """
 
@@ -29,7 +29,7 @@ def yaml_value(value):
 
 
 def wrapped(text, width, indent):
-    """Lines of a text."""
+    """Text in lines of at most `width` characters."""
     return textwrap.wrap(
         text,
         width,
@@ -41,7 +41,7 @@ def wrapped(text, width, indent):
 
 
 def constraints(parameter):
-    """Texts: the range with its unit, or the choices; whether it is read-only."""
+    """The range with its unit, or the choices; and whether the parameter is read-only."""
     texts = ['read-only'] if parameter.read_only else []
     if parameter.limits or parameter.choices:
         return [f'{parameter.expectation} {parameter.unit}'.rstrip(), *texts]
@@ -89,7 +89,7 @@ def document(path, parameters):
 
 
 def files():
-    """Content of each file, by its path."""
+    """Content of each file, by path."""
     readme, tracking = REPOSITORY / 'README.md', REPOSITORY / 'docs/tracking.md'
     return {
         REPOSITORY / 'config/superpoint.yaml': config_file('superpoint', SUPERPOINT),

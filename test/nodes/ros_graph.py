@@ -1,4 +1,4 @@
-"""A real ROS graph: the node under test in a process of its own, the test beside it."""
+"""A real ROS graph of the test's node and of the nodes under test, each in a process."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ RELIABLE = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class Graph:
-    """The test's own node, and the processes that it started."""
+    """The test's node and the processes that the test starts."""
 
     def __init__(self, log_dir):
         self.group = ProcessGroup(log_dir)
@@ -32,25 +32,25 @@ class Graph:
         self.executor.add_node(self.node)
 
     def start(self, *program, env=None, **parameters):
-        """Start a node as a process, the superpoint node by default; it writes `process.log`."""
+        """Start a node, by default superpoint, as a process; `process.log` is its output."""
         program = program or ('-m', 'superpoint_rknn.nodes.superpoint.node')
         values = [f'{name}:={value}' for name, value in parameters.items()]
         values = [text for value in values for text in ('-p', value)]
         return self.start_program(sys.executable, *program, '--ros-args', *values, env=env)
 
     def start_program(self, *command, env=None):
-        """Start any program in the graph; it writes `process.log`."""
+        """Start a program as a process in this graph; `process.log` is its output."""
         name = str(len(self.group.processes))
         return self.group.start(name, *command, variables=env)
 
     def collect(self, kind, topic, qos=RELIABLE):
-        """List that fills with the messages of a topic."""
+        """Return a list to which the messages of a topic are appended."""
         messages = []
         self.node.create_subscription(kind, topic, messages.append, qos)
         return messages
 
     def wait(self, condition, what, timeout=30.0):
-        """Spin until `condition()`; fails naming `what` was waited for."""
+        """Spin until `condition()` is true; after `timeout` [s], fail with `what` and the logs."""
         if not self.spin(condition, timeout):
             logs = '\n'.join(p.log.read_text() for p in self.group.processes)
             pytest.fail(
@@ -58,7 +58,7 @@ class Graph:
             )
 
     def spin(self, condition, timeout):
-        """Spin until `condition()` or for `timeout` [s]; returns whether it came true."""
+        """Spin until `condition()` is true, at most `timeout` [s]; return whether it is."""
         end = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > end:
@@ -67,16 +67,16 @@ class Graph:
         return True
 
     def call(self, kind, name, request, timeout=30.0):
-        """Response of a service."""
+        """Call a service and return its response."""
         client = self.node.create_client(kind, name)
         self.wait(client.service_is_ready, f'the service {name}', timeout)
         future = client.call_async(request)
-        self.wait(future.done, f'the answer of {name}', timeout)
+        self.wait(future.done, f'the response of {name}', timeout)
         self.node.destroy_client(client)
         return future.result()
 
     def interrupt(self, process, timeout=10.0):
-        """Ctrl-C; returns the exit code and how long it took [s]."""
+        """Send SIGINT; return the exit code and the time until the exit [s]."""
         start = time.monotonic()
         process.send_signal(signal.SIGINT)
         while process.poll() is None and time.monotonic() < start + timeout:
@@ -102,7 +102,7 @@ class Rig:
     """
     A graph with an `image` publisher and subscriptions to the superpoint node's topics.
 
-    name: of one of several cameras, whose topics are below it.
+    name: of the camera, the prefix of its topics if there are several cameras.
     """
 
     def __init__(self, graph, descriptors=True, name=''):
@@ -119,7 +119,7 @@ class Rig:
         self.base = {}
 
     def _collect(self, kind, topic):
-        """List of a topic's messages but those of the warm-up, which have the second 0."""
+        """Messages of a topic without those of the warm-up, whose stamps have second 0."""
         messages = []
 
         def collect(message):
@@ -137,12 +137,15 @@ class Rig:
 
     def wait_ready(self):
         """
-        Warm up: wait until images reach the node and keypoints come back.
+        Publish black images until keypoints arrive.
 
-        The two ends of a topic discover each other at different times, so a count of subscriptions
-        proves nothing; only a message that arrives does. Counts leave the warm-up's images out.
+        Publisher and subscriber discover each other at different times, so the number of
+        subscriptions proves no connection; only a received message does. Counts exclude these
+        images.
         """
-        self.graph.wait(lambda: self.camera.get_subscription_count(), 'the node to take images')
+        self.graph.wait(
+            lambda: self.camera.get_subscription_count(), 'the node to subscribe to images'
+        )
         self.warm = False
         black = np.zeros((400, 640), np.uint8)
         for _ in range(30):
@@ -158,7 +161,7 @@ class Rig:
         self.base = {k: int(v) for k, v in self.raw_counts().items() if v.isdigit()}
 
     def send(self, image, **fields):
-        """Publish a mono8 image with a new stamp; returns the message."""
+        """Publish a mono8 image with a new stamp; return the message."""
         self.sent += 1
         message = image_message(image)
         message.header.stamp.sec = self.sent
@@ -169,7 +172,7 @@ class Rig:
         return message
 
     def send_and_wait(self, image, **fields):
-        """Publish an image; returns the image's and the keypoints' message."""
+        """Publish an image and wait for its keypoints; return both messages."""
         before = len(self.keypoints)
         message = self.send(image, **fields)
         self.graph.wait(lambda: len(self.keypoints) > before, 'keypoints')
@@ -182,14 +185,14 @@ class Rig:
         return {v.key: v.value for v in status.values}
 
     def counts(self):
-        """Values of the newest diagnostics, counts without the warm-up's."""
+        """Values of the newest diagnostics; counts exclude the warm-up."""
         return {
             k: int(v) - self.base.get(k, 0) if v.isdigit() else v
             for k, v in self.raw_counts().items()
         }
 
     def wait_counts(self, **expected):
-        """Wait for diagnostics with these counts."""
+        """Wait for diagnostics with these counts; return all counts."""
 
         def arrived():
             return self.diagnostics and all(

@@ -1,4 +1,4 @@
-"""The files of config/ beside the nodes and topics that they are for."""
+"""The files of config/ match the parameters, topics and diagnostics of the nodes."""
 
 import json
 import re
@@ -46,13 +46,13 @@ def sections(path):
 
 
 @pytest.mark.parametrize('path', parameter_files.files(), ids=lambda path: path.name)
-def test_files_list_the_parameters_as_the_code_has_them(path):
+def test_generated_files_are_up_to_date(path):
     """If this fails: ./dev run python test/nodes/parameter_files.py"""
     assert path.read_text() == parameter_files.files()[path]
 
 
 @pytest.mark.parametrize('name', ['superpoint', 'tracker'])
-def test_the_files_of_defaults_are_accepted_and_complete(name):
+def test_files_of_defaults_are_valid_and_complete(name):
     (values,) = sections(CONFIG / f'{name}.yaml').values()
     checked = {p.name: p.check(values.pop(p.name)) for p in NODES[name]}
     assert repr(checked) == repr({p.name: p.default for p in NODES[name]})  # NaN equals NaN
@@ -60,7 +60,7 @@ def test_the_files_of_defaults_are_accepted_and_complete(name):
 
 
 @pytest.mark.parametrize('file', TUNED)
-def test_tuned_files_name_parameters_that_there_are(file):
+def test_tuned_files_set_existing_parameters(file):
     tuned = sections(CONFIG / file)
     assert list(tuned) == ['/**/superpoint', '/**/tracker']
     for node, values in tuned.items():
@@ -70,26 +70,26 @@ def test_tuned_files_name_parameters_that_there_are(file):
 
 
 def reasons(path):
-    """Comment of each line that sets a parameter, without [unit], in the order of the file."""
+    """Comments of the lines that set parameters, without [unit], in order."""
     lines = re.findall(r'^ +\w+: *[^#\s][^#]*(#.*)?$', path.read_text(), re.MULTILINE)
     return [re.sub(r'# *(\[\w+\])? *', '', comment) for comment in lines]
 
 
 @pytest.mark.parametrize('file', TUNED)
-def test_tuned_files_say_why_a_value_is_not_the_default(file):
-    told = iter(reasons(CONFIG / file))
+def test_tuned_files_give_a_reason_for_each_changed_value(file):
+    comments = iter(reasons(CONFIG / file))
     for node, values in sections(CONFIG / file).items():
         parameters = {p.name: p for p in NODES[node.rpartition('/')[2]]}
         for name, value in values.items():
-            reason = next(told)
+            reason = next(comments)
             parameter = parameters[name]
             assert reason or parameter.check(value) == parameter.default, name
-    assert list(told) == []
+    assert list(comments) == []
 
 
 @pytest.mark.parametrize('file', TUNED)
 @pytest.mark.parametrize('node', NODES)
-def test_tuned_files_reach_the_nodes(graph, file, node):
+def test_the_nodes_apply_tuned_files(graph, file, node):
     module = f'superpoint_rknn.nodes.{node}.node'
     path = CONFIG / file
     graph.start('-m', module, '--ros-args', '--params-file', str(path), '-r', '__ns:=/robot')
@@ -99,14 +99,14 @@ def test_tuned_files_reach_the_nodes(graph, file, node):
         return graph.call(GetState, name, GetState.Request()).current_state.id
 
     graph.wait(lambda: state() == State.PRIMARY_STATE_ACTIVE, f'{node} to be active')
-    wanted = sections(path)[f'/**/{node}']
-    request = GetParameters.Request(names=list(wanted))
-    answer = graph.call(GetParameters, f'/robot/{node}/get_parameters', request).values
-    for (name, value), given in zip(wanted.items(), answer, strict=True):
+    expected = sections(path)[f'/**/{node}']
+    request = GetParameters.Request(names=list(expected))
+    response = graph.call(GetParameters, f'/robot/{node}/get_parameters', request).values
+    for (name, value), result in zip(expected.items(), response, strict=True):
         fields = ('bool', 'integer', 'double', 'string', 'byte_array', 'bool_array')
-        field = (*fields, 'integer_array', 'double_array', 'string_array')[given.type - 1]
-        told = getattr(given, f'{field}_value')
-        assert (list(told) if isinstance(value, list) else told) == value, name
+        field = (*fields, 'integer_array', 'double_array', 'string_array')[result.type - 1]
+        actual = getattr(result, f'{field}_value')
+        assert (list(actual) if isinstance(value, list) else actual) == value, name
 
 
 def displays():
@@ -114,7 +114,7 @@ def displays():
     return {d['Name']: d for d in content['Visualization Manager']['Displays']}
 
 
-def test_rviz_shows_topics_of_the_graph_with_a_qos_that_fits():
+def test_rviz_shows_existing_topics_with_compatible_qos():
     shown = displays()
     for display in shown.values():
         assert display['Class'] == 'rviz_default_plugins/Image'
@@ -125,14 +125,14 @@ def test_rviz_shows_topics_of_the_graph_with_a_qos_that_fits():
 
 
 def panels(layout):
-    """Panels that a layout's tree of halves shows."""
+    """Panels of a layout, which is a binary tree."""
     if isinstance(layout, str):
         return [layout]
     assert layout['direction'] in ('row', 'column')
     return [*panels(layout['first']), *panels(layout['second'])]
 
 
-def test_foxglove_shows_topics_and_values_that_there_are():
+def test_foxglove_shows_existing_topics():
     content = json.loads((CONFIG / 'foxglove_layout.json').read_text())
     configs = content['configById']
     assert sorted(panels(content['layout'])) == sorted(configs)
@@ -158,18 +158,18 @@ def plotted(node):
     return {match[2] for match in found if match[1] == node}
 
 
-def test_superpoint_tells_what_foxglove_plots(rig, photo):
+def test_diagnostics_of_superpoint_have_the_values_that_foxglove_plots(rig, photo):
     rig.start()
     rig.send_and_wait(photo)
-    rig.graph.wait(lambda: plotted('superpoint') <= rig.raw_counts().keys(), 'all that is plotted')
+    rig.graph.wait(lambda: plotted('superpoint') <= rig.raw_counts().keys(), 'the plotted values')
     assert rig.diagnostics[-1].status[0].name == '/superpoint: camera'
 
 
-def test_the_tracker_tells_what_foxglove_plots(graph, photo):
+def test_diagnostics_of_the_tracker_have_the_values_that_foxglove_plots(graph, photo):
     rig = TrackerRig(graph)
     rig.start(photo)
     graph.wait(
         lambda: rig.diagnostics and plotted('tracker') <= rig.counts().keys(),
-        'all that is plotted',
+        'the plotted values',
     )
     assert rig.diagnostics[-1].status[0].name == '/tracker: camera'

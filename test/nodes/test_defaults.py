@@ -1,4 +1,4 @@
-"""One default for each parameter: of the library, the nodes and `superpoint_rknn extract`."""
+"""Library, nodes and `superpoint_rknn extract` have equal defaults."""
 
 from dataclasses import fields
 
@@ -14,7 +14,7 @@ from superpoint_rknn.tracking.tracker import TrackSettings
 
 @pytest.fixture(scope='module')
 def nodes(tmp_path_factory):
-    """Both nodes with their parameters declared and none given."""
+    """Both nodes with declared parameters, all at their defaults."""
     graph = Graph(tmp_path_factory.mktemp('graph'))
     nodes = [SuperPointNode(context=graph.context), TrackerNode(context=graph.context)]
     for node in nodes:

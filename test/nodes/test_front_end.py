@@ -1,4 +1,4 @@
-"""Both nodes in one process, in a real graph."""
+"""Superpoint and tracker in one process, in a real graph."""
 
 import itertools
 import os
@@ -22,7 +22,7 @@ FRONT_END = ('-m', 'superpoint_rknn.nodes.front_end')
 TRACKER = ('-m', 'superpoint_rknn.nodes.tracker.node')
 EXAMPLE = Path(__file__).parents[2] / 'examples' / 'front_end.py'
 BLACK = np.zeros((400, 640), np.uint8)
-USER = """
+USER_PROGRAM = """
 import sys
 from pathlib import Path
 import rclpy
@@ -40,12 +40,12 @@ except KeyboardInterrupt:
     print('interrupted')
 """
 STEP = 50_000_000  # [ns] between two images
-PATIENT = {'keypoints_wait': 10.0}
+LONG_WAIT = {'keypoints_wait': 10.0}
 
 
 @pytest.fixture(scope='module')
 def views(photographs):
-    """What a camera sees that moves along a photograph."""
+    """Views of a camera that moves along a photograph."""
     image = cv2.imread(str(photographs / 'motorcycle_left.png'), cv2.IMREAD_GRAYSCALE)
     return [
         np.ascontiguousarray(image[50 + n : 450 + n, 50 + 3 * n : 690 + 3 * n]) for n in range(6)
@@ -57,8 +57,8 @@ def camera(graph):
     return graph.node.create_publisher(Image, 'image', RELIABLE)
 
 
-def at(picture, stamp):
-    """Message of a picture with a stamp [ns]."""
+def stamped_image(picture, stamp):
+    """Image message with a stamp [ns]."""
     message = image_message(picture)
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
     return message
@@ -66,29 +66,29 @@ def at(picture, stamp):
 
 @pytest.fixture
 def send(camera):
-    """Publish an image, 50 ms after the one before."""
+    """Function that publishes an image, 50 ms after the one before."""
     numbers = itertools.count()
 
     def publish(picture):
-        message = at(picture, 10**11 + next(numbers) * STEP)
+        message = stamped_image(picture, 10**11 + next(numbers) * STEP)
         camera.publish(message)
         return message
 
     return publish
 
 
-def show_until(graph, camera, picture, condition, what):
-    """Show a picture again and again until `condition()`, whatever gets lost at first."""
-    graph.wait(camera.get_subscription_count, 'a node to take images')
+def publish_until(graph, camera, picture, condition, what):
+    """Publish a picture until `condition()` is true: the first messages may be lost."""
+    graph.wait(camera.get_subscription_count, 'a node to subscribe to images')
     for number in range(1, 31):
-        camera.publish(at(picture, number * STEP))
+        camera.publish(stamped_image(picture, number * STEP))
         if graph.spin(condition, 2.0):
             return
     graph.wait(condition, what, 0)
 
 
 def warm_up(graph, camera, tracks):
-    """Show black images until tracks come back, of descriptors: all topics are connected."""
+    """Publish black images until tracks arrive here and descriptors in the tracker."""
     diagnostics = graph.collect(DiagnosticArray, '/diagnostics')
 
     def connected():
@@ -100,13 +100,13 @@ def warm_up(graph, camera, tracks):
             if 'tracker' in status.name
         )
 
-    show_until(graph, camera, BLACK, connected, 'tracks, and descriptors in the tracker')
-    graph.spin(lambda: False, 1.0)  # what is still under way
+    publish_until(graph, camera, BLACK, connected, 'tracks, and descriptors in the tracker')
+    graph.spin(lambda: False, 1.0)  # for messages in transit
     tracks.clear()
 
 
 def tracks_of(graph, camera, send, views):
-    """Tracks in each of the views, with descriptors between."""
+    """Tracks of each view; descriptors arrive between the views."""
     tracks = graph.collect(Keypoints, 'tracks')
     descriptors = graph.collect(Descriptors, 'descriptors')
     warm_up(graph, camera, tracks)
@@ -117,23 +117,23 @@ def tracks_of(graph, camera, send, views):
     return [(m.id, m.age, m.x, m.y, m.score) for m in tracks]
 
 
-def test_tracks_are_those_of_two_processes(graph, camera, send, views):
+def test_tracks_equal_those_of_two_processes(graph, camera, send, views):
     parameters = {'descriptors.rate': 1000.0}
-    nodes = [graph.start(**parameters), graph.start(*TRACKER, **PATIENT)]
-    apart = tracks_of(graph, camera, send, views)
+    nodes = [graph.start(**parameters), graph.start(*TRACKER, **LONG_WAIT)]
+    separate = tracks_of(graph, camera, send, views)
     for node in nodes:
         assert graph.interrupt(node)[0] == 0
-    graph.wait(lambda: not camera.get_subscription_count(), 'the nodes to be gone')
-    process = graph.start(*FRONT_END, **parameters, **PATIENT)
-    together = tracks_of(graph, camera, send, views)
-    assert together == apart
-    assert min(len(ids) for ids, *_ in together) > 50
-    assert max(together[-1][1]) == len(views)
+    graph.wait(lambda: not camera.get_subscription_count(), 'the nodes to exit')
+    process = graph.start(*FRONT_END, **parameters, **LONG_WAIT)
+    composed = tracks_of(graph, camera, send, views)
+    assert composed == separate
+    assert min(len(ids) for ids, *_ in composed) > 50
+    assert max(composed[-1][1]) == len(views)
     assert graph.interrupt(process)[0] == 0
 
 
-def test_images_come_once_and_features_need_no_topic(graph, camera, send, views):
-    graph.start(*FRONT_END, **PATIENT, **{'descriptors.rate': 1000.0})
+def test_composed_nodes_subscribe_to_images_once_and_not_to_features(graph, camera, send, views):
+    graph.start(*FRONT_END, **LONG_WAIT, **{'descriptors.rate': 1000.0})
     tracks = graph.collect(Keypoints, 'tracks')
     warm_up(graph, camera, tracks)
     send(views[0])
@@ -143,7 +143,7 @@ def test_images_come_once_and_features_need_no_topic(graph, camera, send, views)
     assert [graph.node.count_publishers(t) for t in ('keypoints', 'descriptors')] == [1, 1]
 
 
-def test_life_of_both_and_ctrl_c(graph, camera, views):
+def test_lifecycle_of_both_nodes_and_ctrl_c(graph, camera, views):
     def state(node):
         return graph.call(GetState, f'{node}/get_state', GetState.Request()).current_state.id
 
@@ -151,7 +151,7 @@ def test_life_of_both_and_ctrl_c(graph, camera, views):
         request = ChangeState.Request(transition=Transition(id=transition))
         return graph.call(ChangeState, f'{node}/change_state', request).success
 
-    process = graph.start(*FRONT_END, autostart='false', **PATIENT)
+    process = graph.start(*FRONT_END, autostart='false', **LONG_WAIT)
     for node in ('superpoint', 'tracker'):
         assert state(node) == State.PRIMARY_STATE_UNCONFIGURED
         assert change(node, Transition.TRANSITION_CONFIGURE)
@@ -160,10 +160,10 @@ def test_life_of_both_and_ctrl_c(graph, camera, views):
     warm_up(graph, camera, tracks)
     assert change('tracker', Transition.TRANSITION_DEACTIVATE)
     keypoints = graph.collect(Keypoints, 'keypoints')
-    show_until(graph, camera, views[0], lambda: keypoints, 'keypoints')
+    publish_until(graph, camera, views[0], lambda: keypoints, 'keypoints')
     assert not tracks
     assert change('superpoint', Transition.TRANSITION_DEACTIVATE)
-    graph.wait(lambda: not camera.get_subscription_count(), 'the subscription to go')
+    graph.wait(lambda: not camera.get_subscription_count(), 'the subscription to be destroyed')
     for node in ('tracker', 'superpoint'):
         assert change(node, Transition.TRANSITION_ACTIVATE)
     warm_up(graph, camera, tracks)
@@ -173,49 +173,51 @@ def test_life_of_both_and_ctrl_c(graph, camera, views):
     assert 'Traceback' not in process.log.read_text()
 
 
-def test_in_the_process_of_a_user(graph, camera, send, views):
-    got = []
+def test_front_end_in_the_process_of_a_user(graph, camera, send, views):
+    received = []
     with FrontEnd(
         graph.context,
         executor=graph.executor,
         namespace='rig',
         remappings={'image': '/image'},
-        parameters={'max_tracks': 40, **PATIENT},
+        parameters={'max_tracks': 40, **LONG_WAIT},
     ) as front_end:
-        front_end.on_tracks(got.append)
+        front_end.on_tracks(received.append)
         published = graph.collect(Keypoints, 'rig/tracks')
-        graph.wait(camera.get_subscription_count, 'the node to take images')
+        graph.wait(camera.get_subscription_count, 'the node to subscribe to images')
         for number, view in enumerate(views[:3], 1):
             message = send(view)
-            graph.wait(lambda: len(got) == len(published) == number, 'tracks')  # noqa: B023
-            assert got[-1] == published[-1]
-            assert got[-1].header.stamp == message.header.stamp
-        assert list(got[-1].age) == sorted(got[-1].age, reverse=True)
-        assert len(got[-1].id) == max(len(g.id) for g in got) == 40
-        assert max(got[-1].age) == 3
+            graph.wait(lambda: len(received) == len(published) == number, 'tracks')  # noqa: B023
+            assert received[-1] == published[-1]
+            assert received[-1].header.stamp == message.header.stamp
+        assert list(received[-1].age) == sorted(received[-1].age, reverse=True)
+        assert len(received[-1].id) == max(len(g.id) for g in received) == 40
+        assert max(received[-1].age) == 3
         front_end.stop()
-        graph.wait(lambda: not camera.get_subscription_count(), 'the subscription to go')
+        graph.wait(lambda: not camera.get_subscription_count(), 'the subscription to be destroyed')
         front_end.start()
-        graph.wait(camera.get_subscription_count, 'the node to take images again')
+        graph.wait(camera.get_subscription_count, 'the node to subscribe to images again')
         send(views[3])
-        graph.wait(lambda: len(got) == 4, 'tracks')
-        assert max(got[-1].age) == 1
+        graph.wait(lambda: len(received) == 4, 'tracks')
+        assert max(received[-1].age) == 1
     assert not camera.get_subscription_count()
     assert graph.executor.get_nodes() == [graph.node]
 
 
-def test_a_callback_that_fails_harms_nobody_else(graph, camera, send, views, capfd):
+def test_an_exception_in_a_callback_is_logged_and_others_are_called(
+    graph, camera, send, views, capfd
+):
     def fail(tracks):
         raise ValueError('no estimator')
 
-    got = []
-    with FrontEnd(graph.context, executor=graph.executor, parameters=PATIENT) as front_end:
+    received = []
+    with FrontEnd(graph.context, executor=graph.executor, parameters=LONG_WAIT) as front_end:
         front_end.on_tracks(fail)
-        front_end.on_tracks(got.append)
-        graph.wait(camera.get_subscription_count, 'the node to take images')
+        front_end.on_tracks(received.append)
+        graph.wait(camera.get_subscription_count, 'the node to subscribe to images')
         for number, view in enumerate(views[:2], 1):
             send(view)
-            graph.wait(lambda: len(got) == number, 'tracks')  # noqa: B023
+            graph.wait(lambda: len(received) == number, 'tracks')  # noqa: B023
         status = front_end.tracker.statuses()[0]
         assert {v.key: v.value for v in status.values}['failed'] == '0'
     assert 'ValueError: no estimator' in capfd.readouterr().err
@@ -230,7 +232,7 @@ def test_a_callback_that_fails_harms_nobody_else(graph, camera, send, views, cap
         ({'cameras': ['left', 'right']}, ValueError, "camera '': the parameter `cameras` is"),
     ],
 )
-def test_what_is_refused_leaves_nothing_behind(graph, parameters, error, reason):
+def test_a_failed_start_destroys_the_nodes(graph, parameters, error, reason):
     front_end = FrontEnd(graph.context, executor=graph.executor, parameters=parameters)
     front_end.on_tracks(print)
     with pytest.raises(error, match=reason), front_end:
@@ -239,16 +241,16 @@ def test_what_is_refused_leaves_nothing_behind(graph, parameters, error, reason)
     assert 'image' not in dict(graph.node.get_topic_names_and_types())
 
 
-def test_ctrl_c_while_the_model_is_loaded(graph, standin_libraries, model):
+def test_ctrl_c_while_the_model_is_being_loaded(graph, standin_libraries, model):
     library = standin_libraries[2]
     paths = {
         'LD_LIBRARY_PATH': [str(library.parent), os.environ.get('LD_LIBRARY_PATH', '')],
         'PYTHONPATH': [str(Path(rknn_standin.__file__).parent), os.environ.get('PYTHONPATH', '')],
     }
     env = {name: os.pathsep.join(folders) for name, folders in paths.items()}
-    process = graph.start('-c', USER, str(library), str(model), env=env)
+    process = graph.start('-c', USER_PROGRAM, str(library), str(model), env=env)
     graph.wait(lambda: graph.node.count_publishers('keypoints'), 'a node to be configured')
-    graph.spin(lambda: False, 1.0)  # until its engine loads the model
+    graph.spin(lambda: False, 1.0)  # until it loads the model
     code, seconds = graph.interrupt(process)
     assert code == 0
     assert seconds < 4  # the node waits 1 s for the call to return
@@ -258,9 +260,9 @@ def test_ctrl_c_while_the_model_is_loaded(graph, standin_libraries, model):
     assert 'Traceback' not in output
 
 
-def test_the_example(graph, camera, views):
+def test_the_example_prints_tracks(graph, camera, views):
     process = graph.start(str(EXAMPLE), 'image')
-    show_until(
+    publish_until(
         graph, camera, views[0], lambda: ' at (' in process.log.read_text(), 'tracks to be printed'
     )
     process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The nodes and `superpoint_rknn extract` find the same in the same images."""
+"""The nodes and `superpoint_rknn extract` compute the same features."""
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ NAMES = ('keypoints', 'descriptors', 'tracks')
 
 
 def values_of(message):
-    """All that a message says, from ROS and from rosbags alike."""
+    """Values of a message of rclpy or rosbags, for comparison."""
     if hasattr(message, 'dim'):
         points = values_of(message.keypoints)
         return (*points, message.dim, message.model, np.asarray(message.data).tobytes())
@@ -32,7 +32,7 @@ def values_of(message):
 
 
 def write_bag(path, messages):
-    """The messages on /image, as ROS serialises them."""
+    """Record messages on /image, serialized by rclpy."""
     from rclpy.serialization import serialize_message
     from rosbags.rosbag2 import StoragePlugin, Writer
     from rosbags.typesys import Stores, get_typestore
@@ -48,16 +48,15 @@ def write_bag(path, messages):
 def read_bag(path):
     from rosbags.highlevel import AnyReader
 
-    found = {}
+    messages = {}
     with AnyReader([path]) as reader:
         for connection, _, data in reader.messages():
             message = reader.deserialize(data, connection.msgtype)
-            found.setdefault(connection.topic, []).append(values_of(message))
-    return found
+            messages.setdefault(connection.topic, []).append(values_of(message))
+    return messages
 
 
-def test_what_is_extracted_is_what_the_nodes_publish(graph, photographs, tmp_path):
-    """Image by image, with descriptors of each."""
+def test_extracted_features_equal_published_ones(graph, photographs, tmp_path):
     photo = cv2.imread(str(photographs / 'motorcycle_left.png'), cv2.IMREAD_GRAYSCALE)
     messages = []
     for number in range(5):
@@ -82,7 +81,7 @@ def test_what_is_extracted_is_what_the_nodes_publish(graph, photographs, tmp_pat
             'keypoints_wait': 10.0,
         },
     ):
-        graph.wait(camera.get_subscription_count, 'the node to take images')
+        graph.wait(camera.get_subscription_count, 'the node to subscribe to images')
         for number, message in enumerate(messages):
             camera.publish(message)
             counts = [number + 1] * len(NAMES)
@@ -94,5 +93,6 @@ def test_what_is_extracted_is_what_the_nodes_publish(graph, photographs, tmp_pat
     command = ['extract', str(tmp_path / 'bag'), '-o', str(output)]
     assert main([*command, *given]) == 0
     assert read_bag(output) == {
-        topic: [values_of(message) for message in found] for topic, found in published.items()
+        topic: [values_of(message) for message in received]
+        for topic, received in published.items()
     }

@@ -1,4 +1,4 @@
-"""Arguments of the launch files, with a stand-in for `launch`: no ROS is needed."""
+"""Arguments of the launch files, with a stand-in for `launch`; needs no ROS."""
 
 import runpy
 import sys
@@ -26,7 +26,7 @@ FALSE = ['false', 'False', '0', 'no', 'NO']
 
 
 class Recorded:
-    """Any class of launch: keeps what it was made with."""
+    """Stand-in for any class of launch; keeps the arguments of the constructor."""
 
     def __init__(self, *args, **kwargs):
         self.args, self.kwargs = args, kwargs
@@ -37,7 +37,7 @@ class Recorded:
 
 @pytest.fixture
 def actions(monkeypatch):
-    """Function: actions of a launch file by the name of their class, for given arguments."""
+    """Function that returns the actions of a launch file by class name, for given arguments."""
     classes = {}
 
     def attribute(name):
@@ -81,7 +81,7 @@ def test_words_for_false(word):
 
 
 @pytest.mark.parametrize('word', ['', 'on', 'tru', '2', 'None'])
-def test_any_other_word_is_refused_by_name(word):
+def test_any_other_word_raises(word):
     with pytest.raises(ValueError, match=f'^composed:={word}: expected one of true, 1, yes, '):
         boolean('composed', word)
 
@@ -134,6 +134,6 @@ def test_vio_launch_starts_the_tracker_in_the_front_end_if_composed(actions):
 
 @pytest.mark.parametrize('file', ['superpoint.launch.py', 'vio.launch.py'])
 @pytest.mark.parametrize('name', ['composed', 'autostart'])
-def test_launch_files_refuse_other_words(actions, file, name):
+def test_any_other_word_in_an_argument_raises(actions, file, name):
     with pytest.raises(ValueError, match=f'^{name}:=maybe: expected one of true'):
         actions(file, **{name: 'maybe'})

@@ -1,4 +1,4 @@
-"""Recordings played into a running graph, losing no image."""
+"""Replay of recordings into a running graph without losing images."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""vio.launch.py under the real launch system, on machines that have it."""
+"""vio.launch.py with the real launch system, on machines that have it."""
 
 import sys
 from pathlib import Path
@@ -30,7 +30,7 @@ from launch.actions import DeclareLaunchArgument, LogInfo
 from launch.substitutions import LaunchConfiguration
 def generate_launch_description():
     return LaunchDescription([
-        DeclareLaunchArgument('model', default_value='of_its_own'),
+        DeclareLaunchArgument('model', default_value='own_default'),
         LogInfo(msg=['{} ', LaunchConfiguration('model')]),
     ])
 """
@@ -43,7 +43,7 @@ def generate_launch_description():
         ('true', 'vins_fusion', '/vins_restart'),
     ],
 )
-def test_vio_brings_up_camera_superpoint_tracker_and_estimator(
+def test_vio_launch_starts_camera_superpoint_tracker_and_estimator(
     graph, tmp_path, composed, style, restart
 ):
     for name in ('camera', 'estimator'):
@@ -72,15 +72,15 @@ def test_vio_brings_up_camera_superpoint_tracker_and_estimator(
     for topic in (*topics, '/feature_tracker/feature', restart):
         resolved = topic if topic.startswith('/') else f'/cam7/{topic}'
         assert graph.node.count_publishers(resolved) == 1, topic
-    told = dict(graph.node.get_topic_names_and_types())
-    for topic, kind in GRAPH.items():  # what config/ has viewers show
-        own = topic if topic == '/diagnostics' else f'/cam7{topic}'
-        assert told[own] == [kind], topic
+    types = dict(graph.node.get_topic_names_and_types())
+    for topic, kind in GRAPH.items():  # topics of the viewers' files in config/
+        resolved = topic if topic == '/diagnostics' else f'/cam7{topic}'
+        assert types[resolved] == [kind], topic
     request = GetParameters.Request(names=['feature.format', 'feature.rate'])
     values = graph.call(GetParameters, 'cam7/tracker/get_parameters', request).values
     assert (values[0].string_value, values[1].double_value) == (style, 10.0)
     for name in ('camera', 'estimator'):
-        assert f'{name} of_its_own' in process.log.read_text()
-    assert graph.interrupt(process)[0] in (0, 1)  # launch ends with 1 where it was interrupted
+        assert f'{name} own_default' in process.log.read_text()
+    assert graph.interrupt(process)[0] in (0, 1)  # launch may exit with 1 after an interrupt
     processes = 1 if composed == 'true' else 2
     assert process.log.read_text().count('process has finished cleanly') == processes

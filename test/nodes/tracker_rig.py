@@ -1,4 +1,4 @@
-"""A graph with a camera, its calibration, a detector, and ears on all that the tracker tells."""
+"""A graph with a camera, a detector, and subscriptions to the topics of the tracker."""
 
 import cv2
 import numpy as np
@@ -15,19 +15,23 @@ STEP = 50_000_000  # [ns] between two images
 K = np.array([[500.0, 0, 319.5], [0, 500, 199.5], [0, 0, 1]])
 
 
-def turned(photo, rotation):
-    """What a camera sees of a photograph far away that it turned from, and 3x3 old to new px."""
+def rotated_view(photo, rotation):
+    """View of a distant photograph after a rotation [rad], and the homography to its pixels."""
     matrix, _ = cv2.Rodrigues(np.array(rotation, float))
     homography = K @ matrix @ np.linalg.inv(K)
     return cv2.warpPerspective(photo, homography, photo.shape[::-1]), homography
 
 
-def nanoseconds(message):
+def stamp_ns(message):
     return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
 
 
 class TrackerRig:
-    """name: of one of several cameras, whose topics are below it."""
+    """
+    A graph with an `image` publisher and subscriptions to the tracker's topics.
+
+    name: of the camera, the prefix of its topics if there are several cameras.
+    """
 
     def __init__(self, graph, name=''):
         self.graph = graph
@@ -39,7 +43,7 @@ class TrackerRig:
         self.tracks = graph.collect(Keypoints, f'{self.prefix}tracks')
         self.features = graph.collect(PointCloud, 'feature')
         self.restarts = graph.collect(Bool, 'restart')
-        self.diagnostics = []  # the tracker's own
+        self.diagnostics = []  # of the tracker only
         graph.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_status, RELIABLE)
         self.stamp = 10**9  # [ns]
 
@@ -48,15 +52,15 @@ class TrackerRig:
             self.diagnostics.append(message)
 
     def start(self, image, calibration=None, detector=True, **parameters):
-        """Start the tracker; send an image until tracks come back, all topics being connected."""
+        """Start the tracker; publish an image until tracks arrive: all topics are connected."""
         if detector:
-            self.detect()
+            self.add_detector()
         process = self.graph.start(*TRACKER, **parameters)
         self.warm_up(image, calibration)
         return process
 
-    def detect(self):
-        """Play the detector, too."""
+    def add_detector(self):
+        """Let `send` publish keypoints, too, as a detector would."""
         self.detector = self.graph.node.create_publisher(
             Keypoints, f'{self.prefix}keypoints', RELIABLE
         )
@@ -65,15 +69,15 @@ class TrackerRig:
         def warm():
             return self.tracks and self.tracks[-1].id and (self.features or not calibration)
 
-        self.graph.wait(self.camera.get_subscription_count, 'the tracker to take images')
+        self.graph.wait(self.camera.get_subscription_count, 'the tracker to subscribe to images')
         for _ in range(20):
             self.send(image, calibration)
             if self.graph.spin(warm, 2.0):
                 return
-        self.graph.wait(warm, 'tracks, and features where a calibration is given', 0)
+        self.graph.wait(warm, 'tracks, and features if a calibration is given', 0)
 
     def send(self, image, calibration=None, step=STEP, keypoints=True, **fields):
-        """Publish an image one step later, with keypoints where the detector is played here."""
+        """Publish an image `step` [ns] after the last one, with keypoints after `add_detector`."""
         self.stamp += step
         message = image_message(image)
         message.header.frame_id = 'camera_optical'
@@ -89,10 +93,10 @@ class TrackerRig:
         return message
 
     def track(self, image, calibration=None, **kwargs):
-        """Publish an image; returns its message and its tracks."""
+        """Publish an image and wait for its tracks; return both messages."""
         message = self.send(image, calibration, **kwargs)
-        stamp = nanoseconds(message)
-        self.graph.wait(lambda: self.tracks and nanoseconds(self.tracks[-1]) == stamp, 'tracks')
+        stamp = stamp_ns(message)
+        self.graph.wait(lambda: self.tracks and stamp_ns(self.tracks[-1]) == stamp, 'tracks')
         return message, self.tracks[-1]
 
     def counts(self):
@@ -102,7 +106,7 @@ class TrackerRig:
 
 
 def corners(header, image):
-    """A detector that is a hundred times faster."""
+    """Keypoints by Shi and Tomasi, a hundred times faster than the network."""
     found = cv2.goodFeaturesToTrack(image, 150, 0.01, 12)
     x, y = np.zeros((2, 0)) if found is None else found[:, 0].T
     return Keypoints(

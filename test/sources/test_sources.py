@@ -3,7 +3,7 @@ import sqlite3
 import cv2
 import numpy as np
 import pytest
-from exif import turned_jpeg
+from exif import rotated_jpeg
 from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
@@ -101,7 +101,7 @@ def test_unknown_suffix_and_missing_file_raise(tmp_path):
 
 
 def test_picture_ignores_exif_orientation(tmp_path):
-    jpeg, stored = turned_jpeg()
+    jpeg, stored = rotated_jpeg()
     (tmp_path / 'turned.jpg').write_bytes(jpeg)
     (frame,) = open_source(tmp_path / 'turned.jpg')
     np.testing.assert_array_equal(frame.image, stored)
@@ -186,7 +186,7 @@ def test_bag_of_compressed_images(tmp_path):
 
 
 def test_compressed_image_ignores_exif_orientation(tmp_path):
-    jpeg, stored = turned_jpeg()
+    jpeg, stored = rotated_jpeg()
     message = CompressedImage(header(1), 'jpeg', np.frombuffer(jpeg, np.uint8))
     np.testing.assert_array_equal(grey_image(message), stored)
     (frame,) = open_source(write_bag(tmp_path / 'bag', {'/image/compressed': [message]}))

@@ -12,7 +12,7 @@ from superpoint_rknn.nodes.common.camera_names import (
 
 
 @pytest.mark.parametrize('names', [[''], ['cam0'], ['front/left', 'front/right', '_b2']])
-def test_names_of_cameras(names):
+def test_valid_names_are_accepted(names):
     check_cameras(names, stereo=False)
 
 
@@ -33,12 +33,12 @@ def test_names_of_cameras(names):
         (['a', 'b', 'c'], True, "stereo: 3 cameras, ['a', 'b', 'c'], expected pairs"),
     ],
 )
-def test_bad_names_are_refused_with_the_reason(names, stereo, reason):
+def test_invalid_names_raise(names, stereo, reason):
     with pytest.raises(ValueError, match=re.escape(reason)):
         check_cameras(names, stereo)
 
 
-def test_what_a_cameras_own_is_called():
+def test_names_of_topics_parameters_and_diagnostics():
     assert topic_of('', 'image') == 'image'
     assert topic_of('front/left', 'image') == 'front/left/image'
     assert parameter_of('front/left', 'mask') == 'front.left.mask'
@@ -46,6 +46,6 @@ def test_what_a_cameras_own_is_called():
     assert title_of('cam0') == 'cam0'
 
 
-def test_cameras_come_one_by_one_or_in_pairs():
+def test_cameras_are_grouped_singly_or_in_pairs():
     assert groups_of(['a', 'b'], stereo=False) == [['a'], ['b']]
     assert groups_of(['a', 'b', 'c', 'd'], stereo=True) == [['a', 'b'], ['c', 'd']]

@@ -11,7 +11,7 @@ def status(counters, error_message=None):
     return images_status('camera', counters, {'keypoints': 'published'}, {}, error_message)
 
 
-def test_images_count_as_received_once_their_fate_is_known():
+def test_images_count_as_received_once_their_outcome_is_known():
     counters = ImageCounters()
     for _ in range(4):
         counters.arrive()
@@ -29,7 +29,7 @@ def test_images_count_as_received_once_their_fate_is_known():
     assert counts['pending'] == 0
 
 
-def test_rates_are_those_since_the_last_report():
+def test_recent_counts_are_those_since_the_previous_report():
     counters = ImageCounters()
     counters.arrive()
     counters.finish('published')
@@ -62,28 +62,28 @@ def test_stage_times_are_smoothed():
         (['published'], 'the NPU is gone', DiagnosticStatus.ERROR, 'the NPU is gone'),
     ],
 )
-def test_the_level_tells_whether_to_look(outcomes, error_message, level, message):
+def test_level_and_message_of_the_status(outcomes, error_message, level, message):
     counters = ImageCounters()
     for outcome in outcomes:
         counters.arrive()
         counters.finish(outcome)
-    found = status(counters, error_message)
-    assert (found.level, found.message) == (level, message)
+    result = status(counters, error_message)
+    assert (result.level, result.message) == (level, message)
 
 
-def test_cameras_that_never_see_at_a_time_are_told_of():
+def test_unpaired_images_are_a_warning():
     counters = ImageCounters()
     counters.arrive()
     counters.finish('dropped')
     counters.count('unpaired')
-    found = status(counters)
-    assert (found.level, found.message) == (
+    result = status(counters)
+    assert (result.level, result.message) == (
         DiagnosticStatus.WARN,
         'no pair: 1 images had no partner in the last second',
     )
 
 
-def test_lost_images_are_unknown_unless_the_middleware_tells():
+def test_lost_count_is_unknown_without_sequence_numbers():
     counters = ImageCounters()
     assert values_of(status(counters))['lost'] == 'unknown'
     counters.lost_is_known = True

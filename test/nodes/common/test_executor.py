@@ -1,4 +1,4 @@
-"""What the executor must bear, in a real graph."""
+"""Lifecycle changes, simulated time and the choice of the executor, in a real graph."""
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
@@ -15,39 +15,39 @@ from superpoint_rknn.msg import Keypoints
 from superpoint_rknn.nodes.common.executor import WAIT_SET, EventsExecutor, create_executor
 
 TRACKER = ('-m', 'superpoint_rknn.nodes.tracker.node')
-ROUND = (
+CYCLE = (
     Transition.TRANSITION_DEACTIVATE,
     Transition.TRANSITION_CLEANUP,
     Transition.TRANSITION_CONFIGURE,
     Transition.TRANSITION_ACTIVATE,
 )
-UNMET = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # not what is offered
+INCOMPATIBLE = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-def test_topics_come_and_go_while_strangers_do_and_images_arrive(graph, photo):
+def test_lifecycle_changes_while_images_and_incompatible_subscriptions_arrive(graph, photo):
     process = graph.start(*TRACKER)
     camera = graph.node.create_publisher(Image, 'image', 5)
     image = image_message(photo)
     client = graph.node.create_client(ChangeState, 'tracker/change_state')
     graph.wait(client.service_is_ready, 'the node')
-    graph.wait(camera.get_subscription_count, 'the node to take images')
+    graph.wait(camera.get_subscription_count, 'the node to subscribe to images')
     for number in range(30):
-        strangers = []
-        for transition in ROUND:
-            strangers += [
-                graph.node.create_subscription(kind, topic, print, UNMET)
+        incompatible = []
+        for transition in CYCLE:
+            incompatible += [
+                graph.node.create_subscription(kind, topic, print, INCOMPATIBLE)
                 for kind, topic in ((Keypoints, 'tracks'), (PointCloud, 'feature'))
             ]
             image.header.stamp.sec = number
             camera.publish(image)
             request = ChangeState.Request(transition=Transition(id=transition))
-            answer = client.call_async(request)
-            graph.wait(answer.done, 'the transition')
-            assert answer.result().success
-        for stranger in strangers:
-            graph.node.destroy_subscription(stranger)
+            response = client.call_async(request)
+            graph.wait(response.done, 'the transition')
+            assert response.result().success
+        for subscription in incompatible:
+            graph.node.destroy_subscription(subscription)
     tracks = graph.collect(Keypoints, 'tracks')
-    graph.wait(camera.get_subscription_count, 'the node to take images')
+    graph.wait(camera.get_subscription_count, 'the node to subscribe to images')
 
     def tracked():
         image.header.stamp.sec += 1
@@ -61,7 +61,7 @@ def test_topics_come_and_go_while_strangers_do_and_images_arrive(graph, photo):
 def test_steady_timers_run_while_simulated_time_stands_still(graph):
     process = graph.start(*TRACKER, use_sim_time='true')
     clock = graph.node.create_publisher(Clock, '/clock', 5)
-    graph.wait(clock.get_subscription_count, 'the node to hear the clock')
+    graph.wait(clock.get_subscription_count, 'the node to subscribe to the clock')
     reports = graph.collect(DiagnosticArray, '/diagnostics')
     graph.wait(lambda: len(reports) >= 2, 'two reports')
     time = Clock()
@@ -75,13 +75,13 @@ def test_steady_timers_run_while_simulated_time_stands_still(graph):
     assert seconds < 2
 
 
-@pytest.mark.parametrize('asked', [False, True])
-def test_the_plain_executor_runs_where_asked_for(monkeypatch, asked):
-    monkeypatch.setenv(WAIT_SET, '1' if asked else '')
+@pytest.mark.parametrize('requested', [False, True])
+def test_an_environment_variable_selects_the_single_threaded_executor(monkeypatch, requested):
+    monkeypatch.setenv(WAIT_SET, '1' if requested else '')
     context = Context()
     context.init()
     executor = create_executor(context)
-    plain = asked or EventsExecutor is None
-    assert isinstance(executor, SingleThreadedExecutor) == plain
+    expected = requested or EventsExecutor is None
+    assert isinstance(executor, SingleThreadedExecutor) == expected
     executor.shutdown()
     context.shutdown()

@@ -1,4 +1,4 @@
-"""Lost images, by the numbers of a publisher that a stand-in node tells of."""
+"""Lost images by the sequence numbers of a publisher, with a stand-in node."""
 
 import pytest
 
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.skipif(not TELLS_SEQUENCE, reason='this rclpy does not 
 
 
 class Node:
-    """What a subscription needs of a node: that it can be made, and who publishes."""
+    """Stand-in with those methods of a node that a subscription calls."""
 
     publishers = 1
 
@@ -41,18 +41,18 @@ def receive(node, *numbers):
         node.callback('image', {'publication_sequence_number': number})
 
 
-def test_gaps_are_lost_images(node, counters):
+def test_gaps_count_as_lost_images(node, counters):
     receive(node, 5, 6, 9, 10, 12)
     assert counters.lost_is_known
     assert counters['lost'] == 3
 
 
-def test_a_publisher_that_begins_anew_lost_nothing(node, counters):
+def test_a_restarted_publisher_loses_no_images(node, counters):
     receive(node, 100, 1, 2)
     assert counters['lost'] == 0
 
 
-def test_numbers_of_two_publishers_say_nothing_nor_does_the_first_when_one_is_gone(node, counters):
+def test_numbers_of_two_publishers_and_the_first_one_after_are_ignored(node, counters):
     receive(node, 998, 999)
     node.publishers = 2
     receive(node, 10, 1000, 11)

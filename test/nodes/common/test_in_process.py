@@ -3,9 +3,9 @@ import pytest
 from superpoint_rknn.nodes.common.in_process import Channel, InProcessCameras
 
 
-def test_a_channel_hands_the_object_itself_to_whoever_listens():
+def test_a_channel_passes_the_object_itself_to_its_subscribers():
     channel = Channel()
-    channel.send('nobody hears it')
+    channel.send('without subscribers')
     assert not channel
     first, second = [], []
     channel.subscribe(first.append)
@@ -24,11 +24,11 @@ def test_a_channel_hands_the_object_itself_to_whoever_listens():
         channel.unsubscribe(second.append)
 
 
-def test_feeds_are_made_when_first_asked_for():
+def test_cameras_are_created_at_first_access():
     in_process = InProcessCameras()
-    heard = []
-    in_process['cam0'].keypoints.subscribe(heard.append)
+    received = []
+    in_process['cam0'].keypoints.subscribe(received.append)
     in_process['cam0'].keypoints.send(1)
     in_process['cam1'].keypoints.send(2)
-    assert heard == [1]
+    assert received == [1]
     assert list(in_process) == ['cam0', 'cam1']

@@ -3,7 +3,7 @@ from array import array
 import cv2
 import numpy as np
 import pytest
-from exif import turned_jpeg
+from exif import rotated_jpeg
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -17,7 +17,7 @@ from superpoint_rknn.nodes.common.messages import (
 )
 
 
-def test_keypoints_carry_the_header_the_size_and_the_points():
+def test_keypoints_message_has_header_size_and_points():
     header = Header(frame_id='cam')
     header.stamp.sec = 5
     points = Points(*np.float32([[1.5, 2.5], [3, 4], [0.75, 0.5]]))
@@ -30,7 +30,7 @@ def test_keypoints_carry_the_header_the_size_and_the_points():
     assert len(message.id) == len(message.age) == 0
 
 
-def test_descriptors_stand_alone():
+def test_descriptors_message_contains_its_keypoints():
     points = Points(*np.zeros((3, 2), np.float32))
     keypoints = keypoints_message(Header(frame_id='cam'), (8, 8), points)
     message = descriptors_message(keypoints, np.float32([[1, 0, 0], [0, 1, 0]]), 'net@1234')
@@ -46,14 +46,14 @@ def test_float_array_takes_any_layout():
     assert float_array(values) == array('f', [0, 2, 4])
 
 
-def test_no_points_make_an_empty_message():
-    nothing = np.empty(0, np.float32)
-    message = keypoints_message(Header(), (8, 8), Points(nothing, nothing, nothing))
+def test_no_points_give_empty_messages():
+    empty = np.empty(0, np.float32)
+    message = keypoints_message(Header(), (8, 8), Points(empty, empty, empty))
     assert len(message.x) == 0
     assert len(descriptors_message(message, np.empty((0, 256), np.float32), 'm').data) == 0
 
 
-def test_a_mono8_message_is_seen_without_a_copy():
+def test_a_mono8_image_is_a_view_of_the_message():
     message = Image(height=2, width=3, step=4, encoding='mono8', data=array('B', range(8)))
     grey = grey_image(message)
     assert grey.tolist() == [[0, 1, 2], [4, 5, 6]]
@@ -62,7 +62,7 @@ def test_a_mono8_message_is_seen_without_a_copy():
 
 
 @pytest.mark.parametrize('is_bigendian', [0, 1])
-def test_16_bits_in_either_byte_order(is_bigendian):
+def test_mono16_in_both_byte_orders(is_bigendian):
     data = array('B', [1, 0, 0, 1] if is_bigendian else [0, 1, 1, 0])  # 256, 1
     message = Image(
         height=1, width=2, step=4, encoding='mono16', is_bigendian=is_bigendian, data=data
@@ -70,8 +70,8 @@ def test_16_bits_in_either_byte_order(is_bigendian):
     assert grey_image(message).tolist() == [[1, 0]]
 
 
-def test_a_compressed_image_keeps_its_pixels_as_the_camera_stored_them():
-    jpeg, stored = turned_jpeg()
+def test_exif_orientation_of_a_compressed_image_is_ignored():
+    jpeg, stored = rotated_jpeg()
     assert np.array_equal(grey_image(CompressedImage(format='jpeg', data=jpeg)), stored)
 
 
@@ -82,12 +82,12 @@ def test_compressed_images_are_decoded_to_grey():
 
 
 @pytest.mark.parametrize('data', [b'', b'\xff\xd8\xff\xe0 no jpeg'])
-def test_a_corrupt_compressed_image_is_refused(data):
+def test_a_corrupt_compressed_image_raises(data):
     with pytest.raises(ValueError, match=r"data: \d+ bytes of format 'jpeg', expected an image"):
         grey_image(CompressedImage(format='jpeg', data=data))
 
 
-def test_an_encoding_nobody_knows_is_refused_by_name():
+def test_an_unknown_encoding_raises():
     message = Image(height=1, width=1, step=4, encoding='64FC9', data=array('B', bytes(4)))
     with pytest.raises(ValueError, match='64FC9'):
         grey_image(message)

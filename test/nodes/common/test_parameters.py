@@ -1,4 +1,4 @@
-"""Parameters as ROS shows them, and what a node says about names that it doesn't know."""
+"""ROS descriptors of parameters, and warnings about unknown names."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_numbers_have_a_range_of_their_type():
         (Parameter('a', 1, 'Help.', limits=(0, 7)), ''),
     ],
 )
-def test_what_no_range_can_say_is_a_constraint(parameter, constraints):
+def test_choices_and_limits_of_lists_are_additional_constraints(parameter, constraints):
     assert describe(parameter).additional_constraints == constraints
 
 
@@ -60,7 +60,7 @@ def test_names_are_unique(table):
         ('front_end', {'resiz', 'detector.nms', 'cam7.mask', 'cemras'}),
     ],
 )
-def test_unknown_parameters_are_named_in_a_warning(graph, tmp_path, module, unknown):
+def test_unknown_parameters_cause_a_warning(graph, tmp_path, module, unknown):
     (tmp_path / 'given.yaml').write_text(FILE)
     process = graph.start(
         *('-m', f'superpoint_rknn.nodes.{module}'),

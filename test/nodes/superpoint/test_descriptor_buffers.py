@@ -16,8 +16,8 @@ def make_buffers():
 
 
 def pending(raw):
-    nothing = np.empty(0, np.float32)
-    points = Keypoints(nothing, nothing, nothing)
+    empty = np.empty(0, np.float32)
+    points = Keypoints(empty, empty, empty)
     return PendingDescriptors(Detection(points, points, (8, 8), raw), None, None)
 
 
@@ -31,7 +31,7 @@ def value_of(item):
     return int(item.detection.raw[0, 0, 0])
 
 
-def test_the_newest_set_is_taken_once():
+def test_the_newest_buffer_is_taken_once():
     buffers = DescriptorBuffers(make_buffers())
     assert buffers.take_newest() is None
     fill(buffers, 1)
@@ -40,7 +40,7 @@ def test_the_newest_set_is_taken_once():
     assert buffers.take_newest() is None
 
 
-def test_a_set_that_is_read_is_never_written():
+def test_a_buffer_being_read_is_not_overwritten():
     buffers = DescriptorBuffers(make_buffers())
     fill(buffers, 1)
     reading = buffers.take_newest()
@@ -50,7 +50,7 @@ def test_a_set_that_is_read_is_never_written():
     assert value_of(buffers.take_newest()) == 19
 
 
-def test_a_buffer_given_up_half_written_is_written_again():
+def test_an_incomplete_buffer_is_reused():
     buffers = DescriptorBuffers(make_buffers())
     buffers.writable()[:] = 7  # the inference failed: never completed
     assert buffers.take_newest() is None
@@ -58,28 +58,28 @@ def test_a_buffer_given_up_half_written_is_written_again():
     assert value_of(buffers.take_newest()) == 8
 
 
-def test_writer_and_reader_in_two_threads_never_meet():
+def test_the_reader_never_gets_a_buffer_being_written():
     buffers = DescriptorBuffers([np.zeros((256, 5, 8), np.uint8) for _ in range(3)])
-    torn = []
-    writing = threading.Event()
+    partly_written = []
+    finished = threading.Event()
 
     def read():
-        while not writing.is_set():
+        while not finished.is_set():
             item = buffers.take_newest()
             if item is not None:
                 values = np.unique(item.detection.raw)
                 if len(values) != 1:
-                    torn.append(values)
+                    partly_written.append(values)
 
     reader = threading.Thread(target=read)
     reader.start()
     for i in range(3000):
         fill(buffers, i % 251)
-    writing.set()
+    finished.set()
     reader.join()
-    assert torn == []
+    assert partly_written == []
 
 
-def test_three_maps_are_needed():
+def test_any_other_number_of_maps_raises():
     with pytest.raises(ValueError, match='maps: 2, expected three'):
         DescriptorBuffers(make_buffers()[:2])

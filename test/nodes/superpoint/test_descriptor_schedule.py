@@ -1,4 +1,4 @@
-"""For which images the raw descriptor map is fetched: a camera and a timer on a virtual clock."""
+"""Choice of the images whose raw descriptor map is fetched, on a virtual clock."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ SECONDS = 200
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Set the time of the schedule [s]."""
+    """Function that sets the time of the schedule [s]."""
     times = [0.0]
     monkeypatch.setattr(descriptor_timer, 'monotonic', lambda: times[0])
     return lambda now: times.__setitem__(0, now)
@@ -25,10 +25,12 @@ def simulate(clock):
 
 def _simulate(clock, camera_hz, duration, jitter=0.1, rate=RATE, every=False):
     """
-    Return the numbers of processed images, of fetched and of described maps, and the ages of
-    these at publication [s].
+    Simulate a camera and the descriptor timer.
 
-    duration: of processing an image [s]. every: fetch the map of every image, for comparison.
+    Return the numbers of processed images, of fetched and of described maps, and the ages of the
+    described maps at publication [s].
+
+    duration: of an inference [s]. every: fetch the map of every image, for comparison.
     """
     random = np.random.default_rng(0)
     schedule = DescriptorSchedule()
@@ -41,7 +43,7 @@ def _simulate(clock, camera_hz, duration, jitter=0.1, rate=RATE, every=False):
         + [(k * tick, 'tick') for k in range(1, int(SECONDS / tick))]
     )
     processed, fetched, ages = 0, 0, []
-    complete = []  # (time, arrival) of maps on their way
+    complete = []  # (completion, arrival) of maps being fetched
     newest = None  # arrival of the newest complete map
     free = 0.0  # when the inference thread is free
     for now, kind in events:
@@ -69,7 +71,7 @@ def _simulate(clock, camera_hz, duration, jitter=0.1, rate=RATE, every=False):
 
 @pytest.mark.parametrize('duration', [0.003, 0.02, 0.05])
 @pytest.mark.parametrize('camera_hz', [15, 29.7, 30, 31.3, 60])
-def test_few_maps_are_fetched_in_vain_and_none_is_missing(simulate, camera_hz, duration):
+def test_few_fetched_maps_are_unused_and_none_is_missing(simulate, camera_hz, duration):
     processed, fetched, described, ages = simulate(camera_hz, duration)
     assert described == pytest.approx(SECONDS * RATE, abs=SECONDS * RATE * 0.02)
     assert fetched <= 1.05 * described
@@ -78,7 +80,7 @@ def test_few_maps_are_fetched_in_vain_and_none_is_missing(simulate, camera_hz, d
     assert np.percentile(ages, 95) <= np.percentile(ages_of_every, 95) + period
 
 
-def test_every_image_is_described_where_the_rate_is_above_the_camera(simulate):
+def test_every_image_is_described_if_the_rate_exceeds_that_of_the_camera(simulate):
     processed, fetched, described, _ = simulate(30, 0.02, rate=1000.0)
     assert processed == pytest.approx(SECONDS * 30, abs=3)
     assert fetched == processed
@@ -93,7 +95,7 @@ def test_every_image_of_a_slow_camera_is_described(simulate):
 
 @pytest.fixture
 def schedule(clock):
-    """The schedule of a camera of 10 Hz whose last image came at 0.4 s."""
+    """Schedule of a 10 Hz camera whose last image arrived at 0.4 s."""
     schedule = DescriptorSchedule()
     for number in range(5):
         clock(0.1 * number)
@@ -106,12 +108,12 @@ def schedule(clock):
 def test_the_map_is_fetched_after_a_pause(clock, schedule):
     schedule.due = 20.0
     clock(0.5)
-    assert not schedule.start(False)  # many images come before that
+    assert not schedule.start(False)  # many images arrive before that
     clock(10.0)
     assert schedule.start(False)  # the period is unknown
 
 
-def test_a_map_that_waits_is_not_fetched_again(clock, schedule):
+def test_no_map_is_fetched_while_one_waits(clock, schedule):
     schedule.due = 0.55
     clock(0.5)
     assert schedule.start(False)

@@ -4,14 +4,14 @@ from collections import Counter
 from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
 
 
-def test_a_newer_item_replaces_one_that_waits_and_is_handed_back():
+def test_a_newer_item_replaces_one_that_waits_and_put_returns_it():
     mailbox = Mailbox()
     assert mailbox.put('cam', 'old') is None
     assert mailbox.put('cam', 'new') == 'old'
     assert mailbox.take() == ('cam', 'new')
 
 
-def test_take_waits_for_an_item():
+def test_take_blocks_until_an_item_arrives():
     mailbox = Mailbox()
     taken = []
     taker = threading.Thread(target=lambda: taken.append(mailbox.take()))
@@ -21,7 +21,7 @@ def test_take_waits_for_an_item():
     assert taken == [('cam', 1)]
 
 
-def test_an_item_is_done_when_the_next_is_asked_for():
+def test_an_item_is_done_at_the_next_take():
     mailbox = Mailbox()
     assert mailbox.wait_done(0)
     mailbox.put('cam', 1)
@@ -44,7 +44,7 @@ def test_a_closed_mailbox_refuses_items_and_ends_take():
     assert mailbox.take() is None
 
 
-def test_what_waits_is_taken_back():
+def test_clear_returns_waiting_items():
     mailbox = Mailbox()
     mailbox.put('a', 1)
     mailbox.put('b', 2)
@@ -55,15 +55,15 @@ def test_what_waits_is_taken_back():
 
 def test_a_fast_camera_does_not_starve_a_slow_one():
     mailbox = Mailbox()
-    given_up = Counter()
+    dropped = Counter()
     taken = []
 
     def put(camera, number):
         if mailbox.put(camera, number) is not None:
-            given_up[camera] += 1
+            dropped[camera] += 1
 
     put('fast', 0)
-    for number in range(12):  # the worker takes one while three come of one camera, one of another
+    for number in range(12):  # for one taken, three arrive of one camera and one of the other
         put('fast', 3 * number)
         put('slow', number)
         put('fast', 3 * number + 1)
@@ -72,10 +72,10 @@ def test_a_fast_camera_does_not_starve_a_slow_one():
     assert [camera for camera, _ in taken] == ['fast', 'slow'] * 6
     assert [number for camera, number in taken if camera == 'fast'] == [2, 8, 14, 20, 26, 32]
     assert [number for camera, number in taken if camera == 'slow'] == [1, 3, 5, 7, 9, 11]
-    assert given_up == {'fast': 37 - 6 - 1, 'slow': 12 - 6}
+    assert dropped == {'fast': 37 - 6 - 1, 'slow': 12 - 6}
 
 
-def test_the_turn_is_that_of_the_camera_that_was_not_taken_for_longest():
+def test_the_camera_served_longest_ago_is_next():
     mailbox = Mailbox()
     for camera in 'abc':
         mailbox.put(camera, camera)
@@ -87,6 +87,6 @@ def test_the_turn_is_that_of_the_camera_that_was_not_taken_for_longest():
     mailbox.put('b', 'b')  # c has stopped
     mailbox.put('a', 'a')
     assert mailbox.take() == ('b', 'b')
-    mailbox.put('d', 'd')  # never had a turn
+    mailbox.put('d', 'd')  # never served
     assert mailbox.take() == ('d', 'd')
     assert mailbox.take() == ('a', 'a')

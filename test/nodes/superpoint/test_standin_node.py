@@ -1,4 +1,4 @@
-"""The whole node on a stand-in for Rockchip's library, beside the node on the CPU."""
+"""The node on a stand-in for Rockchip's library, compared with the node on the CPU runtime."""
 
 import os
 from pathlib import Path
@@ -9,22 +9,22 @@ from ros_graph import Graph, Rig
 SCRIPT = Path(__file__).parents[2] / 'rknn_standin' / 'run_on_standin.py'
 
 
-def arguments(library, generation, *orders):
-    return [SCRIPT, 'superpoint_rknn.nodes.superpoint.node', library, generation, *orders, '--']
+def arguments(library, generation, *faults):
+    return [SCRIPT, 'superpoint_rknn.nodes.superpoint.node', library, generation, *faults, '--']
 
 
-def path_to(library):
-    """The loader finds the stand-in where a board's library would be."""
+def library_path(library):
+    """Environment in which the loader finds the stand-in."""
     folders = [str(library.parent), os.environ.get('LD_LIBRARY_PATH', '')]
     return {'LD_LIBRARY_PATH': os.pathsep.join(folders)}
 
 
 @pytest.fixture
 def start(rig, standin_libraries, model):
-    def start(generation, *orders, **parameters):
+    def start(generation, *faults, **parameters):
         library = standin_libraries[generation]
-        program = map(str, arguments(library, generation, *orders))
-        return rig.start(*program, env=path_to(library), model=model, **parameters)
+        program = map(str, arguments(library, generation, *faults))
+        return rig.start(*program, env=library_path(library), model=model, **parameters)
 
     return start
 
@@ -49,7 +49,7 @@ def features(rig, photo):
 
 @pytest.mark.parametrize('zero_copy', ['false', 'true'], ids=['copied', 'shared'])
 @pytest.mark.parametrize('generation', [1, 2], ids=['v1', 'v2'])
-def test_the_npu_gives_the_features_of_the_cpu(rig, start, photo, on_cpu, generation, zero_copy):
+def test_features_equal_those_of_the_cpu_runtime(rig, start, photo, on_cpu, generation, zero_copy):
     process = start(generation, **{'npu.zero_copy': zero_copy})
     keypoints, descriptors = features(rig, photo)
     cpu_keypoints, cpu_descriptors = on_cpu
@@ -64,9 +64,9 @@ def test_the_npu_gives_the_features_of_the_cpu(rig, start, photo, on_cpu, genera
     assert 'violations: none' in process.log.read_text()
 
 
-def test_npu_errors_drop_images_reopen_the_model_and_pass(rig, start, photo):
+def test_npu_errors_drop_images_until_the_model_is_reopened(rig, start, photo):
     process = start(2, 'fail:rknn_run:-2:8')
-    # The warm-up saw the failures: black images failed until the NPU ran again.
+    # The images that failed are those of the warm-up.
     _, keypoints = rig.send_and_wait(photo)
     assert len(keypoints.x) > 100
     log = process.log.read_text()
@@ -77,18 +77,18 @@ def test_npu_errors_drop_images_reopen_the_model_and_pass(rig, start, photo):
     assert 'violations: none' in process.log.read_text()
 
 
-def test_a_hanging_npu_is_reported_and_left_behind(rig, standin_libraries, model, photo):
+def test_a_blocked_npu_call_is_reported_and_abandoned(rig, standin_libraries, model, photo):
     library = standin_libraries[1]
     program = map(str, arguments(library, 1, 'block:rknn_run'))
-    process = rig.graph.start(*program, env=path_to(library), model=model)
-    rig.graph.wait(rig.camera.get_subscription_count, 'the node to take images')
+    process = rig.graph.start(*program, env=library_path(library), model=model)
+    rig.graph.wait(rig.camera.get_subscription_count, 'the node to subscribe to images')
 
     def reported():
         rig.send(photo)
         rig.graph.spin(lambda: False, 0.2)
         return any('has not returned for' in d.status[0].message for d in rig.diagnostics)
 
-    rig.graph.wait(reported, 'the report of an inference that hangs', timeout=60)
+    rig.graph.wait(reported, 'the report of a blocked inference', timeout=60)
     assert int(rig.raw_counts()['dropped']) > 0
     code, seconds = rig.graph.interrupt(process)
     assert code == 0
@@ -96,11 +96,11 @@ def test_a_hanging_npu_is_reported_and_left_behind(rig, standin_libraries, model
     assert 'Traceback' not in process.log.read_text()
 
 
-def test_a_model_for_another_chip_is_refused_with_the_reason(graph, standin_libraries, model):
+def test_a_model_for_another_chip_leaves_the_node_unconfigured(graph, standin_libraries, model):
     library = standin_libraries[2]
     program = map(str, arguments(library, 2, 'fail:rknn_init:-13:1'))
-    process = graph.start(*program, env=path_to(library), model=model)
-    graph.wait(lambda: 'not configured' in process.log.read_text(), 'the refusal')
+    process = graph.start(*program, env=library_path(library), model=model)
+    graph.wait(lambda: 'not configured' in process.log.read_text(), 'the error')
     assert 'RKNN_ERR_TARGET_PLATFORM_UNMATCH (-13)' in process.log.read_text()
     assert 'made for another chip' in process.log.read_text()
     assert graph.interrupt(process)[0] == 0

@@ -24,23 +24,23 @@ def start(cameras, *program, **parameters):
 
 
 def wait_ready(cameras):
-    """As Rig.wait_ready, with all cameras seeing black at once."""
+    """Like Rig.wait_ready; all cameras publish black images."""
     graph = cameras[0].graph
     black = image_message(np.zeros((400, 640), np.uint8))
     for rig in cameras:
-        graph.wait(rig.camera.get_subscription_count, 'the node to take images')
+        graph.wait(rig.camera.get_subscription_count, 'the node to subscribe to images')
         rig.warm = False
 
-    def show_black_until(condition):
+    def publish_black_until(condition):
         for rig in cameras:
             rig.camera.publish(black)
             rig.diagnostics.clear()
         return graph.spin(lambda: all(map(condition, cameras)), 4.0)
 
-    graph.wait(lambda: show_black_until(lambda rig: rig.warm), 'keypoints of all cameras')
-    # None waits for a partner that was lost before both ends knew each other.
+    graph.wait(lambda: publish_black_until(lambda rig: rig.warm), 'keypoints of all cameras')
+    # No image may wait for a partner that was lost before all topics were connected.
     graph.wait(
-        lambda: show_black_until(
+        lambda: publish_black_until(
             lambda rig: len(rig.diagnostics) >= 2 and rig.raw_counts()['pending'] == '0'
         ),
         'diagnostics without pending images',
@@ -49,8 +49,8 @@ def wait_ready(cameras):
         rig.base = {k: int(v) for k, v in rig.raw_counts().items() if v.isdigit()}
 
 
-def settled(rig, sent):
-    """Counts once all that was sent met its fate."""
+def final_counts(rig, sent):
+    """Wait until the outcome of all sent images is known; return the counts."""
     rig.graph.spin(
         lambda: rig.counts()['received'] == sent and rig.counts()['pending'] == 0, timeout=30.0
     )
@@ -90,13 +90,13 @@ def test_each_camera_has_its_own_topics_masks_and_status(cameras, photo, tmp_pat
     result = graph.call(SetParameters, 'superpoint/set_parameters', request).results[0]
     assert result.successful
     _, again = second.send_and_wait(photo)
-    assert again.x == right.x  # the mask of all
-    first.send(small)  # a size that the mask doesn't have
-    assert settled(first, 2)['failed'] == 1
-    assert settled(second, 2)['failed'] == 0
+    assert again.x == right.x  # the common mask
+    first.send(small)  # not the size of the mask
+    assert final_counts(first, 2)['failed'] == 1
+    assert final_counts(second, 2)['failed'] == 0
 
 
-def test_a_flood_of_garbage_from_one_camera_leaves_the_other_served(cameras, photo):
+def test_invalid_images_of_one_camera_do_not_block_the_other(cameras, photo):
     start(cameras)
     bad, good = cameras
     for number in range(1, 6):
@@ -104,12 +104,12 @@ def test_a_flood_of_garbage_from_one_camera_leaves_the_other_served(cameras, pho
             bad.send(photo, encoding='nonsense')
         good.send(photo)
         good.graph.wait(lambda n=number: len(good.keypoints) == n, 'keypoints')
-    assert settled(good, 5)['published'] == 5
+    assert final_counts(good, 5)['published'] == 5
     good.graph.wait(lambda: bad.counts()['failed'] > 0, 'failed images')
     assert bad.counts()['published'] == 0
 
 
-def test_a_fast_camera_leaves_a_slow_one_its_turns(cameras, photo, gate):
+def test_a_fast_camera_does_not_starve_a_slow_one(cameras, photo, gate):
     start(cameras, *gate.program)
     fast, slow = cameras
     graph = fast.graph
@@ -120,7 +120,7 @@ def test_a_fast_camera_leaves_a_slow_one_its_turns(cameras, photo, gate):
 
     gate.close()
     fast.send(photo)
-    for number in (1, 2):  # each time, an image of the fast camera is under way
+    for number in (1, 2):  # each time, the inference of an image of the fast camera is blocked
         gate.wait()
         fast.send(photo)
         slow.send(photo)
@@ -133,13 +133,13 @@ def test_a_fast_camera_leaves_a_slow_one_its_turns(cameras, photo, gate):
         gate.let_one_go()
         graph.wait(lambda n=number: len(slow.keypoints) == n, 'the slow camera')
     gate.open()
-    counts = settled(fast, 5)
+    counts = final_counts(fast, 5)
     assert (counts['published'], counts['dropped']) == (3, 2)
-    assert settled(slow, 2)['published'] == 2
+    assert final_counts(slow, 2)['published'] == 2
 
 
-def stereo(cameras, image, stamps, **bad):
-    """Send to each camera an image with its stamp [ms]; None: nothing."""
+def publish_pair(cameras, image, stamps, **bad):
+    """Publish an image of each camera with its stamp [ms]; None: no image."""
     for rig, stamp in zip(cameras, stamps, strict=True):
         if stamp is None:
             continue
@@ -152,7 +152,7 @@ def stereo(cameras, image, stamps, **bad):
         rig.camera.publish(message)
 
 
-def test_a_stereo_pair_is_taken_together_or_not_at_all(cameras, photo):
+def test_both_images_of_a_stereo_pair_are_processed_or_neither(cameras, photo):
     left, right = cameras
     process = start(cameras, stereo='true')
     graph = left.graph
@@ -160,7 +160,7 @@ def test_a_stereo_pair_is_taken_together_or_not_at_all(cameras, photo):
     def both(number):
         graph.wait(lambda: len(left.keypoints) == len(right.keypoints) == number, 'both')
 
-    stereo(cameras, photo, (1000, 1004))
+    publish_pair(cameras, photo, (1000, 1004))
     both(1)
     assert left.keypoints[0].header.frame_id == 'cam0'
     assert right.keypoints[0].header.frame_id == 'cam1'
@@ -169,29 +169,29 @@ def test_a_stereo_pair_is_taken_together_or_not_at_all(cameras, photo):
     assert left.keypoints[0].x == right.keypoints[0].x
 
     def waits(rig):
-        rig.diagnostics.clear()  # they may tell of images that were under way
+        rig.diagnostics.clear()  # they may count images that were being processed
         graph.wait(
             lambda: len(rig.diagnostics) >= 2 and rig.counts()['pending'] == 1,
             f'an image of {rig.name} to wait',
         )
 
-    stereo(cameras, photo, (2000, 2006))  # too far apart
+    publish_pair(cameras, photo, (2000, 2006))  # too far apart
     waits(right)
-    stereo(cameras, photo, (3000, 3000))
+    publish_pair(cameras, photo, (3000, 3000))
     both(2)
-    stereo(cameras, photo, (4000, None))  # without a partner
+    publish_pair(cameras, photo, (4000, None))  # without a partner
     waits(left)
-    stereo(cameras, photo, (5000, 5000))
+    publish_pair(cameras, photo, (5000, 5000))
     both(3)
-    stereo(cameras, photo, (6000, 6000), cam1='nonsense')
-    settled(left, 6)
-    settled(right, 5)
-    stereo(cameras, photo, (7000, 7000))
+    publish_pair(cameras, photo, (6000, 6000), cam1='nonsense')
+    final_counts(left, 6)
+    final_counts(right, 5)
+    publish_pair(cameras, photo, (7000, 7000))
     both(4)
-    counts = settled(left, 7)
+    counts = final_counts(left, 7)
     assert (counts['published'], counts['dropped'], counts['failed']) == (4, 3, 0)
     assert counts['unpaired'] == 2
-    counts = settled(right, 6)
+    counts = final_counts(right, 6)
     assert (counts['published'], counts['dropped'], counts['failed']) == (4, 1, 1)
     assert counts['unpaired'] == 1
     assert [k.header.stamp.sec for k in left.keypoints] == [1, 3, 5, 7]
@@ -201,7 +201,7 @@ def test_a_stereo_pair_is_taken_together_or_not_at_all(cameras, photo):
     assert seconds < 2
 
 
-def test_descriptors_of_a_stereo_pair_are_of_the_same_moment(cameras, photo):
+def test_descriptors_of_a_stereo_pair_are_of_the_same_images(cameras, photo):
     left, right = cameras
     start(cameras, stereo='true', **{'descriptors.rate': 4.0})
     second = 0
@@ -209,13 +209,13 @@ def test_descriptors_of_a_stereo_pair_are_of_the_same_moment(cameras, photo):
     def described():
         nonlocal second
         second += 1
-        stereo(cameras, photo, (1000 * second, 1000 * second + 1))
+        publish_pair(cameras, photo, (1000 * second, 1000 * second + 1))
         left.graph.wait(lambda: len(right.keypoints) == second, 'both')
         return len(left.descriptors) > 5 and len(right.descriptors) > 5
 
     left.graph.wait(described, 'descriptors of both')
     seconds = [[d.header.stamp.sec for d in rig.descriptors] for rig in cameras]
-    begin = max(s[0] for s in seconds)  # one topic may have been heard earlier than the other
+    begin = max(s[0] for s in seconds)  # one topic may have been connected earlier
     seconds = [[s for s in of_one if s >= begin][:4] for of_one in seconds]
     assert seconds[0] == seconds[1]
     assert len(set(seconds[0])) == 4
@@ -229,14 +229,14 @@ def test_descriptors_of_a_stereo_pair_are_of_the_same_moment(cameras, photo):
         ({'cameras': '[a, b, c]', 'stereo': 'true'}, 'stereo: 3 cameras'),
     ],
 )
-def test_bad_cameras_are_refused_with_the_reason(graph, given, reason):
+def test_invalid_cameras_leave_the_node_unconfigured(graph, given, reason):
     process = graph.start(**given)
-    graph.wait(lambda: 'not configured' in process.log.read_text(), 'the refusal')
+    graph.wait(lambda: 'not configured' in process.log.read_text(), 'the error')
     assert reason in process.log.read_text()
     assert graph.interrupt(process)[0] == 0
 
 
-def test_without_names_topics_have_no_prefix(graph):
+def test_topics_of_a_camera_without_a_name_have_no_prefix(graph):
     graph.start(cameras="['']")
     graph.wait(lambda: graph.node.count_subscribers('image'), 'the subscription')
     for topic in ('keypoints', 'descriptors', 'overlay'):

@@ -1,4 +1,4 @@
-"""The managed node in the test's own process, on a network that costs nothing."""
+"""The superpoint node in the process of the test, with a runtime that computes nothing."""
 
 import threading
 
@@ -17,12 +17,12 @@ from superpoint_rknn.nodes.superpoint import descriptor_timer
 from superpoint_rknn.nodes.superpoint.node import SuperPointNode
 
 SECOND = 1_000_000_000  # [ns]
-RARE = 0.01  # [Hz] a rate of descriptors at which none are due while a test runs
+RARE = 0.01  # [Hz] rate of descriptors at which none are due during a test
 IMAGE = np.zeros((HEIGHT, WIDTH), np.uint8)
 
 
 class Node(SuperPointNode):
-    """The node on a given runtime."""
+    """The node with a given runtime."""
 
     def __init__(self, runtime, **kwargs):
         self.fake = runtime
@@ -33,7 +33,7 @@ class Node(SuperPointNode):
 
 
 class Bench:
-    """An active node, its cameras and its keypoints."""
+    """An active node, publishers of its images, and its keypoints."""
 
     def __init__(self, graph, *names, qos=RELIABLE, **parameters):
         self.graph = graph
@@ -56,7 +56,7 @@ class Bench:
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
 
     def collect(self, kind, topic):
-        """Lists, one for each camera, that fill with the messages of its topic."""
+        """Return a list for each camera, to which the messages of its topic are appended."""
         lists = [[] for _ in self.topics]
         for prefix, messages in zip(self.topics, lists, strict=True):
             self.subscriptions.append(
@@ -67,7 +67,7 @@ class Bench:
         return lists
 
     def wait_ready(self):
-        """Wait until each camera's images reach the node and its keypoints the test."""
+        """Wait until images of each camera reach the node and its keypoints reach the test."""
         for number, keypoints in enumerate(self.keypoints):
             for _ in range(100):
                 self.send(number)
@@ -84,11 +84,11 @@ class Bench:
         message.header.stamp.sec = self.sent
         self.cameras[number].publish(message)
 
-    def show(self):
+    def process_images(self):
         """
-        Show an image to each camera, one after another, and wait for their keypoints.
+        Publish an image of each camera in turn and wait for its keypoints.
 
-        Returns for each whether its descriptor map was fetched.
+        Return for each image whether its descriptor map was fetched.
         """
         first = len(self.runtime.fetched)
         for number, keypoints in enumerate(self.keypoints):
@@ -98,15 +98,15 @@ class Bench:
         return self.runtime.fetched[first:]
 
     def counts(self, number=0):
-        """What the node reports now of a camera's images."""
+        """Image counts of a camera."""
         values = self.node.statuses()[number].values
         return {v.key: int(v.value) for v in values if v.value.isdigit()}
 
-    def let_time_pass(self, clock, seconds):
+    def run_timer(self, clock, seconds):
         """
-        Call the timer for descriptors as often as it ticks in that time.
+        Call the descriptor timer as often as it ticks in `seconds`.
 
-        Before each tick images of each camera come, so that descriptors can be published.
+        Process images of each camera before each tick, so that descriptors can be published.
         """
         (timer,) = [
             timer
@@ -117,8 +117,8 @@ class Bench:
             return
         for _ in range(seconds * SECOND // timer.timer_period_ns):
             clock.now += timer.timer_period_ns / SECOND
-            self.show()
-            self.show()  # once its keypoints are there, the map of the first one is complete
+            self.process_images()
+            self.process_images()  # after it, the map of the first one is complete
             timer.callback()
 
     def close(self):
@@ -139,7 +139,7 @@ def graph(tmp_path_factory):
 
 
 class Clock:
-    """The clock of the schedule and the timer of descriptors."""
+    """Clock of the descriptor schedule and timer, which the test sets."""
 
     def __init__(self):
         self.now = 0.0  # [s]
@@ -170,23 +170,25 @@ def start(graph):
 
 def test_images_of_a_best_effort_camera_arrive(start):
     best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-    start(qos=best_effort).wait_ready().show()
+    start(qos=best_effort).wait_ready().process_images()
 
 
-def test_descriptor_maps_are_fetched_only_while_somebody_subscribes(start):
+def test_descriptor_maps_are_fetched_only_while_subscribed(start):
     bench = start(descriptors__rate=1000.0).wait_ready()
-    bench.show()
+    bench.process_images()
     assert not any(bench.runtime.fetched)
     assert bench.counts()['descriptors'] == 0
     (descriptors,) = bench.collect(Descriptors, 'descriptors')
-    bench.graph.wait(lambda: bench.show() and descriptors, 'descriptors')
-    assert bench.show() == [True]
+    bench.graph.wait(lambda: bench.process_images() and descriptors, 'descriptors')
+    assert bench.process_images() == [True]
     bench.graph.node.destroy_subscription(bench.subscriptions.pop())
-    bench.graph.wait(lambda: bench.show() == [False], 'the node to notice the end')
-    assert not any(bench.show() + bench.show())
+    bench.graph.wait(
+        lambda: bench.process_images() == [False], 'the node to notice the lost subscription'
+    )
+    assert not any(bench.process_images() + bench.process_images())
 
 
-def test_each_camera_has_descriptors_at_the_rate_also_once_it_is_changed(clock, start):
+def test_each_camera_has_descriptors_at_the_current_rate(clock, start):
     bench = start('left', 'right', descriptors__rate=RARE)
     descriptors = bench.collect(Descriptors, 'descriptors')
     bench.wait_ready()
@@ -197,11 +199,11 @@ def test_each_camera_has_descriptors_at_the_rate_also_once_it_is_changed(clock, 
     for rate in (RARE, 2.5 * RARE, 0.0, RARE):
         (result,) = bench.node.set_parameters([Parameter('descriptors.rate', value=rate)])
         assert result.successful
-        bench.let_time_pass(clock, 400)
+        bench.run_timer(clock, 400)
         expected = round(400 * rate)
         for messages in descriptors:
             bench.graph.spin(lambda m=messages, n=expected: len(m) >= n, 10)
-        bench.graph.spin(lambda: False, 0.05)  # for what would be too much
+        bench.graph.spin(lambda: False, 0.05)  # to receive messages in excess
         assert [*map(len, descriptors)] == [expected] * 2
         for messages in descriptors:
             messages.clear()
@@ -210,22 +212,22 @@ def test_each_camera_has_descriptors_at_the_rate_also_once_it_is_changed(clock, 
 def test_images_that_wait_or_are_processed_at_deactivation_count_as_dropped(start):
     bench = start().wait_ready()
     before = bench.counts()
-    begun, goes_on = threading.Event(), threading.Event()
+    started, released = threading.Event(), threading.Event()
 
-    def hold():
-        begun.set()
-        assert goes_on.wait(30)
+    def block():
+        started.set()
+        assert released.wait(30)
 
-    bench.runtime.during = hold
+    bench.runtime.during = block
     bench.send()
-    bench.graph.wait(begun.is_set, 'an inference')
+    bench.graph.wait(started.is_set, 'an inference')
     bench.send()
     bench.graph.wait(lambda: bench.counts()['pending'] == 2, 'another image')
-    bench.node.trigger_deactivate()  # the inference is not waited for for ever
+    bench.node.trigger_deactivate()  # does not wait for the end of the inference
     counts = bench.counts()
     assert counts['pending'] == 1
     assert counts['dropped'] == before['dropped'] + 1
-    goes_on.set()
+    released.set()
     bench.graph.wait(lambda: bench.counts()['pending'] == 0, 'the inference to end')
     counts = bench.counts()
     assert counts['dropped'] == before['dropped'] + 2
@@ -235,7 +237,7 @@ def test_images_that_wait_or_are_processed_at_deactivation_count_as_dropped(star
 
 def test_an_image_that_waits_for_its_partner_at_deactivation_counts_as_dropped(start):
     bench = start('left', 'right', stereo=True)
-    bench.graph.wait(bench.cameras[0].get_subscription_count, 'the node to take images')
+    bench.graph.wait(bench.cameras[0].get_subscription_count, 'the node to subscribe to images')
 
     def waits():
         bench.send()

@@ -1,4 +1,4 @@
-"""The managed node in a real graph, on the CPU runtime."""
+"""The superpoint node in a real graph, on the CPU runtime."""
 
 import cv2
 import numpy as np
@@ -17,8 +17,8 @@ def extractor():
     runtime.close()
 
 
-def plain_descriptors(raw, quantization, x, y):
-    """Dequantise the whole map, sample it bilinearly, normalise: one point after the other."""
+def reference_descriptors(raw, quantization, x, y):
+    """Dequantize the map, sample it bilinearly and normalize, point by point."""
     real = (raw.astype(np.float64) - quantization.zero_point) * quantization.scale
     _, rows, cols = real.shape
     result = []
@@ -37,7 +37,7 @@ def plain_descriptors(raw, quantization, x, y):
     return np.array(result)
 
 
-def test_an_image_becomes_the_features_that_the_library_finds(rig, photo, extractor):
+def test_published_features_equal_those_of_the_extractor(rig, photo, extractor):
     rig.start(**{'descriptors.rate': 50.0})
     image, keypoints = rig.send_and_wait(photo)
     rig.graph.wait(lambda: rig.descriptors, 'descriptors')
@@ -55,14 +55,14 @@ def test_an_image_becomes_the_features_that_the_library_finds(rig, photo, extrac
     assert descriptors.keypoints == keypoints
     assert descriptors.dim == 256
     assert descriptors.model == extractor.runtime.model
-    reference = plain_descriptors(
+    expected_rows = reference_descriptors(
         raw, extractor.runtime.descriptors.quantization, expected.x, expected.y
     )
     data = np.array(descriptors.data).reshape(-1, 256)
-    np.testing.assert_allclose(data, reference, atol=1e-6)
+    np.testing.assert_allclose(data, expected_rows, atol=1e-6)
 
 
-def test_images_of_another_size_give_points_in_their_own_pixels(rig, photo):
+def test_keypoints_are_in_pixels_of_the_camera_image(rig, photo):
     rig.start()
     twice = cv2.resize(photo, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
     _, small = rig.send_and_wait(photo)
@@ -74,7 +74,7 @@ def test_images_of_another_size_give_points_in_their_own_pixels(rig, photo):
     assert np.mean(distances < 1.5) > 0.9
 
 
-def test_bad_images_are_refused_counted_and_the_next_good_one_served(rig, photo):
+def test_invalid_images_count_as_failed_and_the_next_image_is_processed(rig, photo):
     process = rig.start()
     rig.send(photo, encoding='nonsense')
     rig.wait_counts(failed=1)
@@ -93,7 +93,7 @@ def test_bad_images_are_refused_counted_and_the_next_good_one_served(rig, photo)
     assert 'nonsense' in log
 
 
-def test_a_stamp_that_runs_back_is_warned_of_and_the_image_served(rig, photo):
+def test_a_stamp_that_runs_back_causes_a_warning(rig, photo):
     process = rig.start()
     rig.send_and_wait(photo)
     message = rig.send(photo)
@@ -106,7 +106,7 @@ def test_a_stamp_that_runs_back_is_warned_of_and_the_image_served(rig, photo):
     assert 'header.stamp runs back from (2, 0) to (1, 0)' in process.log.read_text()
 
 
-def test_images_that_come_too_fast_are_dropped_and_counted(rig, photo, gate):
+def test_images_that_arrive_during_an_inference_are_dropped_and_counted(rig, photo, gate):
     process = rig.start(*gate.program)
     gate.close()
     rig.send(photo)
@@ -117,7 +117,7 @@ def test_images_that_come_too_fast_are_dropped_and_counted(rig, photo, gate):
         rig.graph.spin(lambda: False, 0.1)
         return rig.counts()['dropped'] > 0
 
-    rig.graph.wait(dropped, 'images to be dropped while one is under way')
+    rig.graph.wait(dropped, 'images to be dropped during an inference')
     gate.open()
     rig.graph.wait(
         lambda: rig.keypoints and rig.keypoints[-1].header.stamp.sec == rig.sent,
@@ -135,7 +135,7 @@ def test_images_that_come_too_fast_are_dropped_and_counted(rig, photo, gate):
     assert [k.header.stamp.sec for k in rig.keypoints] == [1, rig.sent]
 
 
-def test_descriptors_come_at_their_own_rate(rig, photo):
+def test_descriptors_are_published_at_their_own_rate(rig, photo):
     rig.start(**{'descriptors.rate': 2.0})
     for _ in range(200):
         rig.send_and_wait(photo)
@@ -174,7 +174,7 @@ def test_compressed_images(rig, photo, extractor):
     assert np.array_equal(rig.keypoints[0].x, extractor.detect(photo).keypoints.x)
 
 
-def test_the_overlay_shows_the_points_to_whoever_subscribes(rig, photo):
+def test_the_overlay_shows_the_keypoints(rig, photo):
     rig.start()
     overlays = rig.graph.collect(Image, 'overlay')
     rig.graph.wait(lambda: rig.graph.node.count_publishers('overlay'), 'the overlay topic')

@@ -1,4 +1,4 @@
-"""The thread that owns the engine, with an engine that fails on demand."""
+"""The inference thread, with a runtime that fails or blocks on demand."""
 
 import threading
 import time
@@ -15,8 +15,8 @@ UINT8 = np.dtype(np.uint8)
 IMAGE = np.zeros((16, 24), np.uint8)
 
 
-class Engine:
-    """A runtime without a network that notes how it is used."""
+class FaultyRuntime:
+    """A runtime without a network that records its calls."""
 
     name, model, input_table, stages_ms = 'stand-in', 'none@0', None, {}
     input = TensorSpec('image', (1, 1, 16, 24), UINT8, Quantization(1.0, 0, UINT8))
@@ -27,15 +27,15 @@ class Engine:
         self.threads = set()
         self.broken = False
         self.closed = False
-        self.hang = threading.Event()
-        self.hang.set()
+        self.may_return = threading.Event()
+        self.may_return.set()
         self.entered = threading.Event()
 
     def infer(self, image, descriptors):
         assert not self.closed, 'used after close'
         self.threads.add(threading.current_thread())
         self.entered.set()
-        self.hang.wait()
+        self.may_return.wait()
         if self.broken:
             raise RuntimeError('RKNN_ERR_TIMEOUT')
         return np.zeros((65, 2, 3), np.float32)
@@ -60,24 +60,24 @@ class Log:
 
 
 class Bench:
-    """A worker whose opener hands out the engines of a list."""
+    """A worker and the runtimes, or errors, that it gets when it opens one."""
 
-    def __init__(self, *engines):
-        self.engines = list(engines)
+    def __init__(self, *runtimes):
+        self.runtimes = list(runtimes)
         self.opened = []
         self.log = Log()
         self.handled = []
         self.worker = Worker(self.open, Mailbox(), self.log)
 
     def open(self):
-        engine = self.engines.pop(0)
-        if isinstance(engine, Exception):
-            raise engine
-        self.opened.append((engine, time.monotonic()))
-        return engine
+        runtime = self.runtimes.pop(0)
+        if isinstance(runtime, Exception):
+            raise runtime
+        self.opened.append((runtime, time.monotonic()))
+        return runtime
 
     def process(self, item, runtime):
-        """Play the pipeline: its own slot of the mailbox."""
+        """Stand in for the pipeline, which is the key of a slot in the mailbox."""
         self.handled.append(item)
         if callable(item):
             return item()
@@ -104,19 +104,19 @@ def wait_until(condition):
         time.sleep(0.001)
 
 
-def test_one_thread_uses_and_closes_the_engine():
-    engine = Engine()
-    bench = Bench(engine)
+def test_one_thread_uses_and_closes_the_runtime():
+    runtime = FaultyRuntime()
+    bench = Bench(runtime)
     bench.start()
     for i in range(3):
         bench.process_one(i)
     assert bench.worker.stop(5)
-    assert engine.closed
-    assert engine.threads == {bench.worker}
+    assert runtime.closed
+    assert runtime.threads == {bench.worker}
     assert bench.handled == [0, 1, 2]
 
 
-def test_an_engine_that_does_not_open_is_told():
+def test_a_runtime_that_does_not_open_is_reported():
     bench = Bench(RuntimeUnavailableError('no librknnrt.so found'))
     bench.start()
     assert bench.worker.runtime is None
@@ -124,23 +124,23 @@ def test_an_engine_that_does_not_open_is_told():
     assert bench.worker.stop(5)
 
 
-def test_an_error_drops_the_image_and_the_next_one_is_served():
-    engine = Engine()
-    bench = Bench(engine)
+def test_an_error_drops_the_image_and_the_next_one_is_processed():
+    runtime = FaultyRuntime()
+    bench = Bench(runtime)
     bench.start()
-    engine.broken = True
+    runtime.broken = True
     bench.process_one('bad')
     assert bench.worker.error_message == '1 inferences in a row failed: RKNN_ERR_TIMEOUT'
-    engine.broken = False
+    runtime.broken = False
     bench.process_one('good')
     assert bench.worker.error_message is None
-    assert not engine.closed
+    assert not runtime.closed
     bench.worker.stop(5)
 
 
-def test_errors_in_a_row_reopen_the_engine_with_growing_pauses(monkeypatch):
+def test_errors_in_a_row_reopen_the_runtime_with_growing_pauses(monkeypatch):
     monkeypatch.setattr(worker_module, 'FIRST_PAUSE', 0.05)
-    first, second = Engine(), Engine()
+    first, second = FaultyRuntime(), FaultyRuntime()
     bench = Bench(first, RuntimeUnavailableError('busy'), RuntimeUnavailableError('busy'), second)
     bench.start()
     first.broken = True
@@ -160,73 +160,73 @@ def test_errors_in_a_row_reopen_the_engine_with_growing_pauses(monkeypatch):
     assert second.closed
 
 
-def test_errors_that_are_rare_do_not_reopen_the_engine():
-    engine = Engine()
-    bench = Bench(engine)
+def test_isolated_errors_do_not_reopen_the_runtime():
+    runtime = FaultyRuntime()
+    bench = Bench(runtime)
     bench.start()
     for number in range(2 * FAILURES_BEFORE_REOPENING):
-        engine.broken = True
+        runtime.broken = True
         bench.process_one(f'bad {number}')
-        engine.broken = False
+        runtime.broken = False
         for repetition in range(3):
             bench.process_one(f'good {number}, {repetition}')
     assert bench.worker.reopened == 0
-    assert not engine.closed
+    assert not runtime.closed
     assert bench.worker.stop(5)
 
 
-def test_stopping_ends_the_wait_for_an_engine_that_never_opens_again():
-    engine = Engine()
-    bench = Bench(engine, *[RuntimeUnavailableError('gone')] * 1000)
+def test_stop_ends_the_retries():
+    runtime = FaultyRuntime()
+    bench = Bench(runtime, *[RuntimeUnavailableError('gone')] * 1000)
     bench.start()
-    engine.broken = True
+    runtime.broken = True
     for i in range(FAILURES_BEFORE_REOPENING):
         bench.put(i)
         wait_until(lambda i=i: i in bench.handled)
         if i < FAILURES_BEFORE_REOPENING - 1:
             assert bench.worker.mailbox.wait_done(5)
-    wait_until(lambda: engine.closed)
+    wait_until(lambda: runtime.closed)
     assert bench.worker.stop(5)
 
 
-def test_a_hanging_engine_is_left_behind_and_never_closed_while_in_use(monkeypatch):
-    engine = Engine()
-    bench = Bench(engine)
+def test_a_blocked_runtime_is_abandoned_and_not_closed_while_in_use(monkeypatch):
+    runtime = FaultyRuntime()
+    bench = Bench(runtime)
     bench.start()
-    engine.hang.clear()
-    bench.put('hangs')
-    assert engine.entered.wait(5)
+    runtime.may_return.clear()
+    bench.put('blocked')
+    assert runtime.entered.wait(5)
     assert not bench.worker.mailbox.wait_done(0.05)
     assert bench.worker.error_message is None
     monkeypatch.setattr(worker_module, 'SLOW', 0.01)
     assert bench.worker.error_message.startswith('the inference has not returned for ')
     assert not bench.worker.stop(0.05)
-    assert not engine.closed
-    engine.hang.set()
+    assert not runtime.closed
+    runtime.may_return.set()
     bench.worker.join(5)
-    assert engine.closed
+    assert runtime.closed
 
 
-def test_an_unexpected_error_is_logged_and_the_worker_lives():
-    bench = Bench(Engine())
+def test_an_unexpected_error_is_logged_and_the_worker_continues():
+    bench = Bench(FaultyRuntime())
     bench.start()
 
-    def odd():
+    def fail():
         raise KeyError('a bug')
 
-    bench.put(odd)
+    bench.put(fail)
     wait_until(lambda: bench.log.lines)
-    bench.process_one('even')
+    bench.process_one('next')
     assert any('a bug' in line for line in bench.log.lines)
     assert bench.worker.stop(5)
 
 
-def test_an_engine_that_opens_but_always_fails_is_opened_ever_more_rarely(monkeypatch):
+def test_pauses_grow_while_every_reopened_runtime_fails(monkeypatch):
     monkeypatch.setattr(worker_module, 'FIRST_PAUSE', 0.05)
-    engines = [Engine() for _ in range(4)]
-    for engine in engines:
-        engine.broken = True
-    bench = Bench(*engines)
+    runtimes = [FaultyRuntime() for _ in range(4)]
+    for runtime in runtimes:
+        runtime.broken = True
+    bench = Bench(*runtimes)
     bench.start()
     i = 0
     while len(bench.opened) < 4:
@@ -240,17 +240,17 @@ def test_an_engine_that_opens_but_always_fails_is_opened_ever_more_rarely(monkey
     assert bench.worker.stop(5)
 
 
-def begun_with(engine):
-    """A worker at work on an engine that fails, with a sound one to follow."""
-    engine.broken = True
-    bench = Bench(engine, Engine())
+def start_failing(runtime):
+    """Start a worker with a runtime that fails; the next one works."""
+    runtime.broken = True
+    bench = Bench(runtime, FaultyRuntime())
     bench.start()
     return bench
 
 
-def test_an_image_without_an_inference_says_nothing_of_the_engine():
-    broken = Engine()
-    bench = begun_with(broken)
+def test_an_image_without_an_inference_does_not_reset_the_failures():
+    broken = FaultyRuntime()
+    bench = start_failing(broken)
     for number in range(FAILURES_BEFORE_REOPENING):
         bench.process_one(number)
         bench.put(lambda: False)
@@ -262,12 +262,12 @@ def test_an_image_without_an_inference_says_nothing_of_the_engine():
     assert bench.worker.stop(5)
 
 
-def test_an_engine_that_does_not_close_is_opened_again_all_the_same():
-    class Stuck(Engine):
+def test_a_runtime_that_fails_to_close_is_reopened():
+    class FailsToClose(FaultyRuntime):
         def close(self):
             raise OSError('the driver is gone')
 
-    bench = begun_with(Stuck())
+    bench = start_failing(FailsToClose())
     for number in range(FAILURES_BEFORE_REOPENING):
         bench.process_one(number)
     wait_until(lambda: bench.worker.reopened)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tracker_rig import STEP, TRACKER, TrackerRig, calibration, nanoseconds
+from tracker_rig import STEP, TRACKER, TrackerRig, calibration, stamp_ns
 
 
 @pytest.fixture
@@ -15,17 +15,17 @@ def start(rigs, **parameters):
     names = ','.join(rig.name for rig in rigs)
     process = graph.start(*TRACKER, cameras=f'[{names}]', **parameters)
     for rig in rigs:
-        graph.wait(rig.camera.get_subscription_count, 'the tracker to take images')
+        graph.wait(rig.camera.get_subscription_count, 'the tracker to subscribe to images')
     return process
 
 
-def at(messages, stamp):
-    """The message with a stamp, if it has come."""
-    return next((m for m in reversed(messages) if nanoseconds(m) == stamp), None)
+def find(messages, stamp):
+    """The message with this stamp [ns], or None."""
+    return next((m for m in reversed(messages) if stamp_ns(m) == stamp), None)
 
 
 def observations(cloud):
-    """{(id, camera): (u, v)}, as VINS-Fusion reads it."""
+    """{(id, camera): (u, v)} of a message for VINS-Fusion."""
     ids, cameras, u, v = (c.values for c in cloud.channels[:4])
     keys = zip(map(int, ids), map(int, cameras), strict=True)
     found = dict(zip(keys, zip(u, v, strict=True), strict=True))
@@ -33,7 +33,7 @@ def observations(cloud):
     return found
 
 
-def balanced(rig):
+def checked_counts(rig):
     counts = {k: int(v) for k, v in rig.counts().items() if v.isdigit()}
     assert counts['received'] == counts['published'] + counts['dropped'] + counts['failed']
     return counts
@@ -41,33 +41,37 @@ def balanced(rig):
 
 def test_a_stereo_pair_has_the_same_ids_in_both_images(rigs, photo, right_photo):
     left, right = rigs
-    left.detect()
+    left.add_detector()
     graph = left.graph
     process = start(rigs, stereo='true', keypoints_wait=2.0, **{'feature.format': 'vins_fusion'})
 
-    def see(right_image, **fields):
-        """Show both cameras a moment, the right one 2 ms late or not; returns its stamp."""
-        stamp = nanoseconds(left.send(photo, calibration()))
+    def publish_pair(right_image, **fields):
+        """Publish a left image and, 2 ms later, a right one or none; return the left stamp."""
+        stamp = stamp_ns(left.send(photo, calibration()))
         if right_image is not None:
             right.stamp = stamp
             right.send(right_image, calibration(), step=2 * 10**6, **fields)
         return stamp
 
-    def both():
-        stamp = see(right_photo)
+    def pair_is_tracked():
+        stamp = publish_pair(right_photo)
         return graph.spin(
-            lambda: at(right.tracks, stamp + 2 * 10**6) and at(left.features, stamp), 4.0
+            lambda: find(right.tracks, stamp + 2 * 10**6) and find(left.features, stamp), 4.0
         )
 
-    graph.wait(both, 'tracks in both images')
+    graph.wait(pair_is_tracked, 'tracks in both images')
     for rig in rigs:
         rig.diagnostics.clear()
     graph.wait(lambda: all(len(rig.diagnostics) > 1 for rig in rigs), 'diagnostics')
-    unheard = balanced(right)['published'] - len(right.tracks)  # before its topic was connected
-    graph.wait(lambda: both() and observations(left.features[-1]), 'features')
-    graph.wait(lambda: both() and any(c for _, c in observations(left.features[-1])), 'camera 1')
-    stamp = nanoseconds(left.features[-1])
-    in_left, in_right = at(left.tracks, stamp), at(right.tracks, stamp + 2 * 10**6)
+    # Tracks that were published before the topic was connected.
+    missed = checked_counts(right)['published'] - len(right.tracks)
+    graph.wait(lambda: pair_is_tracked() and observations(left.features[-1]), 'features')
+    graph.wait(
+        lambda: pair_is_tracked() and any(c for _, c in observations(left.features[-1])),
+        'camera 1',
+    )
+    stamp = stamp_ns(left.features[-1])
+    in_left, in_right = find(left.tracks, stamp), find(right.tracks, stamp + 2 * 10**6)
     rows = zip(in_left.x, in_left.y, in_left.age, strict=True)
     places = dict(zip(in_left.id, rows, strict=True))
     assert len(in_right.id) > 0.5 * len(in_left.id)
@@ -78,7 +82,7 @@ def test_a_stereo_pair_has_the_same_ids_in_both_images(rigs, photo, right_photo)
     assert np.mean((disparity > 3) & (disparity < 80)) > 0.95
     assert np.median(np.abs(matched[:, 1] - in_right.y)) < 0.5
 
-    seen = observations(at(left.features, stamp))
+    seen = observations(find(left.features, stamp))
     assert {i for i, camera in seen if camera == 1} <= {i for i, camera in seen if camera == 0}
     right_places = dict(zip(in_right.id, zip(in_right.x, in_right.y, strict=True), strict=True))
     pixels = [p for (_, camera), p in seen.items() if camera == 1]
@@ -86,22 +90,22 @@ def test_a_stereo_pair_has_the_same_ids_in_both_images(rigs, photo, right_photo)
     assert set(pixels) <= set(right_places.values())
 
     before = len(right.tracks)
-    stamp = see(None)  # the right camera misses a moment
-    graph.wait(lambda: at(left.features, stamp), 'features of the left image alone')
-    assert {camera for _, camera in observations(at(left.features, stamp))} == {0}
-    stamp = see(right_photo, encoding='nonsense')
-    graph.wait(lambda: at(left.features, stamp), 'features of the left image alone')
-    assert {camera for _, camera in observations(at(left.features, stamp))} == {0}
-    assert at(left.tracks, stamp)
+    stamp = publish_pair(None)
+    graph.wait(lambda: find(left.features, stamp), 'features of the left image alone')
+    assert {camera for _, camera in observations(find(left.features, stamp))} == {0}
+    stamp = publish_pair(right_photo, encoding='nonsense')
+    graph.wait(lambda: find(left.features, stamp), 'features of the left image alone')
+    assert {camera for _, camera in observations(find(left.features, stamp))} == {0}
+    assert find(left.tracks, stamp)
     assert len(right.tracks) == before
-    stamp = see(right_photo)
-    graph.wait(lambda: at(right.tracks, stamp + 2 * 10**6), 'the right image again')
+    stamp = publish_pair(right_photo)
+    graph.wait(lambda: find(right.tracks, stamp + 2 * 10**6), 'the right image again')
     for rig in rigs:
         rig.diagnostics.clear()
     graph.wait(lambda: all(len(rig.diagnostics) > 1 for rig in rigs), 'diagnostics')
-    assert balanced(left)['without_right'] >= 1
-    assert balanced(right)['failed'] == 1
-    assert balanced(right)['published'] - unheard == len(right.tracks)
+    assert checked_counts(left)['without_right'] >= 1
+    assert checked_counts(right)['failed'] == 1
+    assert checked_counts(right)['published'] - missed == len(right.tracks)
     assert '/cam1/image: image refused' in process.log.read_text()
     code, seconds = graph.interrupt(process)
     assert code == 0
@@ -110,15 +114,15 @@ def test_a_stereo_pair_has_the_same_ids_in_both_images(rigs, photo, right_photo)
 
 
 @pytest.mark.parametrize('style', ['vins_mono', 'vins_fusion'])
-def test_several_cameras_never_share_an_id_in_features(rigs, photo, style):
+def test_ids_in_features_are_unique_across_cameras(rigs, photo, style):
     for rig in rigs:
-        rig.detect()
+        rig.add_detector()
     start(rigs, **{'feature.format': style})
     graph = rigs[0].graph
     rigs[1].stamp += STEP // 2
 
     def cameras():
-        """Numbers of the cameras of all points sent."""
+        """Numbers of the cameras of all points received."""
         if style == 'vins_fusion':
             return {camera for cloud in rigs[0].features for _, camera in observations(cloud)}
         return {int(v) % 2 for cloud in rigs[0].features for v in cloud.channels[0].values}
@@ -130,7 +134,7 @@ def test_several_cameras_never_share_an_id_in_features(rigs, photo, style):
             _, tracks = rig.track(photo, calibration())
             assert len(tracks.id) > 50
     if style == 'vins_fusion':
-        assert cameras() == {0}  # it knows one camera, or one pair
+        assert cameras() == {0}  # VINS-Fusion supports one camera or one pair
         return
     graph.wait(lambda: cameras() == {0, 1}, 'features of both')
     ids = [set(), set()]
@@ -142,8 +146,8 @@ def test_several_cameras_never_share_an_id_in_features(rigs, photo, style):
     assert not ids[0] & ids[1]
 
 
-def test_bad_cameras_are_refused_with_the_reason(graph):
+def test_invalid_cameras_leave_the_node_unconfigured(graph):
     process = graph.start(*TRACKER, cameras='[a, b, c]', stereo='true')
-    graph.wait(lambda: 'not configured' in process.log.read_text(), 'the refusal')
+    graph.wait(lambda: 'not configured' in process.log.read_text(), 'the error')
     assert "stereo: 3 cameras, ['a', 'b', 'c'], expected pairs" in process.log.read_text()
     assert graph.interrupt(process)[0] == 0

@@ -1,4 +1,4 @@
-"""The managed node `tracker` in a real graph."""
+"""The tracker node in a real graph."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_graph import RELIABLE, image_message
 from sensor_msgs.msg import Image
-from tracker_rig import TRACKER, TrackerRig, calibration, corners, nanoseconds, turned
+from tracker_rig import TRACKER, TrackerRig, calibration, corners, rotated_view, stamp_ns
 
 from superpoint_rknn.msg import Keypoints
 from superpoint_rknn.nodes.tracker.node import TrackerNode
@@ -21,13 +21,13 @@ def positions(tracks):
 
 
 def directions(cloud):
-    """{id: direction}, as an estimator reads it that knows only the message's definition."""
+    """{id: direction} of a `feature` message."""
     ids = [int(v) for v in cloud.channels[0].values]
     return dict(zip(ids, ([p.x, p.y, p.z] for p in cloud.points), strict=True))
 
 
 def rotation_between(before, now):
-    """Rotation that turns the directions of the common ids, [rad] (Wahba's problem, by SVD)."""
+    """Rotation vector [rad] of the common ids (Wahba's problem, by SVD), and their number."""
     common = sorted(set(before) & set(now))
     a, b = (np.array([d[i] for i in common]) for d in (before, now))
     a, b = (d / np.linalg.norm(d, axis=1, keepdims=True) for d in (a, b))
@@ -36,8 +36,8 @@ def rotation_between(before, now):
     return cv2.Rodrigues(matrix)[0].ravel(), len(common)
 
 
-def test_a_moving_photo_through_both_nodes_keeps_its_ids_and_stamps(graph, photo):
-    """Player -> superpoint on the CPU -> tracker -> a toy estimator."""
+def test_ids_and_stamps_of_both_nodes_while_the_camera_rotates(graph, photo):
+    """Images -> superpoint on the CPU runtime -> tracker -> rotation."""
     rig = TrackerRig(graph)
     graph.start(**{'descriptors.rate': 5.0})
     graph.wait(lambda: graph.node.count_publishers('keypoints'), 'superpoint')
@@ -52,13 +52,13 @@ def test_a_moving_photo_through_both_nodes_keeps_its_ids_and_stamps(graph, photo
     stamps, seen = [], [first]
     for image in range(1, 9):
         rotation = np.array([0.002, -0.008, 0.004]) * image
-        view, homography = turned(photo, rotation)
+        view, homography = rotated_view(photo, rotation)
         message, tracks = rig.track(view, calibration())
         assert tracks.header == message.header
         assert (tracks.height, tracks.width) == (400, 640)
         assert len(set(tracks.id)) == len(tracks.id)
         assert list(tracks.age) == sorted(tracks.age, reverse=True)
-        stamps.append(nanoseconds(tracks))
+        stamps.append(stamp_ns(tracks))
         seen.append(tracks)
     assert stamps == sorted(set(stamps))
     start, end = positions(first), positions(seen[-1])
@@ -71,18 +71,18 @@ def test_a_moving_photo_through_both_nodes_keeps_its_ids_and_stamps(graph, photo
     ages = [dict(zip(t.id, t.age, strict=True)) for t in seen]
     assert {ages[-1][i] - ages[0][i] for i in common} == {8}
 
-    graph.wait(lambda: nanoseconds(rig.features[-1]) == stamps[-1], 'the last features')
-    by_stamp = {nanoseconds(f): f for f in rig.features}
+    graph.wait(lambda: stamp_ns(rig.features[-1]) == stamps[-1], 'the last features')
+    by_stamp = {stamp_ns(f): f for f in rig.features}
     found, count = rotation_between(
-        directions(by_stamp[nanoseconds(first)]), directions(by_stamp[stamps[-1]])
+        directions(by_stamp[stamp_ns(first)]), directions(by_stamp[stamps[-1]])
     )
     assert count > 0.7 * len(start)
     assert np.degrees(np.linalg.norm(found - rotation)) < 0.5
     assert rig.restarts == []
 
 
-def test_after_a_hand_before_the_lens_the_ids_return_but_not_in_features(graph, photo):
-    """By the real network's descriptors, which come some images late."""
+def test_ids_return_after_an_occlusion_but_not_in_features(graph, photo):
+    """Re-association by descriptors of the real network, which arrive some images late."""
     rig = TrackerRig(graph)
     graph.start(**{'descriptors.rate': 20.0})
     graph.wait(lambda: graph.node.count_publishers('keypoints'), 'superpoint')
@@ -100,15 +100,15 @@ def test_after_a_hand_before_the_lens_the_ids_return_but_not_in_features(graph, 
     _, last = rig.track(photo, calibration())
     _, dark = rig.track(np.zeros_like(photo), calibration())
     assert len(dark.id) == 0
-    view, _ = turned(photo, [0.01, 0.02, 0.05])
+    view, _ = rotated_view(photo, [0.01, 0.02, 0.05])
     _, new = rig.track(view, calibration())
     assert not set(new.id) & set(last.id)
 
-    def recognised():
+    def reassociated():
         _, tracks = rig.track(view, calibration())
         return len(set(tracks.id) & set(last.id)) > 0.5 * len(last.id)
 
-    graph.wait(recognised, 'the ids to return')
+    graph.wait(reassociated, 'the ids to return')
     tracks = rig.tracks[-1]
     back = set(tracks.id) & set(last.id)
     ages = dict(zip(tracks.id, tracks.age, strict=True))
@@ -116,12 +116,12 @@ def test_after_a_hand_before_the_lens_the_ids_return_but_not_in_features(graph, 
     gap = {ages[i] - old[i] for i in back}
     assert len(gap) == 1  # all aged by as many images
     assert gap.pop() >= 3
-    stamp = nanoseconds(tracks)
-    graph.wait(lambda: nanoseconds(rig.features[-1]) == stamp, 'features')
+    stamp = stamp_ns(tracks)
+    graph.wait(lambda: stamp_ns(rig.features[-1]) == stamp, 'features')
     assert not set(directions(rig.features[-1])) & set(last.id)
 
 
-def test_every_image_is_tracked_also_without_keypoints(graph, photo):
+def test_images_without_keypoints_are_tracked(graph, photo):
     rig = TrackerRig(graph)
     rig.start(photo, keypoints_wait=0.05)
     _, first = rig.track(photo)
@@ -130,7 +130,7 @@ def test_every_image_is_tracked_also_without_keypoints(graph, photo):
     assert rig.features == []
 
 
-def test_keypoints_that_come_too_late_are_told_of(graph, photo):
+def test_late_keypoints_are_counted_and_cause_a_warning(graph, photo):
     rig = TrackerRig(graph)
     process = rig.start(photo, keypoints_wait=0.05)
     message, _ = rig.track(photo, keypoints=False)
@@ -141,7 +141,7 @@ def test_keypoints_that_come_too_late_are_told_of(graph, photo):
     )
 
 
-def test_keypoints_of_another_topic_are_waited_for(graph, photo):
+def test_images_wait_for_remapped_keypoints(graph, photo):
     rig = TrackerRig(graph)
     rig.detector = graph.node.create_publisher(Keypoints, 'detector/points', RELIABLE)
     graph.start(*TRACKER, '--ros-args', '-r', 'keypoints:=detector/points', keypoints_wait=10.0)
@@ -153,7 +153,7 @@ def test_keypoints_of_another_topic_are_waited_for(graph, photo):
     graph.wait(lambda: len(rig.tracks) > seen, 'the tracks')
 
 
-def test_stamps_that_jump_restart_the_estimator_and_no_id_returns(graph, photo):
+def test_a_jump_of_stamps_restarts_the_estimator_and_no_id_returns(graph, photo):
     rig = TrackerRig(graph)
     process = rig.start(photo, calibration(), **{'feature.format': 'vins_mono'})
     _, before = rig.track(photo, calibration())
@@ -170,7 +170,7 @@ def test_stamps_that_jump_restart_the_estimator_and_no_id_returns(graph, photo):
     assert 'header.stamp jumps from' in process.log.read_text()
 
 
-def test_what_is_wrong_is_told_and_the_next_good_image_served(graph, photo):
+def test_invalid_input_is_reported_and_the_next_image_is_tracked(graph, photo):
     rig = TrackerRig(graph)
     process = rig.start(photo, **{'feature.format': 'vins_fusion'})
     log = process.log.read_text
@@ -194,14 +194,14 @@ def test_what_is_wrong_is_told_and_the_next_good_image_served(graph, photo):
     )
 
 
-def test_parameters_are_described_live_and_refused_with_the_reason(graph, photo):
+def test_parameters_are_described_and_change_at_runtime_or_are_rejected(graph, photo):
     rig = TrackerRig(graph)
     rig.start(photo)
     names = [p.name for p in PARAMETERS]
-    answer = graph.call(
+    response = graph.call(
         DescribeParameters, 'tracker/describe_parameters', DescribeParameters.Request(names=names)
     )
-    assert all(d.description for d in answer.descriptors)
+    assert all(d.description for d in response.descriptors)
 
     def change(name, **value):
         kind = getattr(ParameterType, 'PARAMETER_' + next(iter(value)).split('_value')[0].upper())
@@ -212,11 +212,11 @@ def test_parameters_are_described_live_and_refused_with_the_reason(graph, photo)
     assert change('max_tracks', integer_value=9).successful
     assert len(rig.track(photo)[1].id) == 9
     assert 'grid' in change('grid', integer_array_value=[0, 3]).reason
-    refused = change('feature.format', string_value='msckf')
-    assert refused.reason.startswith("feature.format: 'msckf', expected one of off")
+    rejected = change('feature.format', string_value='msckf')
+    assert rejected.reason.startswith("feature.format: 'msckf', expected one of off")
 
 
-def test_the_life_of_the_node(graph, photo):
+def test_lifecycle_transitions_and_ctrl_c(graph, photo):
     rig = TrackerRig(graph)
     process = rig.start(photo, detector=True)
 
@@ -226,7 +226,9 @@ def test_the_life_of_the_node(graph, photo):
 
     for _ in range(2):
         transition(Transition.TRANSITION_DEACTIVATE)
-        graph.wait(lambda: not rig.camera.get_subscription_count(), 'the subscription to go')
+        graph.wait(
+            lambda: not rig.camera.get_subscription_count(), 'the subscription to be destroyed'
+        )
         transition(Transition.TRANSITION_CLEANUP)
         transition(Transition.TRANSITION_CONFIGURE)
         transition(Transition.TRANSITION_ACTIVATE)
@@ -238,9 +240,9 @@ def test_the_life_of_the_node(graph, photo):
     assert 'Traceback' not in process.log.read_text()
 
 
-def test_a_bad_parameter_keeps_the_node_unconfigured_with_the_reason(graph):
+def test_an_invalid_parameter_leaves_the_node_unconfigured(graph):
     process = graph.start(*TRACKER, grid='[0,3]')
-    graph.wait(lambda: 'not configured: grid' in process.log.read_text(), 'the refusal')
+    graph.wait(lambda: 'not configured: grid' in process.log.read_text(), 'the error')
     state = graph.call(GetState, 'tracker/get_state', GetState.Request()).current_state.id
     assert state == State.PRIMARY_STATE_UNCONFIGURED
     assert graph.interrupt(process)[0] == 0

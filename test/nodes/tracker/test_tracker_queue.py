@@ -21,7 +21,7 @@ def image(second):
 
 
 def put(queue, *items):
-    """Images as numbers, keypoints as 'k3', descriptors as 'd3', right images as 'r3'."""
+    """Put items, by stamp: images 3, keypoints 'k3', descriptors 'd3', right images 'r3'."""
     for item in items:
         if isinstance(item, int):
             queue.put_image(image(item), FOREVER)
@@ -34,7 +34,7 @@ def put(queue, *items):
 
 
 def take(queue):
-    """What comes next: (second of the image, of its keypoints or None), or 'd3'."""
+    """Take the next item: (second of the image, second of its keypoints or None), or 'd3'."""
     item = queue.take()
     if isinstance(item, Descriptors):
         return f'd{item.header.stamp.sec}'
@@ -46,8 +46,8 @@ def second(received):
     return received and received.message.header.stamp.sec
 
 
-def is_idle(queue):
-    """Whether `take` waits."""
+def is_blocked(queue):
+    """True if `take` blocks."""
     thread = threading.Thread(target=queue.take, daemon=True)
     thread.start()
     thread.join(0.1)
@@ -61,7 +61,7 @@ def test_an_image_waits_for_its_own_keypoints():
     put(queue, 'k2', 2)
     assert take(queue) == (2, 2)
     put(queue, 3)
-    assert is_idle(queue)
+    assert is_blocked(queue)
 
 
 def test_keypoints_of_a_later_image_end_the_wait():
@@ -69,10 +69,10 @@ def test_keypoints_of_a_later_image_end_the_wait():
     put(queue, 1, 2, 3, 'k2')
     assert take(queue) == (1, None)
     assert take(queue) == (2, 2)
-    assert is_idle(queue)
+    assert is_blocked(queue)
 
 
-def test_the_wait_is_bounded():
+def test_the_wait_for_keypoints_has_a_timeout():
     queue = TrackerQueue()
     start = time.perf_counter()
     queue.put_image(image(1), 0.05)
@@ -80,40 +80,40 @@ def test_the_wait_is_bounded():
     assert time.perf_counter() - start >= 0.05
 
 
-def test_a_full_queue_does_not_wait_and_loses_the_oldest():
+def test_a_full_queue_drops_the_oldest_image_and_does_not_wait():
     queue = TrackerQueue()
     put(queue, *range(1, IMAGES + 1))
-    gone, _ = queue.put_image(image(IMAGES + 1), FOREVER)
-    assert [second(g) for g in gone] == [1]
+    dropped, _ = queue.put_image(image(IMAGES + 1), FOREVER)
+    assert [second(i) for i in dropped] == [1]
     assert take(queue) == (2, None)
 
 
-def test_descriptors_come_after_their_image_and_do_not_wait_for_later_ones():
+def test_descriptors_follow_their_image_and_do_not_wait_for_later_ones():
     queue = TrackerQueue()
     put(queue, 1, 'd1')
     put(queue, 'k1')
     assert take(queue) == (1, 1)
     put(queue, 2)
     assert take(queue) == 'd1'
-    assert is_idle(queue)
+    assert is_blocked(queue)
 
 
 def test_stamps_that_run_back_do_not_end_the_wait():
     queue = TrackerQueue()
     put(queue, 9, 'k9')
     assert take(queue) == (9, 9)
-    put(queue, 1, 2)  # a bag begins again
+    put(queue, 1, 2)  # a bag starts again
     put(queue, 'k2')
     assert take(queue) == (1, None)
     assert take(queue) == (2, 2)
     put(queue, 3)
-    assert is_idle(queue)
+    assert is_blocked(queue)
 
 
-def test_clear_tells_how_many_images_waited_and_close_ends_the_taking():
+def test_clear_returns_waiting_images_and_close_ends_take():
     queue = TrackerQueue()
     put(queue, 1, 2, 'd1')
-    assert [second(g) for g in queue.clear()[0]] == [1, 2]
+    assert [second(i) for i in queue.clear()[0]] == [1, 2]
     taken = []
     thread = threading.Thread(target=lambda: taken.append(queue.take()))
     thread.start()
@@ -122,7 +122,7 @@ def test_clear_tells_how_many_images_waited_and_close_ends_the_taking():
     assert taken == [None]
 
 
-def test_without_a_detector_nothing_is_waited_for():
+def test_images_do_not_wait_without_a_detector():
     queue = TrackerQueue()
     queue.put_image(image(1), FOREVER, expects_keypoints=False)
     assert take(queue) == (1, None)
@@ -140,52 +140,52 @@ def stereo_queue():
 def test_an_image_waits_for_its_keypoints_and_the_right_image():
     queue = stereo_queue()
     put(queue, 1, 'k1')
-    assert is_idle(queue)
+    assert is_blocked(queue)
     queue = stereo_queue()
     put(queue, 1, 'r1')
-    assert is_idle(queue)
+    assert is_blocked(queue)
     queue = stereo_queue()
     put(queue, 'r1', 1, 'k1', 2, 'k2', 'r2')
     assert take_pair(queue) == (1, True, 1)
     assert take_pair(queue) == (2, True, 2)
 
 
-def test_an_image_is_alone_once_the_right_camera_is_past_it():
+def test_an_image_does_not_wait_once_the_right_camera_is_past_its_stamp():
     queue = stereo_queue()
     put(queue, 1, 'k1', 'r2', 2, 'k2')
     assert take_pair(queue) == (1, True, None)
     assert take_pair(queue) == (2, True, 2)
 
 
-def test_the_wait_for_the_right_image_is_bounded_and_one_that_comes_later_gives_way():
+def test_the_wait_for_the_right_image_has_a_timeout_and_a_late_one_is_dropped():
     queue = stereo_queue()
     start = time.perf_counter()
     queue.put_image(image(1), 0.05, expects_keypoints=False)
     assert take_pair(queue) == (1, False, None)
     assert time.perf_counter() - start >= 0.05
-    assert [second(g) for g in queue.put_right(image(1))] == [1]
+    assert [second(i) for i in queue.put_right(image(1))] == [1]
 
 
-def test_right_images_without_a_left_one_give_way():
+def test_right_images_without_a_left_one_are_dropped():
     queue = stereo_queue()
     put(queue, 'r1')
     lefts, rights = queue.put_image(image(2), FOREVER)
-    assert (lefts, [second(g) for g in rights]) == ([], [1])
+    assert (lefts, [second(i) for i in rights]) == ([], [1])
     assert queue.put_right(image(2)) == []
     lefts, rights = queue.clear()
-    assert ([second(g) for g in lefts], [second(g) for g in rights]) == ([2], [2])
+    assert ([second(i) for i in lefts], [second(i) for i in rights]) == ([2], [2])
 
 
-def test_what_leaves_a_full_queue_takes_its_right_image_with_it():
+def test_a_full_queue_drops_the_oldest_image_with_its_right_image():
     queue = stereo_queue()
     put(queue, 1, 'r1', *range(2, IMAGES + 1))
     lefts, rights = queue.put_image(image(IMAGES + 1), FOREVER)
-    assert ([second(g) for g in lefts], [second(g) for g in rights]) == ([1], [1])
+    assert ([second(i) for i in lefts], [second(i) for i in rights]) == ([1], [1])
 
 
-def test_keypoints_that_come_after_their_image_has_left_are_told_of_once():
+def test_late_keypoints_are_reported_once():
     queue = TrackerQueue()
-    assert queue.put_keypoints(stamped(Keypoints, 1)) is None  # its image is yet to come
+    assert queue.put_keypoints(stamped(Keypoints, 1)) is None  # its image has not arrived yet
     put(queue, 1)
     assert take(queue) == (1, 1)
     queue.put_image(image(2), 0.0)

@@ -1,4 +1,4 @@
-"""The messages for VINS-Fusion and VINS-Mono, by hand; and an estimator that reads them."""
+"""Messages for VINS-Fusion and VINS-Mono: values computed by hand, and a small estimator."""
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from superpoint_rknn.nodes.tracker.vins import (
 from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.tracker import Tracks
 
-LENS = CameraModel([400, 0, 320, 0, 400, 200, 0, 0, 1], 'plumb_bob', [])
+CAMERA_MODEL = CameraModel([400, 0, 320, 0, 400, 200, 0, 0, 1], 'plumb_bob', [])
 MS = 1_000_000
 
 
@@ -34,11 +34,11 @@ def tracks(**points):
     )
 
 
-def test_fusion_by_hand():
+def test_message_for_vins_fusion():
     adapter = VinsAdapter('vins_fusion')
-    first = adapter.update(0, tracks(k4=(320, 200), k7=(520, 100)), LENS)
+    first = adapter.update(0, tracks(k4=(320, 200), k7=(520, 100)), CAMERA_MODEL)
     assert first.velocity.tolist() == [[0, 0], [0, 0]]
-    second = adapter.update(50 * MS, tracks(k4=(330, 200), k9=(120, 300)), LENS)
+    second = adapter.update(50 * MS, tracks(k4=(330, 200), k9=(120, 300)), CAMERA_MODEL)
     header = Header(frame_id='camera_optical')
     header.stamp.nanosec = 50 * MS
     message = feature_message(header, second, 'vins_fusion')
@@ -57,11 +57,11 @@ def test_fusion_by_hand():
     assert channels[6:] == [[0, 0]] * 3
 
 
-def test_mono_by_hand():
+def test_message_for_vins_mono():
     adapter = VinsAdapter('vins_mono', cameras=2, numbers=(1,))
-    assert adapter.update(0, tracks(k4=(320, 200, 1)), LENS) is None
+    assert adapter.update(0, tracks(k4=(320, 200, 1)), CAMERA_MODEL) is None
     seen = tracks(k4=(320, 220, 2), k5=(10, 10, 1), k3=(520, 200, 9))
-    features = adapter.update(100 * MS, seen, LENS)
+    features = adapter.update(100 * MS, seen, CAMERA_MODEL)
     header = Header(frame_id='camera_optical')
     message = feature_message(header, features, 'vins_mono', cameras=2)
     assert message.header.frame_id == 'world'
@@ -80,31 +80,31 @@ def test_mono_by_hand():
     ]
 
 
-def test_a_stereo_pair_by_hand():
+def test_messages_of_a_stereo_pair():
     left = tracks(k4=(320, 200), k7=(520, 100), k2=(120, 300))
     right = tracks(k7=(500, 100), k4=(310, 200))
     wide = CameraModel([200, 0, 320, 0, 200, 200, 0, 0, 1], 'plumb_bob', [])
     fusion = VinsAdapter('vins_fusion', cameras=2, numbers=(0, 1))
-    fusion.update(0, left, LENS, right=(right, wide))
+    fusion.update(0, left, CAMERA_MODEL, right=(right, wide))
     moved = tracks(k7=(520, 120), k4=(310, 200))
-    features = fusion.update(100 * MS, left, LENS, right=(moved, wide))
+    features = fusion.update(100 * MS, left, CAMERA_MODEL, right=(moved, wide))
     channels = feature_message(Header(), features, 'vins_fusion', 2).channels
     assert len(channels) == 9
     assert list(channels[0].values) == [2, 4, 7, 4, 7]
-    assert list(channels[1].values) == [0, 0, 0, 1, 1]  # the left one first, as it asserts
+    assert list(channels[1].values) == [0, 0, 0, 1, 1]  # VINS-Fusion asserts: left first
     assert list(channels[2].values) == [120, 320, 520, 310, 520]
     assert features.direction[3:].tolist() == [[-0.05, 0], [1, -0.4]]
     assert features.velocity[:4].tolist() == [[0, 0]] * 4
     assert features.velocity[4] == pytest.approx([20 / 200 / 0.1, 20 / 200 / 0.1])
 
-    alone = fusion.update(200 * MS, left, LENS)
+    alone = fusion.update(200 * MS, left, CAMERA_MODEL)
     assert alone.camera.tolist() == [0, 0, 0]
-    again = fusion.update(300 * MS, left, LENS, right=(right, wide))
+    again = fusion.update(300 * MS, left, CAMERA_MODEL, right=(right, wide))
     assert again.velocity[3:].tolist() == [[0, 0], [0, 0]]  # no velocity over a gap
 
     mono = VinsAdapter('vins_mono', cameras=4, numbers=(2, 3))
-    mono.update(0, left, LENS, right=(right, wide))
-    features = mono.update(100 * MS, left, LENS, right=(right, wide))
+    mono.update(0, left, CAMERA_MODEL, right=(right, wide))
+    features = mono.update(100 * MS, left, CAMERA_MODEL, right=(right, wide))
     values = feature_message(Header(), features, 'vins_mono', 4).channels[0].values
     decoded = [(int(v + 0.5) // 4, int(v + 0.5) % 4) for v in values]
     assert decoded == [(5, 2), (9, 2), (15, 2), (9, 3), (15, 3)]  # odd ids: of the second pair
@@ -112,15 +112,15 @@ def test_a_stereo_pair_by_hand():
 
 def test_an_image_without_tracks_still_has_all_channels():
     adapter = VinsAdapter('vins_fusion')
-    message = feature_message(Header(), adapter.update(0, tracks(), LENS), 'vins_fusion')
+    message = feature_message(Header(), adapter.update(0, tracks(), CAMERA_MODEL), 'vins_fusion')
     assert len(message.channels) == 9
     assert message.points == []
 
 
-def test_velocities_are_those_of_the_last_image_step_also_between_messages():
+def test_velocities_are_those_of_the_last_image_step_at_any_message_rate():
     adapter = VinsAdapter('vins_fusion')
     sent = [
-        adapter.update(image * 100 * MS, tracks(k1=(320 + image**2, 200)), LENS, rate=5.0)
+        adapter.update(image * 100 * MS, tracks(k1=(320 + image**2, 200)), CAMERA_MODEL, rate=5.0)
         for image in range(5)
     ]
     assert [f is not None for f in sent] == [True, False, True, False, True]
@@ -135,16 +135,16 @@ def test_the_rate_is_kept_with_jittering_stamps(camera, rate, expected):
     jitter = np.random.default_rng(0).uniform(-2 * MS, 2 * MS, 10 * camera).astype(int)
     adapter = VinsAdapter('vins_fusion')
     sent = [
-        adapter.update(int(i * 1e9 / camera + 5 * MS + jitter[i]), tracks(), LENS, rate)
+        adapter.update(int(i * 1e9 / camera + 5 * MS + jitter[i]), tracks(), CAMERA_MODEL, rate)
         for i in range(10 * camera)
     ]
     assert sum(f is not None for f in sent) == pytest.approx(10 * expected, abs=2)
 
 
-def test_ids_wrap_below_the_limit_and_skip_live_ones():
+def test_ids_wrap_below_the_limit_and_skip_those_in_use():
     ids = FeatureIds(10)
     assert [a.tolist() for a in ids.assign(np.array([3, 4]))] == [[0, 1], [3, 4]]
-    # 13 and 14 would be 3 and 4, which live, then 5 and 6; 15 would be 5, which 13 has by now
+    # 13 and 14 wrap to 3 and 4, which are in use, so they get 5 and 6; 15 wraps to 5, now in use
     order, found = ids.assign(np.array([15, 4, 3, 13, 14]))
     assert order.tolist() == [2, 1, 3, 4, 0]
     assert found.tolist()[:2] == [3, 4]
@@ -155,23 +155,23 @@ def test_ids_wrap_below_the_limit_and_skip_live_ones():
     assert ids.assign(np.array([23]))[1].tolist() == [3]
 
 
-def test_ids_that_float32_cannot_hold_never_come_up():
+def test_all_ids_are_exact_in_float32():
     adapter = VinsAdapter('vins_fusion')
     seen = {f'k{EXACT + 5}': (9, 9), 'k5': (99, 99), f'k{EXACT - 1}': (50, 50)}
-    features = adapter.update(0, tracks(**seen), LENS)
+    features = adapter.update(0, tracks(**seen), CAMERA_MODEL)
     assert sorted(features.id.tolist()) == [5, 6, EXACT - 1]
     values = feature_message(Header(), features, 'vins_fusion').channels[0].values
     assert sorted(int(v + 0.5) for v in values) == [5, 6, EXACT - 1]
     for cameras in (1, 3):
         mono = VinsAdapter('vins_mono', cameras, (cameras - 1,))
-        mono.update(0, tracks(), LENS)
-        features = mono.update(1, tracks(**{f'k{3 * EXACT - 1}': (9, 9)}), LENS)
+        mono.update(0, tracks(), CAMERA_MODEL)
+        features = mono.update(1, tracks(**{f'k{3 * EXACT - 1}': (9, 9)}), CAMERA_MODEL)
         message = feature_message(Header(), features, 'vins_mono', cameras)
         assert int(message.channels[0].values[0]) < EXACT
         assert int(message.channels[0].values[0]) % cameras == cameras - 1
 
 
-def test_a_track_that_was_left_out_of_a_message_does_not_come_back():
+def test_an_id_that_one_message_lacks_does_not_return():
     ids = FeatureIds(EXACT)
     ids.assign(np.array([1, 2, 3]))
     ids.assign(np.array([1, 3]))
@@ -199,7 +199,7 @@ def camera_info(**fields):
     )
 
 
-def test_the_lens_of_a_camera_info():
+def test_camera_model_of_a_camera_info():
     assert camera_model_from_info(camera_info(), (400, 640)).focal == 400
     for fields, reason in (
         ({'k': [0.0] * 9}, 'not calibrated'),
@@ -230,7 +230,7 @@ def read_fusion(message):
     [('plumb_bob', [-0.28, 0.07, 0.001, -0.0005, 0.0]), ('equidistant', [-0.01, 0.002, 0, 0])],
 )
 def test_an_estimator_recovers_the_rotation(model, coefficients):
-    """Through the camera's distortion, from the message alone, with noise of 0.3 px."""
+    """From messages of a camera with distortion and noise of 0.3 px."""
     rng = np.random.default_rng(0)
     matrix = np.array([[400.0, 0, 320], [0, 400, 200], [0, 0, 1]])
     camera_model = CameraModel(matrix, model, coefficients)

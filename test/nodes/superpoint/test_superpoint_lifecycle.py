@@ -1,4 +1,4 @@
-"""The managed node's parameters, life and end, in a real graph on the CPU runtime."""
+"""Parameters, lifecycle and exit of the superpoint node, in a real graph on the CPU runtime."""
 
 import itertools
 import time
@@ -27,29 +27,29 @@ def set_parameter(rig, name, **value):
     return rig.graph.call(SetParameters, 'superpoint/set_parameters', request).results[0]
 
 
-def test_parameters_change_while_running_or_are_refused_with_the_reason(rig, photo):
+def test_parameters_change_at_runtime_or_are_rejected(rig, photo):
     rig.start()
     _, before = rig.send_and_wait(photo)
     assert set_parameter(rig, 'detector.max_keypoints', integer_value=7).successful
     _, after = rig.send_and_wait(photo)
     assert list(after.x) == list(before.x)[:7]
 
-    refused = set_parameter(rig, 'detector.threshold', double_value=1.5)
-    assert not refused.successful
-    assert 'detector.threshold' in refused.reason
-    refused = set_parameter(rig, 'resize', string_value='squeeze')
-    assert not refused.successful
-    assert "'squeeze', expected one of stretch, crop, letterbox" in refused.reason
-    refused = set_parameter(rig, 'mask', string_value='/nowhere.png')
-    assert not refused.successful
-    assert '/nowhere.png' in refused.reason
-    refused = set_parameter(rig, 'model', string_value='other.onnx')
-    assert not refused.successful
-    _, still = rig.send_and_wait(photo)
-    assert len(still.x) == 7
+    rejected = set_parameter(rig, 'detector.threshold', double_value=1.5)
+    assert not rejected.successful
+    assert 'detector.threshold' in rejected.reason
+    rejected = set_parameter(rig, 'resize', string_value='squeeze')
+    assert not rejected.successful
+    assert "'squeeze', expected one of stretch, crop, letterbox" in rejected.reason
+    rejected = set_parameter(rig, 'mask', string_value='/nowhere.png')
+    assert not rejected.successful
+    assert '/nowhere.png' in rejected.reason
+    rejected = set_parameter(rig, 'model', string_value='other.onnx')
+    assert not rejected.successful
+    _, last = rig.send_and_wait(photo)
+    assert len(last.x) == 7
 
 
-def test_a_mask_keeps_points_away(rig, photo, tmp_path):
+def test_there_are_no_keypoints_where_the_mask_is_zero(rig, photo, tmp_path):
     mask = np.zeros(photo.shape, np.uint8)
     mask[:, 320:] = 255
     cv2.imwrite(str(tmp_path / 'mask.png'), mask)
@@ -66,13 +66,13 @@ def test_every_parameter_is_described(rig):
 
     rig.start()
     names = [p.name for p in PARAMETERS]
-    answer = rig.graph.call(
+    response = rig.graph.call(
         DescribeParameters,
         'superpoint/describe_parameters',
         DescribeParameters.Request(names=names),
     )
-    assert [d.name for d in answer.descriptors] == names
-    assert all(d.description for d in answer.descriptors)
+    assert [d.name for d in response.descriptors] == names
+    assert all(d.description for d in response.descriptors)
 
 
 def change_state(graph, transition):
@@ -84,7 +84,7 @@ def state(graph):
     return graph.call(GetState, 'superpoint/get_state', GetState.Request()).current_state.id
 
 
-def test_the_life_of_a_managed_node(rig, photo):
+def test_lifecycle_transitions(rig, photo):
     graph = rig.graph
     graph.start(autostart='false')
     assert state(graph) == State.PRIMARY_STATE_UNCONFIGURED
@@ -96,13 +96,17 @@ def test_the_life_of_a_managed_node(rig, photo):
         rig.wait_ready()
         rig.send_and_wait(photo)
         assert change_state(graph, Transition.TRANSITION_DEACTIVATE)
-        graph.wait(lambda: not rig.camera.get_subscription_count(), 'the subscription to go')
+        graph.wait(
+            lambda: not rig.camera.get_subscription_count(), 'the subscription to be destroyed'
+        )
         assert change_state(graph, Transition.TRANSITION_CLEANUP)
-        graph.wait(lambda: not graph.node.count_publishers('keypoints'), 'the publisher to go')
+        graph.wait(
+            lambda: not graph.node.count_publishers('keypoints'), 'the publisher to be destroyed'
+        )
     assert state(graph) == State.PRIMARY_STATE_UNCONFIGURED
 
 
-def test_a_failed_configure_can_be_tried_again(rig, photo, tmp_path):
+def test_configure_can_be_retried(rig, photo, tmp_path):
     graph = rig.graph
     model = tmp_path / 'late.onnx'
     process = graph.start(model=str(model))
@@ -129,16 +133,14 @@ def test_a_failed_configure_can_be_tried_again(rig, photo, tmp_path):
         ('descriptors.rate', '1e-12', 'descriptors.rate: 1e-12, expected 0 or at least'),
     ],
 )
-def test_a_bad_parameter_file_keeps_the_node_unconfigured_with_the_reason(
-    graph, name, value, reason
-):
+def test_an_invalid_parameter_leaves_the_node_unconfigured(graph, name, value, reason):
     process = graph.start(**{name: value})
-    graph.wait(lambda: 'not configured' in process.log.read_text(), 'the refusal')
+    graph.wait(lambda: 'not configured' in process.log.read_text(), 'the error')
     assert reason in process.log.read_text()
     assert graph.interrupt(process)[0] == 0
 
 
-def test_parameters_stay_live_after_a_second_configure(rig, photo):
+def test_parameters_can_be_changed_after_a_second_configure(rig, photo):
     graph = rig.graph
     rig.start(**{'descriptors.rate': 50.0})
     for transition in (
@@ -159,9 +161,9 @@ def test_parameters_stay_live_after_a_second_configure(rig, photo):
     assert rig.descriptors == []
 
 
-def test_changing_parameters_all_the_time_does_not_hold_descriptors_up(rig, photo):
+def test_frequent_parameter_changes_do_not_delay_descriptors(rig, photo):
     rig.start(**{'descriptors.rate': 2.0})
-    end = time.monotonic() + 10  # of which 2 Hz would make twenty
+    end = time.monotonic() + 10  # enough for 20 messages at 2 Hz
     number = itertools.cycle(range(100, 200))
     while len(rig.descriptors) < 2 and time.monotonic() < end:
         value = next(number)
@@ -171,22 +173,22 @@ def test_changing_parameters_all_the_time_does_not_hold_descriptors_up(rig, phot
 
 
 @pytest.mark.parametrize(
-    ('topic', 'policy', 'complaint'),
+    ('topic', 'policy', 'error'),
     [
         ('/keypoints', 'publisher.reliability', 'not configured'),
         ('/image', 'subscription.reliability', 'not activated'),
     ],
 )
-def test_a_bad_qos_override_is_told_and_leaves_nothing_running(graph, topic, policy, complaint):
+def test_an_invalid_qos_override_leaves_the_node_unconfigured(graph, topic, policy, error):
     process = graph.start(**{f'qos_overrides.{topic}.{policy}': 'bogus'})
-    graph.wait(lambda: complaint in process.log.read_text(), 'the complaint')
+    graph.wait(lambda: error in process.log.read_text(), 'the error')
     assert state(graph) == State.PRIMARY_STATE_UNCONFIGURED
-    assert change_state(graph, Transition.TRANSITION_CONFIGURE) == (complaint == 'not activated')
+    assert change_state(graph, Transition.TRANSITION_CONFIGURE) == (error == 'not activated')
     assert 'has not returned' not in process.log.read_text()
     assert graph.interrupt(process)[0] == 0
 
 
-def test_descriptors_of_before_a_pause_are_not_published_after_it(rig, photo):
+def test_deactivation_discards_pending_descriptors(rig, photo):
     graph = rig.graph
     rig.start(**{'descriptors.rate': 0.02})
     rig.send_and_wait(photo)
@@ -198,10 +200,10 @@ def test_descriptors_of_before_a_pause_are_not_published_after_it(rig, photo):
     assert rig.descriptors == []
 
 
-def test_two_cameras_on_one_topic_make_the_lost_count_unknown(rig, photo):
+def test_the_lost_count_is_unknown_with_two_publishers(rig, photo):
     rig.start()
     other = rig.graph.node.create_publisher(Image, 'image', RELIABLE)
-    rig.graph.wait(lambda: other.get_subscription_count(), 'the second camera to be heard')
+    rig.graph.wait(lambda: other.get_subscription_count(), 'the second publisher to be connected')
     for _ in range(3):
         rig.send_and_wait(photo)
     for publisher in (rig.camera, other) * 3:
@@ -211,7 +213,7 @@ def test_two_cameras_on_one_topic_make_the_lost_count_unknown(rig, photo):
     assert rig.counts()['lost'] == 'unknown'
 
 
-def test_ctrl_c_after_a_shutdown_ends_it_cleanly(graph):
+def test_ctrl_c_after_a_shutdown_transition_exits_cleanly(graph):
     process = graph.start()
     graph.wait(lambda: state(graph) == State.PRIMARY_STATE_ACTIVE, 'the node to be active')
     assert change_state(graph, Transition.TRANSITION_ACTIVE_SHUTDOWN)
@@ -220,7 +222,7 @@ def test_ctrl_c_after_a_shutdown_ends_it_cleanly(graph):
     assert 'Traceback' not in process.log.read_text()
 
 
-def test_ctrl_c_ends_it_cleanly_in_the_middle_of_an_inference(rig, photo):
+def test_ctrl_c_during_an_inference_exits_cleanly(rig, photo):
     process = rig.start()
     rig.send_and_wait(photo)
     rig.send(photo)
