@@ -1,7 +1,8 @@
 """
-What all tests share.
+Fixtures of all tests.
 
-Leaves out, and says so, what a machine lacks the packages for: a board, a stock ROS 2.
+Tests whose packages are missing, as on a board or with a stock ROS 2, are not collected; the
+header of the report lists them.
 """
 
 import importlib.util
@@ -43,18 +44,20 @@ MISSING = {
 }
 collect_ignore = [place for place, packages in MISSING.items() if packages]
 
-# The pytest plugin of launch_testing, on any machine with ROS 2, makes loggers propagate nothing,
-# and caplog sees what is propagated. The package is not imported yet.
+# caplog needs loggers that propagate; the pytest plugin of launch_testing, which every ROS 2 has,
+# sets a class whose loggers do not. Reset it before the package creates its loggers.
 logging.setLoggerClass(logging.Logger)
 
 
 def pytest_report_header():
-    return [f'left out: {place}, needs {", ".join(MISSING[place])}' for place in collect_ignore]
+    return [
+        f'not collected: {place}, needs {", ".join(MISSING[place])}' for place in collect_ignore
+    ]
 
 
 @pytest.fixture(scope='session')
 def photographs():
-    """Folder of the photographs that scikit-image's wheel carries."""
+    """Folder of the photographs in the wheel of scikit-image."""
     package = importlib.util.find_spec('skimage')
     if package is None:
         pytest.skip('needs the photographs of the scikit-image wheel')
@@ -63,7 +66,7 @@ def photographs():
 
 @pytest.fixture(scope='session')
 def photograph(photographs):
-    """Colour photograph, (512, 512, 3) uint8 bgr, from scikit-image's wheel."""
+    """Colour photograph, (512, 512, 3) uint8 BGR."""
     return cv2.imread(str(photographs / 'astronaut.png'))
 
 
@@ -82,7 +85,7 @@ def model(tmp_path):
     return path
 
 
-def alive(pid):
+def is_running(pid):
     try:
         state = Path(f'/proc/{pid}/stat').read_text().rpartition(') ')[2][0]
     except (FileNotFoundError, ProcessLookupError):
@@ -91,14 +94,14 @@ def alive(pid):
 
 
 @pytest.fixture
-def all_gone():
-    """Whether processes, named by their ids, end within half a minute."""
+def all_exited():
+    """Function that returns whether the processes with these ids exit within 30 s."""
 
     def wait(pids):
         end = time.monotonic() + 30
-        while any(map(alive, pids)) and time.monotonic() < end:
+        while any(map(is_running, pids)) and time.monotonic() < end:
             time.sleep(0.05)
-        return not any(map(alive, pids))
+        return not any(map(is_running, pids))
 
     return wait
 
@@ -117,7 +120,7 @@ def weights():
 
 @pytest.fixture(scope='session')
 def frames(photographs):
-    """Real pictures that the shipped network wasn't calibrated on."""
+    """Photographs that are no calibration images of the shipped models."""
     from superpoint_rknn.sources.frame import Frame
 
     return [
@@ -128,7 +131,7 @@ def frames(photographs):
 
 @pytest.fixture
 def random_weights():
-    """Weights with floors, as batch normalisation leaves them; activations stay about 1."""
+    """Random weights with floors, as folded batch normalization has; activations of about 1."""
     from superpoint_rknn.network.network import LAYERS, Weights
 
     rng = np.random.default_rng(7)
@@ -145,7 +148,7 @@ def random_weights():
 
 @pytest.fixture(scope='session')
 def run_onnx():
-    """A function: model and image (H, W) -> its outputs, without the leading 1."""
+    """Function that runs a model on an image, (H, W); its outputs have no batch dimension."""
 
     def run(model, image):
         import onnxruntime

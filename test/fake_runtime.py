@@ -1,4 +1,4 @@
-"""A runtime whose outputs a test writes by hand, and which checks and notes its inputs."""
+"""A runtime with outputs set by the test, which checks and records its inputs."""
 
 import numpy as np
 
@@ -14,9 +14,9 @@ NEVER = -100.0  # logit of a pixel without a point
 
 class FakeRuntime:
     """
-    Finds the same points in every image: `points`, pixels (x, y) of the model input with a score.
+    Return the same points for every image: `points`, {(x, y) of the model input: score}.
 
-    The descriptor map has a channel for each cell, which is 1 there and 0 everywhere else.
+    The descriptor map has a channel for each cell, which is 1 in this cell and 0 elsewhere.
     """
 
     name, model, input_table = 'fake 1.0', 'fake@12345678', None
@@ -31,7 +31,7 @@ class FakeRuntime:
         self.stages_ms = {}
         self.images = []  # copies of the model inputs
         self.fetched = []  # of each inference: True if the descriptor map was fetched
-        self.during = lambda: None  # called in the middle of each inference
+        self.during = lambda: None  # called during each inference
 
     def infer(self, image, descriptors):
         assert (image.shape, image.dtype) == ((HEIGHT, WIDTH), UINT8)

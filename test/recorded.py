@@ -1,4 +1,4 @@
-"""Recordings for tests, and what they hold."""
+"""Write recordings for tests, and read their content."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ LATE = 7_000_000  # [ns] from an image's stamp to its recording
 
 
 def stamp(number):
-    """Of the image with this number [ns]."""
+    """Stamp of the image with this number [ns]."""
     return START + number * STEP
 
 
@@ -47,7 +47,7 @@ def image_of(types, number, picture, compressed=False, **fields):
 
 
 def write_bag(path, topics, storage=StoragePlugin.MCAP):
-    """A rosbag2 of topics with their messages, each recorded a little after its stamp."""
+    """Write a rosbag2 of messages by topic, each recorded LATE [ns] after its stamp."""
     with Writer(path, version=9, storage_plugin=storage) as writer:
         for topic, messages in topics.items():
             kind = messages[0].__msgtype__
@@ -70,27 +70,27 @@ def write_ros1_bag(path, topic, messages):
 
 
 def read(path):
-    """Messages by topic, each with its time, by the definitions that the bag itself holds."""
-    found = {}
+    """Messages by topic, each with its time, read by the definitions in the bag."""
+    messages_by_topic = {}
     with AnyReader([path]) as reader:
         for connection, time_ns, data in reader.messages():
             message = reader.deserialize(data, connection.msgtype)
-            found.setdefault(connection.topic, []).append((time_ns, message))
-    return found
+            messages_by_topic.setdefault(connection.topic, []).append((time_ns, message))
+    return messages_by_topic
 
 
 def raw_messages(path):
-    """All that a bag holds, byte for byte."""
+    """Topic, time and serialized bytes of each message of a bag."""
     with AnyReader([path]) as reader:
         return [(c.topic, time_ns, bytes(data)) for c, time_ns, data in reader.messages()]
 
 
 def files_of(path):
-    """Content and time of change of all files below a path."""
+    """Content and modification time of all files below a path."""
     files = sorted(p for p in [path, *Path(path).rglob('*')] if p.is_file())
     return {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
 
 
 def lines(printed):
-    """Lines that a command printed, but for what onnxruntime says of a machine's graphics."""
+    """Lines that a command printed, without onnxruntime's warnings about GPUs."""
     return [line for line in printed.splitlines() if 'W:onnxruntime' not in line]

@@ -1,4 +1,4 @@
-"""From a camera image to keypoints and descriptors, on a network whose outputs are known."""
+"""From a camera image to keypoints and descriptors, with known outputs of the network."""
 
 import time
 from dataclasses import replace
@@ -10,7 +10,7 @@ from fake_runtime import COLS, HEIGHT, ROWS, WIDTH, FakeRuntime
 from superpoint_rknn.extractor import Extractor, Settings
 from superpoint_rknn.features.keypoints import DetectorSettings
 
-# Size of the camera image, resize mode, and where pixel (x, y) of the model input lies in it.
+# Size of the camera image, resize mode, and position of pixel (x, y) of the model input in it.
 TRANSFORMS = {
     'same': ((HEIGHT, WIDTH), 'stretch', lambda x, y: (x, y)),
     'stretch': ((2 * HEIGHT, 4 * WIDTH), 'stretch', lambda x, y: (4 * x + 1.5, 2 * y + 0.5)),
@@ -41,7 +41,7 @@ def runtime():
 # Model input
 
 
-def test_an_image_of_the_networks_size_reaches_the_runtime_byte_for_byte(runtime):
+def test_an_image_of_the_input_size_is_passed_unchanged(runtime):
     image = random_image(HEIGHT, WIDTH)
     Extractor(runtime).detect(image)
     np.testing.assert_array_equal(runtime.images, [image])
@@ -53,7 +53,7 @@ def test_rows_may_be_padded(runtime):
     np.testing.assert_array_equal(runtime.images, [image])
 
 
-def test_stretch_gives_each_axis_a_scale_of_its_own(runtime):
+def test_stretch_scales_each_axis_separately(runtime):
     small = random_image(HEIGHT, WIDTH)
     Extractor(runtime).detect(small.repeat(2, axis=0).repeat(4, axis=1))
     np.testing.assert_array_equal(runtime.images, [small])
@@ -73,12 +73,12 @@ def test_letterbox_pads_with_grey(runtime):
     )
 
 
-def test_model_input_is_what_the_runtime_gets(runtime):
+def test_model_input_equals_the_image_passed_to_the_runtime(runtime):
     extractor = Extractor(runtime, Settings(resize='letterbox'))
     image = random_image(50, 60)
-    shown = extractor.model_input(image).copy()
+    model_input = extractor.model_input(image).copy()
     extractor.detect(image)
-    np.testing.assert_array_equal(runtime.images, [shown])
+    np.testing.assert_array_equal(runtime.images, [model_input])
 
 
 # Keypoints
@@ -95,7 +95,7 @@ def test_keypoints_are_in_pixels_of_the_camera_and_of_the_network(runtime, case)
         assert keypoints.score.tolist() == pytest.approx(list(POINTS.values()), abs=1e-6)
 
 
-def test_no_points_in_the_padding_of_a_letterbox_nor_nearer_to_it_than_the_border(runtime):
+def test_no_points_in_the_padding_of_a_letterbox_or_within_the_border(runtime):
     runtime.points = {(20, y): 0.5 for y in (3, 7, 8, 23, 24, 28)}
     settings = Settings(DetectorSettings(border=4, nms_radius=0), resize='letterbox')
     found = Extractor(runtime, settings).detect(random_image(HEIGHT - 8, WIDTH))
@@ -136,8 +136,8 @@ def test_settings_are_replaced_between_images_of_one_size(runtime):
     assert points_of(extractor.detect(image[:, :WIDTH].copy()).keypoints) == [(20, 12)]
 
 
-def test_an_image_is_processed_with_the_settings_that_it_began_with(runtime):
-    """The other thread, which replaces them, may do so during an inference."""
+def test_settings_replaced_during_an_inference_apply_to_the_next_image(runtime):
+    """Another thread may replace the settings at any time."""
     extractor = Extractor(runtime)
 
     def change():
@@ -155,8 +155,8 @@ def test_an_image_is_processed_with_the_settings_that_it_began_with(runtime):
 @pytest.mark.parametrize('case', TRANSFORMS)
 def test_descriptors_are_sampled_at_pixels_of_the_network(runtime, case):
     """
-    Pixel 8 c + 4 lies a sixteenth of a cell beyond the centre of cell c, so that the bilinear
-    weights of its cell and the next are 15/16 and 1/16 along each axis.
+    Pixel 8 c + 4 is 1/16 of a cell beyond the centre of cell c, so the bilinear weights of this
+    cell and the next one are 15/16 and 1/16 along each axis.
     """
     size, resize, _ = TRANSFORMS[case]
     extractor = Extractor(runtime, Settings(resize=resize))
@@ -173,7 +173,7 @@ def test_descriptors_are_sampled_at_pixels_of_the_network(runtime, case):
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
 
 
-def test_the_map_is_fetched_only_into_a_buffer_that_is_given(runtime):
+def test_the_descriptor_map_is_fetched_only_into_a_given_buffer(runtime):
     extractor = Extractor(runtime)
     found = extractor.detect(random_image(HEIGHT, WIDTH))
     assert found.raw is None
@@ -182,7 +182,7 @@ def test_the_map_is_fetched_only_into_a_buffer_that_is_given(runtime):
         extractor.describe(found)
 
 
-def test_an_older_detection_is_described_after_a_newer_one(runtime):
+def test_an_older_detection_can_be_described_after_a_newer_one(runtime):
     extractor = Extractor(runtime)
     image = random_image(HEIGHT, WIDTH)
     older = extractor.detect(image, extractor.new_descriptor_map())
@@ -193,7 +193,7 @@ def test_an_older_detection_is_described_after_a_newer_one(runtime):
     assert len(extractor.describe(newer)) == 1
 
 
-def test_a_map_of_real_numbers(runtime):
+def test_float_descriptor_map(runtime):
     runtime.descriptors = replace(
         runtime.descriptors, dtype=np.dtype(np.float32), quantization=None
     )
@@ -245,7 +245,7 @@ def test_stage_times_of_the_last_image_include_those_of_the_runtime(runtime):
     ],
     ids=['mask', 'dtype', 'empty'],
 )
-def test_bad_settings_and_images_are_refused_and_the_next_image_is_served(
+def test_invalid_settings_or_images_raise_and_the_next_image_is_processed(
     runtime, settings, image, reason
 ):
     extractor = Extractor(runtime, settings)
@@ -257,7 +257,7 @@ def test_bad_settings_and_images_are_refused_and_the_next_image_is_served(
     assert points_of(extractor.detect(random_image(HEIGHT, WIDTH)).keypoints) == list(POINTS)
 
 
-def test_an_error_of_the_runtime_is_raised_and_the_next_image_served(runtime):
+def test_an_error_of_the_runtime_is_raised_and_the_next_image_is_processed(runtime):
     extractor = Extractor(runtime)
     image = random_image(HEIGHT, WIDTH)
 
@@ -271,6 +271,6 @@ def test_an_error_of_the_runtime_is_raised_and_the_next_image_served(runtime):
     assert points_of(extractor.detect(image).keypoints) == list(POINTS)
 
 
-def test_settings_of_an_unknown_resize_mode_are_refused():
+def test_an_unknown_resize_mode_raises():
     with pytest.raises(ValueError, match=r"resize: 'squeeze', expected one of stretch, crop"):
         Settings(resize='squeeze')

@@ -1,4 +1,4 @@
-"""The four ways to install, each proven by running what it installed; and `colcon test`."""
+"""The four ways to install, each checked by running the installed commands; and `colcon test`."""
 
 import os
 import shutil
@@ -25,11 +25,11 @@ print(Path(superpoint_rknn.__file__).parent, shipped_models(), sep='\\n')
 
 @pytest.fixture(scope='module')
 def source(tmp_path_factory):
-    """Copy of what git tracks, since builds write beside their sources."""
+    """Copy of the tracked files, since builds write beside their sources."""
     if shutil.which('cmake') is None or shutil.which('c++') is None:
         pytest.skip('needs cmake and a C++ compiler')
     if not (CHECKOUT / '.git').exists():
-        pytest.skip('needs a git checkout, to know which files belong to the package')
+        pytest.skip('needs a git checkout, whose tracked files are the package')
     tracked = subprocess.run(
         ['git', 'ls-files', '-z'], cwd=CHECKOUT, capture_output=True, check=True
     ).stdout
@@ -51,7 +51,7 @@ def run(command, expect=0, **kwargs):
 
 
 def probe(prefix, packages, cwd):
-    """Where an installation below `prefix` finds its modules and its models; runs its commands."""
+    """Run the commands of an installation; return the folders of its modules and models."""
     env = os.environ | {
         'PYTHONPATH': str(packages),
         'AMENT_PREFIX_PATH': os.pathsep.join([str(prefix), os.environ['AMENT_PREFIX_PATH']]),
@@ -63,7 +63,7 @@ def probe(prefix, packages, cwd):
     env['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
     assert 'usage: superpoint_rknn' in run([prefix / 'bin/superpoint_rknn', '-h'], env=env)
     node = prefix / 'lib/superpoint_rknn/superpoint_node'
-    if node.exists():  # not in an editable installation, which has share/ and messages alone
+    if node.exists():  # an editable installation has only share/ and messages
         stopped = run([node, '--ros-args', '-p', 'autostart:=maybe'], env=env, expect=1)
         assert 'not started' in stopped
         assert 'Traceback' not in stopped
@@ -95,7 +95,7 @@ def assert_files(prefix):
 
 
 def colcon(source, folder, verb, *arguments, env=None):
-    """Run colcon with everything below `folder`; returns the installation."""
+    """Run colcon with all its folders below `folder`; return the installation."""
     if shutil.which('colcon') is None:
         pytest.skip('needs colcon')
     install = folder / 'install'
@@ -127,7 +127,7 @@ def test_colcon_build(source, tmp_path, symlink):
 
 @pytest.mark.slow
 def test_colcon_test(source, tmp_path):
-    """A part of the suite, which has to find the installed package."""
+    """Runs a part of the suite, which must find the installed package."""
     colcon_build(source, tmp_path, 'ON')
     env = os.environ | {'PYTEST_ADDOPTS': '-k "test_mailbox or test_suite or training"'}
     colcon(source, tmp_path, 'test', '--return-code-on-test-failure', env=env)

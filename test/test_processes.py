@@ -13,8 +13,8 @@ import pytest
 
 from superpoint_rknn.processes import ProcessError, ProcessGroup, graph_variables, stop
 
-IGNORES_SIGINT = 'signal.signal(signal.SIGINT, signal.SIG_IGN)'
-ENDS_ON_SIGINT = 'signal.signal(signal.SIGINT, lambda *_: sys.exit(7))'
+IGNORE_SIGINT = 'signal.signal(signal.SIGINT, signal.SIG_IGN)'
+EXIT_ON_SIGINT = 'signal.signal(signal.SIGINT, lambda *_: sys.exit(7))'
 
 
 def start_python(group, name, code, pipes=True):
@@ -37,14 +37,14 @@ def test_a_process_that_fails_is_reported_with_its_last_error(tmp_path):
             group.read_line(player, 60)
 
 
-def test_a_process_that_prints_nothing_is_reported(tmp_path):
+def test_a_process_that_prints_nothing_causes_a_timeout(tmp_path):
     with ProcessGroup(tmp_path) as group:
         recorder = start_python(group, 'recorder', 'input()')
         with pytest.raises(ProcessError, match=r'recorder printed nothing for 0\.2 s'):
             group.read_line(recorder, 0.2)
 
 
-def test_the_end_of_any_process_ends_the_wait_for_another(tmp_path):
+def test_the_exit_of_any_process_ends_the_wait_for_another(tmp_path):
     with ProcessGroup(tmp_path) as group:
         recorder = start_python(group, 'recorder', 'input()')
         start_python(group, 'node', 'raise SystemExit("no model")', pipes=False)
@@ -52,7 +52,7 @@ def test_the_end_of_any_process_ends_the_wait_for_another(tmp_path):
             group.read_line(recorder, 60)
 
 
-def test_lines_are_written_and_read_and_the_rest_is_returned(tmp_path):
+def test_lines_are_written_and_read_and_finish_returns_the_rest(tmp_path):
     with ProcessGroup(tmp_path) as group:
         echo = start_python(group, 'echo', 'print(input() * 2); print(input() * 3)')
         echo.write_line('ab')
@@ -64,24 +64,26 @@ def test_lines_are_written_and_read_and_the_rest_is_returned(tmp_path):
         assert group.processes == []
 
 
-def test_a_process_that_does_not_end_in_time_is_reported(tmp_path):
+def test_a_process_that_does_not_exit_causes_a_timeout(tmp_path):
     with ProcessGroup(tmp_path) as group:
-        node = start_waiting(group, 'node', ENDS_ON_SIGINT)
+        node = start_waiting(group, 'node', EXIT_ON_SIGINT)
         with pytest.raises(ProcessError, match=r'node did not end within 0\.1 s'):
             group.finish(node, 0.1)
 
 
-def test_stop_interrupts_all_at_once_and_kills_those_that_stay(tmp_path):
+def test_stop_interrupts_all_processes_and_kills_those_that_ignore_it(tmp_path):
     with ProcessGroup(tmp_path) as group:
-        deaf = [start_waiting(group, f'deaf{n}', IGNORES_SIGINT) for n in range(2)]
-        ends = start_waiting(group, 'ends', ENDS_ON_SIGINT)
+        ignoring = [start_waiting(group, f'ignoring{n}', IGNORE_SIGINT) for n in range(2)]
+        exiting = start_waiting(group, 'exiting', EXIT_ON_SIGINT)
         start = time.monotonic()
-        stop([*deaf, ends], timeout=3.0)
-        assert [process.returncode for process in (*deaf, ends)] == [-signal.SIGKILL] * 2 + [7]
-        assert 3.0 <= time.monotonic() - start < 5.5  # one timeout, not one for each
+        stop([*ignoring, exiting], timeout=3.0)
+        assert [process.returncode for process in (*ignoring, exiting)] == [
+            -signal.SIGKILL
+        ] * 2 + [7]
+        assert 3.0 <= time.monotonic() - start < 5.5  # one timeout for all
 
 
-def test_processes_see_the_graph_and_end_with_its_context(tmp_path, monkeypatch):
+def test_processes_get_the_variables_of_the_graph_and_end_with_its_context(tmp_path, monkeypatch):
     monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE', raising=False)
     names = ('ROS_DOMAIN_ID', 'FASTDDS_DEFAULT_PROFILES_FILE', 'EXTRA')
     code = (
@@ -106,7 +108,7 @@ def test_processes_see_the_graph_and_end_with_its_context(tmp_path, monkeypatch)
         ('kilted', set()),
     ],
 )
-def test_variables_are_those_that_the_distribution_knows(monkeypatch, distro, more):
+def test_variables_depend_on_the_distribution(monkeypatch, distro, more):
     monkeypatch.setenv('ROS_DISTRO', distro)
     monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', '/own.xml')
     variables = graph_variables(5)
@@ -123,13 +125,13 @@ def test_a_domain_in_use_is_not_taken(tmp_path, monkeypatch):
             assert group.domain != 99
 
 
-def test_graphs_that_start_at_once_have_domains_of_their_own(tmp_path):
+def test_concurrent_graphs_have_different_domains(tmp_path):
     with contextlib.ExitStack() as groups:
         domains = [groups.enter_context(ProcessGroup(tmp_path)).domain for _ in range(40)]
     assert len(set(domains)) == 40
 
 
-def test_no_process_outlives_a_parent_that_is_killed(tmp_path, all_gone):
+def test_processes_end_when_their_parent_is_killed(tmp_path, all_exited):
     code = (
         'import pathlib, sys\n'
         'from superpoint_rknn.processes import ProcessGroup\n'
@@ -145,4 +147,4 @@ def test_no_process_outlives_a_parent_that_is_killed(tmp_path, all_gone):
         child = parent.stdout.readline().strip()
         assert Path('/proc', child).exists()
         parent.kill()
-    assert all_gone([child])
+    assert all_exited([child])

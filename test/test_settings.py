@@ -1,4 +1,4 @@
-"""Fields of dataclasses as parameters, and the check of their values."""
+"""Parameters defined by fields of dataclasses, and the validation of their values."""
 
 from dataclasses import FrozenInstanceError, dataclass
 
@@ -22,7 +22,7 @@ class Lamp(ParameterGroup, prefix='lamp.'):
     serial: int = 7  # no parameter
 
 
-def test_a_field_gives_name_default_and_properties():
+def test_name_default_and_properties_of_a_field():
     names = [p.name for p in Lamp.parameters()]
     own = ['on', 'level', 'warmth', 'at.place', 'grid', 'names', 'note', 'shade']
     assert names == [f'lamp.{name}' for name in own]
@@ -34,7 +34,7 @@ def test_a_field_gives_name_default_and_properties():
 
 
 @pytest.mark.parametrize(
-    ('field', 'values', 'refused', 'expectation'),
+    ('field', 'values', 'rejected', 'expectation'),
     [
         ('on', (True, False), (1, 'true', None), 'true or false'),
         ('level', (0, 9, np.uint8(4)), (-1, 10, 2.0, '3', True), 'a whole number, 0 to 9'),
@@ -50,15 +50,15 @@ def test_a_field_gives_name_default_and_properties():
         ('note', ('', 'x'), (1, None), 'text'),
     ],
 )
-def test_values_are_taken_or_refused_with_name_value_and_expectation(
-    field, values, refused, expectation
+def test_values_are_accepted_or_rejected_with_name_value_and_expectation(
+    field, values, rejected, expectation
 ):
     name = {'place': 'at.place'}.get(field, field)
     for value in values:
         held = getattr(Lamp(**{field: value}), field)
         assert held == (tuple(value) if isinstance(value, list) else value)
         assert type(held) is (tuple if isinstance(value, list) else type(value))
-    for value in refused:
+    for value in rejected:
         with pytest.raises(ValueError, match='lamp') as caught:
             Lamp(**{field: value})
         assert str(caught.value) == f'lamp.{name}: {value!r}, expected {expectation}'
@@ -70,7 +70,7 @@ def test_a_number_without_limits_may_be_nan():
     assert mean.expectation == 'a number'
 
 
-def test_a_group_is_made_of_the_values_of_parameters():
+def test_a_group_is_created_from_values_of_parameters():
     values = {p.name: p.default for p in Lamp.parameters()} | {
         'lamp.level': 5,
         'lamp.grid': [3, 4],
@@ -81,12 +81,12 @@ def test_a_group_is_made_of_the_values_of_parameters():
         Lamp.from_values(values | {'lamp.level': 10})
 
 
-def test_a_group_stays_frozen():
+def test_a_group_is_frozen():
     with pytest.raises(FrozenInstanceError):
         Lamp().level = 4
 
 
-def test_every_parameter_has_a_name_of_its_own_a_default_that_is_accepted_and_a_help_text():
+def test_every_parameter_has_a_unique_name_a_valid_default_and_a_help_text():
     everything = (*parameters.SUPERPOINT, *parameters.TRACKER)
     assert len({p.name for p in everything}) == len(everything)
     for p in everything:
@@ -94,7 +94,7 @@ def test_every_parameter_has_a_name_of_its_own_a_default_that_is_accepted_and_a_
         assert p.help.endswith('.'), p.name
 
 
-def test_a_removed_parameter_is_told_from_one_that_never_was(monkeypatch):
+def test_the_message_of_a_removed_parameter_names_its_replacement(monkeypatch):
     monkeypatch.setitem(parameters.REMOVED, 'old', 'use new instead')
     assert parameters.unknown_parameter('odl') == "no parameter 'odl'"
     assert (

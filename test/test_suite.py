@@ -1,4 +1,4 @@
-"""The suite on machines that are set up differently."""
+"""The test suite beside other pytest plugins."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LOGGERS_THAT_PROPAGATE_NOTHING = """
+LOGGERS_WITHOUT_PROPAGATION = """
 import logging
 
 class Logger(logging.Logger):
@@ -18,8 +18,8 @@ logging.setLoggerClass(Logger)
 """
 
 
-def test_caplog_works_beside_the_plugin_of_launch_testing(tmp_path):
-    (tmp_path / 'loggers.py').write_text(LOGGERS_THAT_PROPAGATE_NOTHING)
+def test_caplog_works_with_the_plugin_of_launch_testing(tmp_path):
+    (tmp_path / 'loggers.py').write_text(LOGGERS_WITHOUT_PROPAGATION)
     tests = HERE / 'runtimes' / 'test_librknn_errors.py'
     result = subprocess.run(
         [sys.executable, '-m', 'pytest', '-q', '-p', 'loggers', tests],

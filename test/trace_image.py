@@ -1,10 +1,10 @@
 """
-Print the package's files and the locks that one image meets on its way to published keypoints.
+Print the files and locks of the package that processing one image to keypoints uses.
 
   python test/trace_image.py
 
-Runs the superpoint node in this process with a runtime that costs nothing, publishes images and
-follows the third one, in the executor's thread and in the inference thread.
+Runs the superpoint node in this process with a runtime that computes nothing, publishes images and
+traces the last one, in the executor's thread and in the inference thread.
 """
 
 import os
@@ -35,7 +35,7 @@ class Trace:
             self.files.setdefault(file, set()).add(threading.current_thread().name)
 
     def acquired(self):
-        """Note an acquisition by the function that called."""
+        """Record an acquisition by the calling function."""
         frame = sys._getframe(2)
         if self.recording:
             file = os.path.relpath(frame.f_code.co_filename, PACKAGE)
@@ -72,7 +72,7 @@ def counted(kind, trace):
 
 
 class FreeRuntime:
-    """A runtime whose outputs are there already."""
+    """A runtime with fixed outputs."""
 
     name, model, input_table, stages_ms = 'free', 'free@0', None, {}
 
@@ -86,11 +86,11 @@ class FreeRuntime:
         self._logits = np.random.default_rng(1).normal(0, 3, (65, *cells)).astype(np.float32)
 
     def infer(self, image, descriptors):
-        """Leave the descriptor map as it is."""
+        """Return the logits; the descriptor map is not written."""
         return self._logits
 
     def close(self):
-        """Nothing is held."""
+        """Do nothing."""
 
 
 def run(trace):
@@ -134,7 +134,9 @@ def run(trace):
         if len(published) == sent and camera.get_subscription_count():
             sent += 1
             image.header.stamp.sec = sent
-            settled = time.monotonic() + 0.3  # what follows the keypoints of the image before
+            settled = (
+                time.monotonic() + 0.3
+            )  # for the work after the keypoints of the image before
             while time.monotonic() < settled:
                 executor.spin_once(timeout_sec=0.01)
             trace.recording = sent == IMAGES

@@ -73,7 +73,7 @@ def test_a_node_that_cannot_start_ends_the_demo_at_once(tmp_path):
     assert '/no/model.onnx' in done.stderr
 
 
-def test_an_interrupted_demo_leaves_no_process(tmp_path, all_gone):
+def test_an_interrupted_demo_leaves_no_process(tmp_path, all_exited):
     command = [*PROGRAM, '--out', str(tmp_path), '--seconds', '600']
     demo = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     children = Path(f'/proc/{demo.pid}/task/{demo.pid}/children')
@@ -88,4 +88,4 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path, all_gone):
             demo.kill()
         assert demo.stderr.read() == 'demo: interrupted\n'
     assert len(pids) == 3
-    assert all_gone(pids)
+    assert all_exited(pids)

@@ -130,7 +130,7 @@ def test_a_bad_recording_does_not_stop_the_others(tmp_path, bag, pictures, extra
     assert second['images'] == 6
 
 
-def test_an_interrupted_run_is_resumed(tmp_path, bag, long_bag, start, extract, all_gone):
+def test_an_interrupted_run_is_resumed(tmp_path, bag, long_bag, start, extract, all_exited):
     out = tmp_path / 'out'
     process = start(bag, long_bag, '-o', out, '--jobs', 1)
     worker = wait_until_written(out / 'long.partial', 'long')
@@ -138,7 +138,7 @@ def test_an_interrupted_run_is_resumed(tmp_path, bag, long_bag, start, extract, 
     process.send_signal(signal.SIGINT)
     assert process.wait(2) == 130
     assert lines(process.stderr.read()) == ['superpoint_rknn: interrupted']
-    assert all_gone([worker])
+    assert all_exited([worker])
     assert [path.name for path in out.iterdir()] == ['drive']
     shutil.rmtree(long_bag)
     write_bag(long_bag, {'/image': [image_of(ROS2, 0, np.zeros((120, 160), np.uint8))]})
@@ -147,11 +147,11 @@ def test_an_interrupted_run_is_resumed(tmp_path, bag, long_bag, start, extract, 
     assert files_of(out / 'drive') == finished
 
 
-def test_a_killed_run_is_resumed(tmp_path, long_bag, start, extract, all_gone):
+def test_a_killed_run_is_resumed(tmp_path, long_bag, start, extract, all_exited):
     process = start(long_bag, '-o', tmp_path / 'out')
     worker = wait_until_written(tmp_path / 'out.partial', 'out')
     process.kill()
-    assert all_gone([worker])
+    assert all_exited([worker])
     assert not (tmp_path / 'out').exists()
     shutil.rmtree(long_bag)
     write_bag(long_bag, {'/image': [image_of(ROS2, 0, np.zeros((120, 160), np.uint8))]})
