@@ -38,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         packages = 'onnx onnxruntime rosbags tqdm matplotlib jinja2'
         return print_error(f'{name} needs {error.name}: pip install {packages}')
+    except FileNotFoundError as error:  # package.xml, for the version
+        return print_error(str(error))
     parser = argparse.ArgumentParser(
         prog=f'superpoint_rknn {name}',
         description=module.__doc__,

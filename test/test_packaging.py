@@ -20,6 +20,7 @@ from superpoint_rknn.nodes.superpoint import node as superpoint_node
 from superpoint_rknn.runtimes.model_files import shipped_models
 assert Keypoints(width=3).width == 3 and Descriptors(dim=256).dim == 256
 print(Path(superpoint_rknn.__file__).parent, shipped_models(), sep='\\n')
+print(superpoint_rknn.__version__)
 """
 
 
@@ -59,7 +60,8 @@ def probe(prefix, packages, cwd):
             [str(prefix / 'lib'), os.environ.get('LD_LIBRARY_PATH', '')]
         ),
     }
-    modules, models = run([sys.executable, '-c', PROBE], env=env, cwd=cwd).splitlines()
+    modules, models, version = run([sys.executable, '-c', PROBE], env=env, cwd=cwd).splitlines()
+    assert version == ET.parse(CHECKOUT / 'package.xml').findtext('version')
     env['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
     assert 'usage: superpoint_rknn' in run([prefix / 'bin/superpoint_rknn', '-h'], env=env)
     node = prefix / 'lib/superpoint_rknn/superpoint_node'
@@ -90,6 +92,7 @@ def assert_files(prefix):
             for name in ('superpoint_node', 'tracker_node', 'front_end')
         ),
         prefix / 'bin' / 'superpoint_rknn',
+        packages_of(prefix) / 'superpoint_rknn' / 'py.typed',
     ):
         assert path.exists(), path
 

@@ -1,0 +1,55 @@
+"""Version and package.xml of the package."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import superpoint_rknn
+from superpoint_rknn import cli
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def package():
+    return pytest.importorskip('catkin_pkg.package').parse_package(CHECKOUT)
+
+
+def provide_package_xml(monkeypatch, tmp_path, content):
+    """Let the package find a package.xml of this content."""
+    path = tmp_path / 'package.xml'
+    path.write_text(content)
+    monkeypatch.setattr('superpoint_rknn.files.find_shared_file', lambda name: tmp_path / name)
+    return path
+
+
+def test_version_is_that_of_package_xml(package):
+    assert superpoint_rknn.__version__ == package.version
+
+
+def test_version_is_read_and_not_repeated(monkeypatch, tmp_path):
+    provide_package_xml(monkeypatch, tmp_path, '<package><version>9.8.7</version></package>')
+    assert superpoint_rknn.__version__ == '9.8.7'
+
+
+def test_package_xml_without_version(monkeypatch, tmp_path):
+    path = provide_package_xml(monkeypatch, tmp_path, '<package/>')
+    with pytest.raises(ValueError, match=f'{path}: no <version>'):
+        _ = superpoint_rknn.__version__
+
+
+def test_commands_say_that_package_xml_is_not_installed(monkeypatch, capsys):
+    def find_nothing(name):
+        raise FileNotFoundError(f'{name}: not installed')
+
+    monkeypatch.setattr('superpoint_rknn.files.find_shared_file', find_nothing)
+    monkeypatch.delitem(sys.modules, 'superpoint_rknn.doctor.command', False)
+    assert cli.main(['doctor']) == 1
+    assert capsys.readouterr().err == 'superpoint_rknn: package.xml: not installed\n'
+
+
+def test_package_xml_is_valid(package):
+    warnings = []
+    package.validate(warnings)
+    assert warnings == []
