@@ -113,6 +113,11 @@ setup(
     name=NAME,
     version=PACKAGE_XML.findtext('version'),
     description=PACKAGE_XML.findtext('description'),
+    author=PACKAGE_XML.findtext('author'),
+    maintainer=PACKAGE_XML.findtext('maintainer'),
+    maintainer_email=PACKAGE_XML.find('maintainer').get('email'),
+    license=PACKAGE_XML.findtext('license'),
+    project_urls={url.get('type'): url.text for url in PACKAGE_XML.findall('url')},
     packages=find_packages(include=[NAME, f'{NAME}.*']),
     # '.' makes an editable install a .pth line and not an import hook: the hook would lose to
     # the folder that holds the generated messages.

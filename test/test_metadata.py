@@ -1,4 +1,4 @@
-"""Version and package.xml of the package."""
+"""Version, package.xml and changelog of the package."""
 
 import sys
 from pathlib import Path
@@ -53,3 +53,18 @@ def test_package_xml_is_valid(package):
     warnings = []
     package.validate(warnings)
     assert warnings == []
+
+
+@pytest.mark.filterwarnings('ignore::DeprecationWarning')  # of docutils, in catkin_pkg
+def test_changelog_can_be_released(package):
+    """catkin_prepare_release turns the section Forthcoming into that of the next version."""
+    changelog = pytest.importorskip('catkin_pkg.changelog')
+    release = pytest.importorskip('catkin_pkg.cli.tag_changelog')
+    text = (CHECKOUT / 'CHANGELOG.rst').read_text(encoding='utf-8')
+    released = release.rename_section(
+        text, release.get_forthcoming_label(text), '9.8.7 (2030-01-01)'
+    )
+    parsed = changelog.Changelog(package.name)
+    changelog.populate_changelog_from_rst(parsed, released)
+    assert [version for version, _, _ in parsed.foreach_version()] == [package.version, '9.8.7']
+    assert all(parsed.get_content_of_version(v) for v in ('9.8.7', package.version))
