@@ -84,11 +84,6 @@ def start_weights() -> Path:
     return path
 
 
-def listed_packages() -> list[Package]:
-    """All packages that pictures.json names."""
-    return [_package(entry) for entry in _list()['packages']]
-
-
 def _list() -> dict:
     return json.loads(LIST.read_text(encoding='utf-8'))
 

@@ -73,11 +73,6 @@ class ImageTransform:
         first = max(0, round(offset))
         return first, min(input_end, first + round(image / scale))
 
-    def to_input(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Map points of the camera image [px] to the model input [px]."""
-        (s_x, s_y), (o_x, o_y) = self.scale, self.offset
-        return (x + 0.5) / s_x + (o_x - 0.5), (y + 0.5) / s_y + (o_y - 0.5)
-
     def to_image(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Map points of the model input [px] to the camera image [px]."""
         (s_x, s_y), (o_x, o_y) = self.scale, self.offset

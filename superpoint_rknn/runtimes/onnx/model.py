@@ -119,7 +119,9 @@ def has_signed_first_layer(content: bytes) -> bool:
 
     content: of the model's file, see `read_onnx`.
     """
-    inputs, unsigned, nodes = set(), set(), []
+    inputs: set[str] = set()
+    unsigned: set[str] = set()
+    nodes: list[Message] = []
     for graph in Message(content).messages(Model.GRAPH):
         inputs.update(value.text(ValueInfo.NAME) for value in graph.messages(Graph.INPUT))
         for constant in graph.messages(Graph.INITIALIZER):

@@ -60,18 +60,6 @@ class Format(IntEnum):
     NHWC = 1
 
 
-class CoreMask(IntEnum):
-    """NPU cores that a context may use, on chips that have several."""
-
-    AUTO = 0
-    CORE_0 = 1
-    CORE_1 = 2
-    CORE_2 = 4
-    CORE_0_1 = 3
-    CORE_0_1_2 = 7
-    ALL = 0xFFFF
-
-
 class InputOutputNum(ctypes.Structure):
     """Numbers of inputs and outputs of a model."""
 

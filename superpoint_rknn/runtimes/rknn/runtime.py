@@ -56,7 +56,7 @@ class LibrknnRuntime:
         library: file or name of the library; None searches the usual folders.
         zero_copy: share memory with the NPU instead of copying (generation 2 only); falls back to
         copies, with a warning, if the results differ.
-        core_mask: NPU cores to use (abi.CoreMask), on chips that have several.
+        core_mask: NPU cores to use, one bit each, on chips that have several.
         Raises RuntimeUnavailableError if the library or the NPU can't be used, ModelError if the
         file can't.
         """
