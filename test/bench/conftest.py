@@ -10,7 +10,7 @@ HEIGHT, WIDTH = 96, 128
 
 @pytest.fixture(scope='session')
 def recording(photographs):
-    """Parts of a photograph, and random outputs in the range of the network's."""
+    """Crops of a photograph, and random outputs in the range of the network's outputs."""
     photograph = cv2.imread(str(photographs / 'camera.png'), cv2.IMREAD_GRAYSCALE)
     images = np.stack([photograph[y : y + HEIGHT, 90 : 90 + WIDTH] for y in (100, 180)])
     rng = np.random.default_rng(3)

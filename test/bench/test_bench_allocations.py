@@ -16,7 +16,7 @@ MEGABYTE = 2**20
 
 @pytest.fixture(scope='module')
 def full_size():
-    """Outputs of a 400x640 network with far more candidates than keypoints, and a map of 1 MB."""
+    """Random outputs of a 400x640 network with more candidates than keypoints, and 1 MB maps."""
     rng = np.random.default_rng(4)
     logits = rng.normal(-2, 1, (2, 65, 50, 80)).astype(np.float32)
     logits[:, 64] = 5
@@ -30,7 +30,7 @@ def full_size():
 
 def peak_of(call):
     """Peak of the bytes that a call allocates."""
-    call()  # the first call may allocate what the others reuse
+    call()  # the first call may allocate buffers for the others
     tracemalloc.start()
     try:
         call()
@@ -57,5 +57,5 @@ def test_keypoints_of_a_frame(full_size):
 def test_descriptors_of_a_frame(full_size):
     extractor = Extractor(RecordedRuntime(full_size))
     detection = extractor.detect(full_size.images[0], extractor.new_descriptor_map())
-    result = 500 * 256 * 4  # [bytes] that belong to the caller
+    result = 500 * 256 * 4  # [bytes] owned by the caller
     assert peak_of(lambda: extractor.describe(detection)) < result + MEGABYTE / 4

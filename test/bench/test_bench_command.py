@@ -9,7 +9,7 @@ from superpoint_rknn.cli import main
 
 ROW_KEYS = {'name', 'median_ms', 'p95_ms', 'baseline', 'baseline_median_ms', 'ratio'}
 NEEDED = ('rclpy', 'onnx', 'onnxruntime', 'skimage')
-JUDGED = {'decode', 'describe_500', 'frame_overhead'}
+CHECKED = {'decode', 'describe_500', 'frame_overhead'}
 
 
 def rows(**ratios):
@@ -26,7 +26,7 @@ def rows(**ratios):
     ]
 
 
-def test_check_names_ratios_that_are_too_low(capsys):
+def test_check_reports_low_ratios(capsys):
     recorded = {'tolerance': 0.25, 'ratios': {'decode': 4.0, 'describe_500': 4.0, 'left_out': 2.0}}
     assert check(rows(decode=3.1, describe_500=8.0), recorded) == 0
     assert capsys.readouterr().err == ''
@@ -36,12 +36,12 @@ def test_check_names_ratios_that_are_too_low(capsys):
 
 def test_the_recorded_ratios_cover_the_main_steps():
     recorded = json.loads(RECORDED.read_text())
-    assert set(recorded['ratios']) >= JUDGED
+    assert set(recorded['ratios']) >= CHECKED
     assert min(recorded['ratios'].values()) > 0
     assert 0 < recorded['tolerance'] < 0.5
 
 
-def test_the_chart_has_a_bar_as_long_as_each_time(tmp_path):
+def test_bars_of_the_chart_are_as_long_as_the_times(tmp_path):
     pytest.importorskip('matplotlib')
     figure = bar_chart(rows(decode=10.0, describe_500=2.5))
     (axes,) = figure.axes
@@ -52,7 +52,7 @@ def test_the_chart_has_a_bar_as_long_as_each_time(tmp_path):
     assert (tmp_path / 'plot.png').stat().st_size > 1000
 
 
-def test_a_chart_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
+def test_an_unwritable_chart_is_an_error_before_the_run(tmp_path, monkeypatch):
     pytest.importorskip('matplotlib')
     check_plot(tmp_path / 'plot.png')
     with pytest.raises(ValueError, match=r'plot\.txt: expected a name that ends in .*\.png'):
@@ -65,8 +65,8 @@ def test_a_chart_that_cannot_be_written_is_refused_before_the_work(tmp_path, mon
 
 
 @pytest.fixture(scope='module')
-def smoke(tmp_path_factory):
-    """Folder of a run of the whole command, as short as possible."""
+def quick_run(tmp_path_factory):
+    """Folder with the results of a quick run of the command."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f'needs {", ".join(missing)}')
@@ -77,9 +77,9 @@ def smoke(tmp_path_factory):
     return folder
 
 
-def test_the_command_measures_every_step_and_the_node(smoke):
-    report = json.loads((smoke / 'bench.json').read_text())
-    assert {row['name'] for row in report['rows']} >= JUDGED | {
+def test_the_command_measures_every_step_and_the_node(quick_run):
+    report = json.loads((quick_run / 'bench.json').read_text())
+    assert {row['name'] for row in report['rows']} >= CHECKED | {
         'input_table',
         'convert_to',
         'message_keypoints',

@@ -22,12 +22,12 @@ def test_every_image_at_30_hz_gets_its_descriptors(tmp_path):
     )
     assert figures['published'] == 60
     assert figures['dropped'] <= 6  # a busy machine drops some
-    # a late tick of the timer describes only the newer of two images
+    # after a late timer tick only the newer of two images is described
     assert 54 <= figures['descriptors'] + figures['dropped'] <= 60
     assert set(figures['callbacks_ms']) == {'image', 'descriptors', 'diagnostics'}
 
 
-def test_images_become_tracks_through_both_nodes(tmp_path):
+def test_both_nodes_publish_tracks_of_the_images(tmp_path):
     load_recording(tmp_path, SIZE, count=1)
     figures = tracker_figures(recording_path(tmp_path, SIZE), rate=15.0, seconds=2.0)
     assert figures['published'] == 30

@@ -17,7 +17,7 @@ SIZE = (96, 128)
 MISSING = [p for p in ('onnx', 'onnxruntime', 'skimage') if importlib.util.find_spec(p) is None]
 
 
-def test_what_is_written_is_read(recording, tmp_path):
+def test_a_written_recording_is_read_unchanged(recording, tmp_path):
     path = recording_path(tmp_path, SIZE)
     write_recording(path, recording)
     again = read_recording(path)
@@ -27,7 +27,7 @@ def test_what_is_written_is_read(recording, tmp_path):
 
 
 @pytest.mark.parametrize('damage', ['cut', 'text', 'key', 'shape', 'pickle'])
-def test_a_damaged_recording_is_refused_by_name(recording, tmp_path, damage):
+def test_a_damaged_recording_raises_with_its_name(recording, tmp_path, damage):
     path = recording_path(tmp_path, SIZE)
     write_recording(path, recording)
     with np.load(path) as file:
@@ -46,7 +46,7 @@ def test_a_damaged_recording_is_refused_by_name(recording, tmp_path, damage):
         read_recording(path)
 
 
-def test_the_runtime_answers_with_the_recording_in_turn(recording):
+def test_the_runtime_returns_the_recorded_outputs_in_turn(recording):
     runtime = RecordedRuntime(recording)
     raw = Extractor(runtime).new_descriptor_map()
     for index in (0, 1, 0):
@@ -55,13 +55,13 @@ def test_the_runtime_answers_with_the_recording_in_turn(recording):
         assert np.array_equal(raw, recording.raw[index])
 
 
-def test_an_unfetched_descriptor_map_is_not_written(recording):
+def test_inference_without_a_descriptor_map(recording):
     runtime = RecordedRuntime(recording)
     assert np.array_equal(runtime.infer(recording.images[0], None), recording.logits[0])
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f'needs {MISSING}')
-def test_a_recording_of_a_replaced_network_is_made_anew(tmp_path):
+def test_a_recording_of_another_network_is_replaced(tmp_path):
     size = (400, 640)
     made = load_recording(tmp_path, size, count=1)
     assert np.array_equal(load_recording(tmp_path, size, count=1).logits, made.logits)

@@ -19,7 +19,7 @@ def arrays(result):
     return (result,)
 
 
-def test_the_steps_are_complete(recording):
+def test_names_of_the_steps(recording):
     assert [step.name for step in numeric_steps(recording)] == EXPECTED
 
 
@@ -36,7 +36,7 @@ def test_step_and_baseline_have_the_same_result(recording, name):
             np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
 
 
-def test_images_are_served_in_turn(recording):
+def test_images_are_used_in_turn(recording):
     step = next(numeric_steps(recording))
     assert np.array_equal(step.ours(0), recording.images[0])
     assert np.array_equal(step.ours(1), recording.images[1])

@@ -1,4 +1,4 @@
-"""The bag of a run, and the pictures made from it."""
+"""The bag of a run, and pictures of it."""
 
 import numpy as np
 import pytest
@@ -15,9 +15,9 @@ def write_bag(path, descriptors=(4,)):
     time_of = make['builtin_interfaces/msg/Time'](sec=1, nanosec=2)
     header = make['std_msgs/msg/Header'](stamp=time_of, frame_id='camera')
     x = np.array([1, 2], np.float32)
-    nothing = np.array([], np.uint32)
+    empty = np.array([], np.uint32)
     keypoints = make['superpoint_rknn/msg/Keypoints'](
-        header=header, height=3, width=4, x=x, y=x, score=x, id=nothing, age=nothing
+        header=header, height=3, width=4, x=x, y=x, score=x, id=empty, age=empty
     )
     image = make['sensor_msgs/msg/Image'](
         header=header,
@@ -40,7 +40,7 @@ def write_bag(path, descriptors=(4,)):
             writer.write(writer.of_topic[topic], time_ns, cdr)
 
 
-def test_a_bag_is_read_as_it_was_written(tmp_path):
+def test_a_written_bag_is_read_unchanged(tmp_path):
     write_bag(tmp_path / 'bag')
     found = demo_bag.read(tmp_path / 'bag')
     assert found.images == [demo_bag.Header(1, 2, 'camera')]
@@ -51,7 +51,7 @@ def test_a_bag_is_read_as_it_was_written(tmp_path):
     np.testing.assert_array_equal(image, np.arange(12).reshape(3, 4))
 
 
-def test_descriptors_of_another_number_than_their_points_are_refused(tmp_path):
+def test_descriptors_whose_number_differs_from_the_points_raise(tmp_path):
     write_bag(tmp_path / 'bag', descriptors=(3,))
     with pytest.raises(ValueError, match='3 values for 2 points of dimension 2'):
         demo_bag.read(tmp_path / 'bag')
@@ -74,7 +74,7 @@ def test_scores_become_colours_from_red_to_blue():
     assert colours.tolist() == [[0, 0, 255], [0, 255, 255], [0, 255, 0], [255, 0, 0]]
 
 
-def test_a_ring_is_drawn_around_a_point_where_the_resized_image_has_it():
+def test_a_circle_is_drawn_around_the_point_in_the_resized_image():
     x, y = np.float32([24.5]), np.float32([9.5])  # in 50x20: 24.5 is the middle
     found = demo_bag.Points(demo_bag.Header(0, 0, ''), (20, 50), x, y, np.float32([0.5]))
     canvas = pictures.annotate(np.zeros((20, 50), np.uint8), found, (100, 40))
@@ -83,9 +83,9 @@ def test_a_ring_is_drawn_around_a_point_where_the_resized_image_has_it():
     assert canvas[19, 49].tolist() == [0, 0, 0]
 
 
-def test_an_image_without_points_is_drawn_without_rings():
-    nothing = np.float32([])
-    found = demo_bag.Points(demo_bag.Header(0, 0, ''), (2, 2), nothing, nothing, nothing)
+def test_an_image_without_points_is_drawn_without_circles():
+    empty = np.float32([])
+    found = demo_bag.Points(demo_bag.Header(0, 0, ''), (2, 2), empty, empty, empty)
     canvas = pictures.annotate(np.full((2, 2), 7, np.uint8), found, (2, 2))
     assert canvas.tolist() == [[[7, 7, 7]] * 2] * 2
 

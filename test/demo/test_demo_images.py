@@ -1,4 +1,4 @@
-"""What the demo plays."""
+"""Sources of images of the demo."""
 
 from itertools import islice
 
@@ -13,7 +13,7 @@ from superpoint_rknn.sources.frame import Frame
 
 
 def frames(count):
-    """Images of one pixel each, whose value is their number."""
+    """Images of one pixel whose value is the number of the image."""
     return [Frame(np.full((1, 1), i, np.uint8), None, str(i)) for i in range(count)]
 
 
@@ -34,16 +34,16 @@ def test_a_short_sequence_is_played_forward_and_backward(count, expected):
     assert values(count, len(expected)) == expected
 
 
-def test_a_sequence_too_long_for_the_memory_starts_over():
+def test_a_sequence_above_the_memory_limit_is_repeated_forward():
     assert values(3, 7, memory=2) == [0, 1, 2, 0, 1, 2, 0]
 
 
-def test_a_source_without_images_is_refused():
+def test_a_source_without_images_raises():
     with pytest.raises(ValueError, match='no images'):
         next(images.back_and_forth(lambda: []))
 
 
-def test_the_sweep_stays_on_its_wall_and_ends_where_it_began():
+def test_the_sweep_stays_on_the_wall_and_is_a_loop():
     rows, cols = images.TILE
     wall = (2 * rows, 3 * cols)
     corners = np.array([images.view_corners(i, wall) for i in range(images.PERIOD + 1)])
@@ -53,20 +53,20 @@ def test_the_sweep_stays_on_its_wall_and_ends_where_it_began():
     assert np.abs(np.diff(corners, axis=0)).max() < 20  # [px] from one image to the next
 
 
-def test_the_sweep_is_the_same_each_time():
+def test_the_sweep_is_reproducible():
     one, other = (next(images.sweep()).image for _ in range(2))
     assert one.shape == images.VIEW
     np.testing.assert_array_equal(one, other)
 
 
-def test_a_source_that_does_not_exist_is_named():
+def test_a_missing_source_raises_with_its_name():
     with pytest.raises(OSError, match='/no/such/folder'):
         images.resolve('/no/such/folder')
 
 
 @pytest.fixture
 def recorded(tmp_path, monkeypatch):
-    """Folder of the camera's images, as if visp-images-data were fetched."""
+    """Folder of the sequence in a simulated visp-images-data."""
     monkeypatch.setattr(visp_images, 'fetch_sequences', lambda: tmp_path)
     folder = tmp_path / visp_images.DESK
     folder.mkdir(parents=True)
@@ -74,7 +74,7 @@ def recorded(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('suffix', ['.pgm', '.png'])
-def test_images_of_a_camera_are_played_by_default(recorded, capsys, suffix):
+def test_the_fetched_sequence_is_played_by_default(recorded, capsys, suffix):
     cv2.imwrite(str(recorded / f'image0000{suffix}'), np.full((4, 6), 7, np.uint8))
     source = images.resolve('auto')
     assert source == str(recorded)
@@ -82,21 +82,21 @@ def test_images_of_a_camera_are_played_by_default(recorded, capsys, suffix):
     assert capsys.readouterr().err == 'demo: playing mbt/cube of visp-images-data\n'
 
 
-def test_the_sweep_that_replaces_them_is_announced_with_the_reason(monkeypatch, capsys):
+def test_the_sweep_is_played_and_the_reason_printed_if_the_fetch_fails(monkeypatch, capsys):
     def fail():
         raise FetchError('no network')
 
     monkeypatch.setattr(visp_images, 'fetch_sequences', fail)
     assert images.resolve('auto') == images.SWEEP
-    said = capsys.readouterr().err
-    assert said == 'demo: playing a simulated sweep, not images of a camera: no network\n'
+    message = capsys.readouterr().err
+    assert message == 'demo: playing a simulated sweep, not images of a camera: no network\n'
 
 
-def test_a_package_without_the_images_is_announced_too(recorded, capsys):
+def test_the_sweep_is_played_if_the_package_has_no_images(recorded, capsys):
     assert images.resolve('auto') == images.SWEEP
     assert 'a simulated sweep, not images of a camera: ' in capsys.readouterr().err
 
 
-def test_a_named_source_is_never_replaced(recorded):
+def test_a_given_source_is_never_replaced(recorded):
     with pytest.raises(ValueError, match='no pictures'):
         images.resolve(str(recorded))

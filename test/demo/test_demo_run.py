@@ -1,4 +1,4 @@
-"""The whole demo: real processes, a real ROS graph."""
+"""The demo with real processes in a real ROS graph."""
 
 import json
 import signal
@@ -20,7 +20,7 @@ PROGRAM = [sys.executable, str(Path(demo_bag.__file__).with_name('demo.py')), '-
 
 @pytest.fixture(scope='module')
 def run_of_the_demo(tmp_path_factory):
-    """Files of a short run: eighty images in eight seconds."""
+    """Output folder of a short run: 80 images in 8 s."""
     out = tmp_path_factory.mktemp('demo')
     arguments = ['--seconds', '8', '--rate', '10', '--out', str(out)]
     done = subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=300)
@@ -28,7 +28,7 @@ def run_of_the_demo(tmp_path_factory):
     return out
 
 
-def test_every_image_of_a_run_is_accounted_for(run_of_the_demo):
+def test_counts_of_the_summary_are_consistent(run_of_the_demo):
     figures = json.loads((run_of_the_demo / 'summary.json').read_text())
     assert figures['images_published'] == 80
     assert figures['images_failed'] == 0
@@ -40,7 +40,7 @@ def test_every_image_of_a_run_is_accounted_for(run_of_the_demo):
     assert 'onnxruntime' in figures['runtime']
 
 
-def test_the_recorder_of_a_run_loses_nothing(run_of_the_demo):
+def test_the_bag_has_all_messages(run_of_the_demo):
     figures = json.loads((run_of_the_demo / 'summary.json').read_text())
     found = demo_bag.read(run_of_the_demo / 'bag')
     assert len(found.images) == 80
@@ -50,7 +50,7 @@ def test_the_recorder_of_a_run_loses_nothing(run_of_the_demo):
     assert stamps == sorted(set(stamps))
 
 
-def test_the_video_of_a_run_can_be_played(run_of_the_demo):
+def test_the_video_has_an_image_per_keypoints_message(run_of_the_demo):
     figures = json.loads((run_of_the_demo / 'summary.json').read_text())
     video = cv2.VideoCapture(str(run_of_the_demo / 'overlay.mp4'))
     shown = []
@@ -61,12 +61,12 @@ def test_the_video_of_a_run_can_be_played(run_of_the_demo):
     assert cv2.imread(str(run_of_the_demo / 'contact_sheet.png')) is not None
 
 
-def test_a_node_that_cannot_start_ends_the_demo_at_once(tmp_path):
+def test_a_node_that_cannot_start_ends_the_demo(tmp_path):
     done = subprocess.run(
         [*PROGRAM, '--out', str(tmp_path), '--model', '/no/model.onnx'],
         capture_output=True,
         text=True,
-        timeout=100,  # [s] less than the demo waits for a node that says nothing
+        timeout=100,  # [s] less than the timeout of the demo
     )
     assert done.returncode == 1
     assert done.stderr.count('\n') == 1

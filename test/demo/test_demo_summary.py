@@ -1,4 +1,4 @@
-"""The figures of a run."""
+"""Figures and consistency checks of a run."""
 
 import dataclasses
 
@@ -95,7 +95,7 @@ def test_stamps_match(keypoints, descriptors, expected):
         ({}, {}, 6, 'the recorder received 5 of 6 images'),
     ],
 )
-def test_figures_that_disagree_are_named(changes, report, published, phrase):
+def test_inconsistent_figures_are_reported(changes, report, published, phrase):
     found = dataclasses.replace(recording(), **changes)
     stated = REPORT | report
     figures = summary.summarise(found, stated, published, 'sweep', 10.0)

@@ -16,7 +16,7 @@ STANDIN = Path(__file__).parents[1] / 'rknn_standin' / 'run_on_standin.py'
 
 def doctor(*arguments, program=('-m', 'superpoint_rknn.cli', 'doctor'), library=None):
     environment = dict(os.environ)
-    if library is not None:  # the loader finds the stand-in where a board's library would be
+    if library is not None:  # where the loader finds the stand-in
         folders = [str(library.parent), environment.get('LD_LIBRARY_PATH', '')]
         environment['LD_LIBRARY_PATH'] = os.pathsep.join(folders)
     return subprocess.run(
@@ -28,10 +28,10 @@ def doctor(*arguments, program=('-m', 'superpoint_rknn.cli', 'doctor'), library=
     )
 
 
-def on_standin(standin_libraries, generation, *orders):
+def on_standin(standin_libraries, generation, *faults):
     library = standin_libraries[generation]
     return {
-        'program': (STANDIN, 'superpoint_rknn.cli', library, generation, *orders, '--', 'doctor'),
+        'program': (STANDIN, 'superpoint_rknn.cli', library, generation, *faults, '--', 'doctor'),
         'library': library,
     }
 
@@ -39,7 +39,7 @@ def on_standin(standin_libraries, generation, *orders):
 @pytest.mark.parametrize(
     ('generation', 'table'), [(1, 'identity'), (2, 'x ^ 0x80, one look-up per pixel')]
 )
-def test_on_an_npu_it_reports_library_tensors_and_stages(
+def test_report_of_library_tensors_and_stages_on_an_npu(
     standin_libraries, model, generation, table
 ):
     result = doctor('--model', model, **on_standin(standin_libraries, generation))
@@ -77,7 +77,7 @@ def test_a_blocked_npu_is_reported_and_abandoned(standin_libraries, model, tmp_p
     assert json.loads(report.read_text())['runtime']['tensors'][2]['dtype'] == 'int8'
 
 
-def test_on_a_pc_it_checks_the_cpu_runtime(tmp_path):
+def test_report_of_the_cpu_runtime_on_a_pc(tmp_path):
     result = doctor('--json', tmp_path / 'report.json')
     assert result.returncode == 0, result.stderr
     assert 'this is no Rockchip board' in result.stdout
@@ -94,7 +94,7 @@ def test_on_a_pc_it_checks_the_cpu_runtime(tmp_path):
     assert report['inference']['rss_mb'] > 10
 
 
-def test_recorded_outputs_are_those_of_the_network(tmp_path):
+def test_recorded_outputs_equal_those_of_the_runtime(tmp_path):
     rng = np.random.default_rng(5)
     image = cv2.resize(rng.integers(0, 256, (20, 32), np.uint8), (640, 400))
     cv2.imwrite(str(tmp_path / 'image.png'), image)
@@ -117,7 +117,7 @@ def test_recorded_outputs_are_those_of_the_network(tmp_path):
         (['--runtime', 'librknn'], 'librknn expects a model file with the suffix'),
     ],
 )
-def test_a_bad_model_is_reported_with_exit_code_1(arguments, reason):
+def test_an_invalid_model_is_reported_with_exit_code_1(arguments, reason):
     result = doctor(*arguments)
     assert result.returncode == 1
     assert reason in result.stdout

@@ -1,4 +1,4 @@
-"""`superpoint_rknn evaluate` as a whole."""
+"""The command `superpoint_rknn evaluate`: report, plot and error messages."""
 
 import json
 import shutil
@@ -73,7 +73,7 @@ def test_report(evaluated):
     assert report['settings']['threshold'] == 0.015
 
 
-def test_refined_points_are_the_same_points(evaluated):
+def test_subpixel_refinement_keeps_the_number_of_points_and_reduces_the_error(evaluated):
     rows = {row['name']: row for row in evaluated[0]['rows']}
     for name in ('float', 'u8'):
         assert rows[name]['points'] == rows[f'{name}_subpixel']['points']
@@ -91,7 +91,7 @@ def test_the_plot_shows_a_bar_for_each_share(evaluated):
     assert np.mean(empty == 255) > 0.9
 
 
-def test_without_matplotlib_a_plot_is_refused_at_once(monkeypatch, tmp_path, capsys):
+def test_a_plot_without_matplotlib_is_an_error_before_the_run(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
     assert cli.main(['evaluate', '--plot', str(tmp_path / 'plot.png')]) == 1
     assert '--plot needs matplotlib: pip install matplotlib' in capsys.readouterr().err
@@ -106,7 +106,7 @@ def test_table(evaluated):
     assert lines[-2].startswith('u8 - float: rep@3 ')
 
 
-def test_the_same_figures_twice(pictures):
+def test_equal_inputs_give_equal_figures(pictures):
     scenes = own_material([pictures]).scenes
     once, again = (evaluate(scenes, [orb, sift], 2) for _ in range(2))
     assert list(once) == ['orb', 'sift']
@@ -116,8 +116,8 @@ def test_the_same_figures_twice(pictures):
             np.testing.assert_array_equal(values, again[name][metric])
 
 
-def test_a_perfect_method_gets_all_points(pictures):
-    """Points that know where they are: each is a corner of a grid on the scene."""
+def test_points_fixed_in_the_view_match_but_at_wrong_positions(pictures):
+    """The same grid of points in every view, each with a unique descriptor."""
     scenes = own_material([pictures]).scenes
     x, y = np.meshgrid(np.arange(100, 540, 20), np.arange(100, 300, 20))
     grid = Features(
@@ -126,15 +126,15 @@ def test_a_perfect_method_gets_all_points(pictures):
     )
     views = {}
 
-    def still(image):
+    def fixed_grid(image):
         views[image.tobytes()] = image
-        return {'still': grid}
+        return {'fixed': grid}
 
-    measured = evaluate(scenes[:1], [still], 3)['still']
-    assert len(views) == 1 + 3  # the first view is looked at once
+    measured = evaluate(scenes[:1], [fixed_grid], 3)['fixed']
+    assert len(views) == 1 + 3  # the first view is processed once
     assert (measured['points'] == x.size).all()
     assert (measured['matches'] == x.size).all()
-    assert (measured['mma3'] < 0.5).all()  # the views differ, the points don't
+    assert (measured['mma3'] < 0.5).all()  # the views differ, the points do not
 
 
 @pytest.mark.parametrize('method', [orb, sift])
@@ -144,34 +144,36 @@ def test_features_of_an_empty_image(method):
     assert len(features.descriptors) == 0
 
 
-def test_settings_are_those_of_the_protocol():
+def test_settings_equal_the_protocol():
     assert (SETTINGS.threshold, SETTINGS.nms_radius) == (0.015, 4)
     assert (SETTINGS.max_keypoints, SETTINGS.border) == (500, 4)
 
 
-def test_a_network_of_another_size_is_refused(pictures, weights, tmp_path, capsys):
+def test_a_network_of_another_input_size_is_an_error(pictures, weights, tmp_path, capsys):
     path = tmp_path / 'small.onnx'
     onnx.save(float_graph(weights, (64, 96)), path)
     assert cli.main(['evaluate', '--model', str(path), '--images', str(pictures)]) == 1
     assert 'images of 64x96, the evaluation needs 400x640' in capsys.readouterr().err
 
 
-def test_what_cannot_be_read_or_written_is_said_at_once(pictures, tmp_path, capsys):
-    def complaint(*arguments):
+def test_unreadable_inputs_and_unwritable_outputs_are_errors_before_the_run(
+    pictures, tmp_path, capsys
+):
+    def error_message(*arguments):
         assert cli.main(['evaluate', *map(str, arguments)]) == 1
         return capsys.readouterr().err
 
     empty = tmp_path / 'empty'
     empty.mkdir()
-    assert 'no pictures' in complaint('--images', empty)
-    assert 'no such file' in complaint('--images', tmp_path / 'nowhere')
+    assert 'no pictures' in error_message('--images', empty)
+    assert 'no such file' in error_message('--images', tmp_path / 'nowhere')
     (empty / 'broken.png').write_bytes(b'no picture')
-    assert 'broken.png: not a readable picture' in complaint('--images', empty)
-    assert 'no such file' in complaint('--images', pictures, '--model', tmp_path / 'no.onnx')
-    assert 'no.npz' in complaint('--images', pictures, '--weights', tmp_path / 'no.npz')
+    assert 'broken.png: not a readable picture' in error_message('--images', empty)
+    assert 'no such file' in error_message('--images', pictures, '--model', tmp_path / 'no.onnx')
+    assert 'no.npz' in error_message('--images', pictures, '--weights', tmp_path / 'no.npz')
     nowhere = tmp_path / 'nowhere' / 'report.json'
-    assert 'no such folder' in complaint('--images', pictures, '--json', nowhere)
-    assert 'ends in .png' in complaint('--images', pictures, '--plot', tmp_path / 'plot.jpg')
+    assert 'no such folder' in error_message('--images', pictures, '--json', nowhere)
+    assert 'ends in .png' in error_message('--images', pictures, '--plot', tmp_path / 'plot.jpg')
     assert list(tmp_path.iterdir()) == [empty]
 
 
@@ -194,13 +196,13 @@ def test_an_interrupted_run_leaves_no_file(pictures, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_higher_threshold_leaves_surer_points(pictures):
+def test_points_of_a_higher_threshold_are_a_subset(pictures):
     image = np.ascontiguousarray(own_material([pictures]).scenes[0].image[:400, :640])
     runtime = open_runtime(default_model(None))
-    usual, sure = (
+    usual, confident = (
         NetworkFeatures('u8', runtime, settings=settings)(image)['u8'].points
         for settings in (SETTINGS, replace(SETTINGS, threshold=0.3))
     )
     runtime.close()
-    assert 0 < len(sure) < len(usual)
-    assert {tuple(p) for p in sure} <= {tuple(p) for p in usual}
+    assert 0 < len(confident) < len(usual)
+    assert {tuple(p) for p in confident} <= {tuple(p) for p in usual}

@@ -27,7 +27,7 @@ def some_features(count=60, seed=0):
     return Features(points, descriptors)
 
 
-def test_the_same_image_twice():
+def test_identical_images():
     features = some_features()
     measured = measure(features, features, IDENTITY, SIZE)
     assert measured['localization_error'] == 0
@@ -59,10 +59,10 @@ def test_a_homography_that_is_off_by_two_pixels():
     assert measured['localization_error'] < 2.001
 
 
-def test_repeatability_counts_both_ways_what_both_images_show():
+def test_repeatability_counts_points_visible_in_both_images_in_both_directions():
     first = np.array([[100, 100], [200, 100], [635, 100]])
     second = np.array([[110, 100], [110, 101], [211, 103], [300, 300], [4, 50]])
-    # Ten pixels to the right: the third point leaves the image, the fifth comes into it.
+    # Shift of ten pixels to the right: the third point leaves the image, the fifth enters it.
     # There: (110, 100) at 0, (210, 100) at sqrt(10). Back: 0, 1, sqrt(10), far.
     repeated, error = repeatability(first, second, translation(10, 0), SIZE)
     assert repeated == pytest.approx((1 + 2) / (2 + 4))
@@ -80,38 +80,38 @@ def test_an_image_ends_half_a_pixel_beyond_the_last_centre():
     assert inside(points, SIZE).tolist() == [True, True, False, False, False]
 
 
-def test_corner_error_by_hand():
+def test_corner_error():
     assert corner_error(translation(3, 4), IDENTITY, SIZE) == pytest.approx(5)
     stretched = np.diag([1.01, 1.0, 1.0])  # moves the two right corners by 6.39, the others by 0
     assert corner_error(stretched, IDENTITY, SIZE) == pytest.approx(6.39 / 2)
     assert corner_error(None, IDENTITY, SIZE) == float('inf')
 
 
-def test_warped_by_hand():
+def test_warp():
     homography = np.array([[2, 0, 1], [0, 1, 0], [0.5, 0, 1]])
     np.testing.assert_allclose(warp(homography, np.array([[2, 4]])), [[2.5, 2]])
 
 
-def test_neighbours_are_mutual():
+def test_only_mutual_neighbours_are_returned():
     first = np.array([[0, 0], [1, 0], [5, 0]], np.float32)
     second = np.array([[0.9, 0], [5, 1]], np.float32)
     i, j = mutual_neighbours(first, second)  # the first row's neighbour prefers the second row
     assert (i.tolist(), j.tolist()) == ([1, 2], [0, 1])
 
 
-def test_bits_are_compared_by_hamming_distance():
+def test_binary_descriptors_are_compared_by_hamming_distance():
     first = np.array([[0b1000_0000]], np.uint8)
     second = np.array([[0b0111_1111], [0b0000_0000]], np.uint8)  # 8 bits away, and 1
     assert mutual_neighbours(first, second)[1].tolist() == [1]
 
 
-def test_matching_accuracy_is_the_share_of_right_ones():
+def test_matching_accuracy_is_the_share_of_correct_matches():
     first = some_features()
     points = first.points.copy()
     points[:15] += 100
     measured = measure(first, Features(points, first.descriptors), IDENTITY, SIZE)
     assert measured['mma3'] == 0.75
-    assert measured['h1'] == 1  # RANSAC leaves out the wrong ones
+    assert measured['h1'] == 1  # RANSAC rejects the wrong ones
 
 
 @pytest.mark.parametrize('count', [0, 1, 3])
@@ -125,7 +125,7 @@ def test_too_few_points(count):
     assert (none['rep3'], none['mma3'], none['matches']) == (0, 0, 0)
 
 
-def test_ransac_gives_the_same_each_time():
+def test_ransac_is_deterministic():
     first, second = some_features(seed=1), some_features(seed=2)
     there = np.where(np.arange(60)[:, None] < 30, first.points + 3, second.points)
     once = estimate_homography(first.points, there)

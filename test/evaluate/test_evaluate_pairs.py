@@ -20,7 +20,7 @@ CENTRE = np.array([479.5, 299.5])
 
 @pytest.fixture(scope='module')
 def spots():
-    """A dark scene with spots, and their places."""
+    """A dark scene with bright spots, and their positions."""
     x, y = (axis.ravel() for axis in np.meshgrid(np.arange(20, 950, 60), np.arange(20, 590, 60)))
     image = np.zeros(SCENE_SIZE, np.float32)
     image[y, x] = 1
@@ -29,7 +29,7 @@ def spots():
 
 
 def centroid(image, x, y):
-    """Of what stands out around a place."""
+    """Centroid of the bright spot around a position."""
     left, top = round(x) - 9, round(y) - 9
     patch = image[top : top + 19, left : left + 19].astype(float)
     patch -= np.median(patch)
@@ -39,7 +39,7 @@ def centroid(image, x, y):
 
 
 @pytest.mark.parametrize('seed', range(4))
-def test_the_homography_leads_from_the_first_view_to_the_second(spots, seed):
+def test_the_homography_maps_the_first_view_to_the_second(spots, seed):
     scene, (x, y) = spots
     pair = make_pair(scene, seed)
     assert pair.first.shape == pair.second.shape == VIEW_SIZE
@@ -65,11 +65,11 @@ def test_all_pairs_of_the_protocol_show_a_convex_part_of_the_scene():
             assert cv2.contourArea(quad, oriented=True) > 0.4 * 640 * 400  # never mirrored
             assert quad.min() >= -0.5
             assert (quad <= (959.5, 599.5)).all()
-            # All corners could leave their places in one direction, by 20 px and 50 px at most.
+            # All corners may move in one direction, by at most 20 px and 50 px.
             assert np.abs(quad.mean(0) - CENTRE).max() < 70
 
 
-def test_a_pair_depends_on_its_scene_and_seed_alone(spots):
+def test_a_pair_depends_only_on_scene_and_seed(spots):
     scene = spots[0]
     once, again = make_pair(scene, 3), make_pair(scene, 3)
     np.testing.assert_array_equal(once.second, again.second)
@@ -89,20 +89,20 @@ def test_the_first_view_is_the_middle():
 
 
 @pytest.mark.parametrize('size', [(600, 960), (1200, 1920), (100, 1000), (1000, 100), (1, 1)])
-def test_a_picture_covers_the_scene(size):
+def test_a_resized_picture_covers_the_scene(size):
     image = np.full(size, 77, np.uint8)
     scene = resize_and_crop(image)
     assert scene.shape == SCENE_SIZE
     assert (scene == 77).all()
 
 
-def test_a_picture_keeps_its_middle():
+def test_pictures_are_cropped_to_their_middle():
     image = np.zeros((600, 1160), np.uint8)
     image[:, 100:1060] = 9
     assert (resize_and_crop(image) == 9).all()
 
 
-def test_other_light_keeps_to_its_limits():
+def test_light_changes_within_its_limits():
     grey = np.full((200, 200), 128, np.uint8)
     means = []
     for seed in range(200):
@@ -115,7 +115,7 @@ def test_other_light_keeps_to_its_limits():
     assert np.std(means) > 0.05
 
 
-def test_stretched_images_keep_their_homography():
+def test_the_homography_of_stretched_images():
     rng = np.random.default_rng(0)
     first = cv2.GaussianBlur(rng.integers(0, 256, (640, 800)).astype(np.uint8), (0, 0), 8)
     second = cv2.resize(first, (400, 320), interpolation=cv2.INTER_AREA)

@@ -31,13 +31,13 @@ needs_skimage = pytest.mark.skipif(
 
 @pytest.fixture
 def no_opencv_doc(tmp_path, monkeypatch):
-    """A machine without opencv-doc; returns where its pictures would be fetched to."""
+    """Simulate a machine without opencv-doc; return the folder that pictures are fetched into."""
     monkeypatch.setattr(evaluation_scenes, 'INSTALLED', tmp_path / 'installed')
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     return tmp_path / 'superpoint_rknn' / OPENCV
 
 
-def test_the_list_has_the_scenes_of_the_protocol():
+def test_scenes_of_the_protocol():
     files = scene_files()
     assert len({file.sha256 for file in files}) == 24
     assert [file.package for file in files] == [OPENCV] * 15 + [SKIMAGE] * 9
@@ -57,12 +57,12 @@ def test_no_shipped_network_was_calibrated_on_a_scene(card):
     assert names.isdisjoint(entry['name'] for entry in calibration)
 
 
-def test_there_are_cards_to_check():
+def test_model_cards_exist():
     assert CARDS
 
 
 @needs_skimage
-def test_grey_values_are_hashed_as_model_cards_do():
+def test_grey_values_are_hashed_as_in_model_cards():
     entries = json.loads(LIST.read_text())['scenes']
     for entry in entries:
         if entry['package'] == SKIMAGE and entry['path'].endswith('.png'):
@@ -72,13 +72,13 @@ def test_grey_values_are_hashed_as_model_cards_do():
             assert grey.sha256 == entry['grey_400x640_sha256']
 
 
-def test_missing_scenes_are_an_error_that_tells_what_to_do(no_opencv_doc):
+def test_missing_scenes_are_an_error_that_names_the_command(no_opencv_doc):
     with pytest.raises(FileNotFoundError, match=r'graf3\.png.* evaluate --fetch.*--allow-missing'):
         protocol_material()
 
 
 @needs_skimage
-def test_going_on_without_missing_scenes(no_opencv_doc):
+def test_missing_scenes_can_be_allowed(no_opencv_doc):
     material = protocol_material(allow_missing=True)
     assert len(material.missing) == 17
     assert material.real_pair is None
@@ -87,13 +87,13 @@ def test_going_on_without_missing_scenes(no_opencv_doc):
     assert all(scene.image.shape == SCENE_SIZE for scene in material.scenes)
 
 
-def test_without_any_scene_there_is_nothing_to_go_on_with(no_opencv_doc, monkeypatch):
+def test_no_scene_at_all_is_an_error(no_opencv_doc, monkeypatch):
     monkeypatch.setattr(evaluation_scenes, 'folders', lambda package: [no_opencv_doc])
     with pytest.raises(FileNotFoundError, match='scikit-image'):
         protocol_material(allow_missing=True)
 
 
-def test_a_file_with_another_content_is_not_taken(no_opencv_doc):
+def test_a_file_with_another_hash_counts_as_missing(no_opencv_doc):
     file = SceneFile(OPENCV, 'data/fruits.jpg', hashlib.sha256(b'fruits').hexdigest())
     path = no_opencv_doc / file.path
     path.parent.mkdir(parents=True)
@@ -103,7 +103,7 @@ def test_a_file_with_another_content_is_not_taken(no_opencv_doc):
     assert file.locate() == path
 
 
-def test_fetching_keeps_the_missing_scenes_and_no_package(no_opencv_doc, monkeypatch):
+def test_fetching_keeps_the_missing_scenes_and_removes_the_package(no_opencv_doc, monkeypatch):
     package = no_opencv_doc.parent / 'opencv-doc.whl'
     contents = {'data/a.png': b'a', 'data/b.png': b'b', 'data/c.png': b'c'}
     listed = {p: SceneFile(OPENCV, p, hashlib.sha256(c).hexdigest()) for p, c in contents.items()}
@@ -123,7 +123,7 @@ def test_fetching_keeps_the_missing_scenes_and_no_package(no_opencv_doc, monkeyp
     assert sorted(p.name for p in (no_opencv_doc / 'data').iterdir()) == ['a.png', 'b.png']
     assert listed['data/a.png'].locate() == no_opencv_doc / 'data/a.png'
     assert not package.exists()
-    assert evaluation_fetch.fetch_scenes() == no_opencv_doc  # nothing is missing now
+    assert evaluation_fetch.fetch_scenes() == no_opencv_doc  # no scene is missing now
 
 
 def test_own_pictures(tmp_path):

@@ -27,7 +27,7 @@ def rigid(rotation=(0, 0, 0), translation=(0, 0, 0)):
 
 
 def projected(world, there):
-    """Pixels (N, 2) of points of the world, (N, 3), at a pose."""
+    """Projections, (N, 2) px, of world points, (N, 3), for a pose."""
     rays = (world @ there[:3, :3].T + there[:3, 3]) @ K.T
     return (rays[:, :2] / rays[:, 2:]).astype(np.float32)
 
@@ -36,8 +36,8 @@ def world(points=60):
     return np.random.default_rng(0).uniform((-3, -2, 4), (3, 2, 9), (points, 3))
 
 
-def test_lengths_count_the_images_in_which_a_track_was_seen():
-    history = [seen(0, 1), seen(0, 2), seen(2), seen(0, 2)]  # 0 was gone for an image
+def test_length_is_the_number_of_images_of_a_track():
+    history = [seen(0, 1), seen(0, 2), seen(2), seen(0, 2)]  # 0 is missing in one image
     assert track_lengths(history).tolist() == [3, 1, 3]
     assert track_lengths([]).tolist() == []
 
@@ -50,21 +50,21 @@ def test_common_points_are_paired_by_id():
     assert now.tolist() == [[0, 3], [0, 3]]
 
 
-def test_a_camera_that_moves_sideways_has_level_epipolar_lines():
+def test_epipolar_lines_of_sideways_motion_are_horizontal():
     before = np.float32([(100, 50), (400, 300)])
     now = before + np.float32([(-30, 0), (-10, 2.5)])
     distances = epipolar_distances(before, now, rigid(translation=(-1, 0, 0)), K)
     assert distances == pytest.approx([0, 2.5], abs=1e-6)
 
 
-def test_a_camera_that_moves_on_has_epipolar_lines_through_the_middle():
-    before = np.float32([(420, 240), (320, 340)])  # right of the middle, and below it
+def test_epipolar_lines_of_forward_motion_pass_through_the_centre():
+    before = np.float32([(420, 240), (320, 340)])  # right of the centre, and below it
     now = np.float32([(450, 243), (316, 400)])
     distances = epipolar_distances(before, now, rigid(translation=(0, 0, -1)), K)
     assert distances == pytest.approx([3, 4], abs=1e-6)
 
 
-def test_what_is_rigid_lies_on_its_epipolar_lines():
+def test_rigid_points_are_on_their_epipolar_lines():
     first, second = rigid((0.1, 0.2, 0), (1, 2, 3)), rigid((0, 0.3, 0.1), (0.5, 2, 3.2))
     points = world()
     moved = relative_motion(first, second)
@@ -79,10 +79,10 @@ def test_the_angle_between_rotations():
     assert rotation_angle(turns[0], turns[0]) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_motion_that_most_points_agree_with():
+def test_the_estimated_motion_is_that_of_most_points():
     moved = rigid((0.02, -0.05, 0.01), (0.4, 0.1, -0.2))
     before, now = projected(world(), np.eye(4)), projected(world(), moved)
-    now[:15] += np.float32((7, 40))  # a quarter moves by itself
+    now[:15] += np.float32((7, 40))  # a quarter moves independently
     estimate = estimate_motion(before, now, K)
     assert estimate.inliers == pytest.approx(0.75, abs=0.04)
     assert rotation_angle(estimate.rotation, moved[:3, :3]) < 0.1
@@ -91,7 +91,7 @@ def test_the_motion_that_most_points_agree_with():
     assert without_calibration.rotation is None
 
 
-def test_too_few_points_tell_no_motion():
+def test_too_few_points_give_no_motion():
     few = projected(world(7), np.eye(4))
     assert estimate_motion(few, few, K).inliers == 0
     assert estimate_motion(few, few, K).rotation is None

@@ -1,4 +1,4 @@
-"""Sequences of visp-images-data, as .pgm and as .png."""
+"""Extraction of the sequences of visp-images-data, as .pgm and as .png."""
 
 import hashlib
 import shutil
@@ -42,7 +42,7 @@ def folders(monkeypatch):
 
 
 @pytest.mark.parametrize('suffix', ['.pgm', '.png'])
-def test_only_the_sequences_are_taken(tmp_path, suffix):
+def test_only_the_sequences_are_extracted(tmp_path, suffix):
     taken = tmp_path / 'taken'
     extract(package(tmp_path / 'visp.whl', suffix), taken)
     found = sorted(str(path.relative_to(taken)) for path in taken.rglob('*.*'))
@@ -52,20 +52,20 @@ def test_only_the_sequences_are_taken(tmp_path, suffix):
 
 
 @pytest.mark.parametrize('suffix', ['.pgm', '.png'])
-def test_other_grey_values_are_refused(tmp_path, suffix):
+def test_other_grey_values_raise(tmp_path, suffix):
     other = package(tmp_path / 'visp.whl', suffix, GREY[::-1])
     with pytest.raises(ValueError, match=r'visp\.whl: cube has SHA-256 .*, expected '):
         extract(other, tmp_path / 'taken')
 
 
-def test_a_missing_image_is_refused(tmp_path):
+def test_a_missing_image_raises(tmp_path):
     with pytest.raises(ValueError, match=r'cube has 1 files \*\.pgm or \*\.png, expected 2'):
         extract(package(tmp_path / 'visp.whl', '.png', GREY[:1]), tmp_path / 'taken')
 
 
 @pytest.fixture
 def fetched(tmp_path, monkeypatch):
-    """Replaces the download by the given package; nothing is installed."""
+    """Function that replaces the download by a given package."""
     monkeypatch.setattr(visp_images, 'INSTALLED', tmp_path / 'installed')
     monkeypatch.setattr(visp_images, 'DESK', 'cube')
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
@@ -77,7 +77,7 @@ def fetched(tmp_path, monkeypatch):
     return use
 
 
-def test_fetching_keeps_the_sequences_and_no_package(tmp_path, fetched):
+def test_fetching_keeps_the_sequences_and_removes_the_package(tmp_path, fetched):
     path = package(tmp_path / 'visp.whl', '.png')
     fetched(path)
     root = visp_images.fetch_sequences()
@@ -88,7 +88,7 @@ def test_fetching_keeps_the_sequences_and_no_package(tmp_path, fetched):
     assert visp_images.find() is None
 
 
-def test_a_package_with_other_content_leaves_nothing(tmp_path, fetched):
+def test_a_package_with_other_content_leaves_no_files(tmp_path, fetched):
     fetched(package(tmp_path / 'visp.whl', '.png', GREY[::-1]))
     with pytest.raises(ValueError, match='SHA-256'):
         visp_images.fetch_sequences()

@@ -1,4 +1,4 @@
-"""A camera that moves over a photograph, and a network that is quick."""
+"""Views of a camera that moves over a photograph, and a small network."""
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ def photograph(photographs):
 
 @pytest.fixture(scope='session')
 def pictures(photograph):
-    """Views of 120x160, each two pixels further on."""
+    """Views of 120x160, each moved by two pixels."""
     return [
         np.ascontiguousarray(photograph[60 + n : 60 + n + HEIGHT, 60 + 2 * n : 60 + 2 * n + WIDTH])
         for n in range(6)
@@ -28,7 +28,7 @@ def pictures(photograph):
 
 @pytest.fixture(scope='session')
 def model(tmp_path_factory, pictures):
-    """The shipped weights in 8 bits, for images of 120x160."""
+    """8-bit model of the shipped weights, for model inputs of 120x160."""
     path = tmp_path_factory.mktemp('model') / 'small.onnx'
     frames = [Frame(picture, None, 'view') for picture in pictures[:2]]
     quantize(shipped_models() / 'superpoint.npz', frames, path, (HEIGHT, WIDTH))
@@ -37,7 +37,7 @@ def model(tmp_path_factory, pictures):
 
 @pytest.fixture
 def extract(model):
-    """The command with the small network; returns its exit code."""
+    """Function that runs the command with the small network; returns the exit code."""
 
     def run(*arguments):
         return main(['extract', '--model', str(model), *map(str, arguments)])

@@ -1,4 +1,4 @@
-"""The command as a user meets it: where results stand and how it ends."""
+"""The command `extract`: output folders, resumed runs, errors and interruption."""
 
 import json
 import os
@@ -20,14 +20,14 @@ from superpoint_rknn.extract.output import Output
 
 @pytest.fixture
 def long_bag(tmp_path, photograph):
-    """A recording longer than any test waits for."""
+    """A recording too long to be finished during a test."""
     view = np.ascontiguousarray(photograph[:120, :160])
     return write_bag(tmp_path / 'long', {'/image': [image_of(ROS2, n, view) for n in range(3000)]})
 
 
 @pytest.fixture
 def start(model):
-    """Start the command as a process."""
+    """Function that starts the command as a process."""
     processes = []
 
     def run(*arguments):
@@ -62,7 +62,7 @@ def wait_until_written(partial, name):
     pytest.fail('no process writes there')
 
 
-def test_several_recordings_go_into_a_folder(tmp_path, bag, pictures, extract):
+def test_several_recordings_are_written_to_a_folder(tmp_path, bag, pictures, extract):
     (single,) = bag.glob('*.mcap')
     single = shutil.copy(single, tmp_path / 'other.mcap')
     assert extract(bag, single, '-o', tmp_path / 'out', '--jobs', 2) == 0

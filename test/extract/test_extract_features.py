@@ -28,9 +28,7 @@ def stamp_of(message):
     return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
 
 
-def test_features_are_those_of_the_extractor_and_the_tracker(
-    tmp_path, bag, pictures, model, extract
-):
+def test_features_equal_those_of_extractor_and_tracker(tmp_path, bag, pictures, model, extract):
     assert extract(bag, '-o', tmp_path / 'features') == 0
     found = read(tmp_path / 'features')
     assert set(found) == {'/cam0/keypoints', '/cam0/descriptors', '/cam0/tracks'}
@@ -40,7 +38,7 @@ def test_features_are_those_of_the_extractor_and_the_tracker(
     for number, picture in enumerate(pictures):
         detection = extractor.detect(picture, extractor.new_descriptor_map())
         points, rows = detection.keypoints, extractor.describe(detection)
-        followed = tracker.track(picture, stamp(number), points)
+        tracked = tracker.track(picture, stamp(number), points)
         tracker.add_descriptors(stamp(number), points.x, points.y, rows, runtime.model)
         assert len(points) > 20
         times, (keypoints, descriptors, tracks) = zip(
@@ -60,11 +58,13 @@ def test_features_are_those_of_the_extractor_and_the_tracker(
         assert (descriptors.dim, descriptors.model) == (256, runtime.model)
         np.testing.assert_array_equal(descriptors.data.reshape(-1, 256), rows)
         for name in ('x', 'y', 'score', 'id', 'age'):
-            np.testing.assert_array_equal(getattr(tracks, name), getattr(followed, name))
+            np.testing.assert_array_equal(getattr(tracks, name), getattr(tracked, name))
     assert max(tracks.age) == len(pictures)
 
 
-def test_twice_the_same_bytes_and_the_recording_is_left_alone(tmp_path, bag, pictures, extract):
+def test_equal_runs_give_equal_bytes_and_the_recording_is_not_changed(
+    tmp_path, bag, pictures, extract
+):
     messages = [image_of(ROS2, n, picture) for n, picture in enumerate(pictures[:2])]
     single = write_bag(tmp_path / 'sql', {'/image': messages}, StoragePlugin.SQLITE3)
     before = files_of(bag) | files_of(single)
@@ -113,7 +113,7 @@ def test_two_cameras_do_not_mix(tmp_path, bag, pictures, extract):
     assert len(found) == len(right) * 3
 
 
-def test_descriptors_at_a_rate_of_their_own(tmp_path, bag, extract):
+def test_rate_of_descriptors(tmp_path, bag, extract):
     """Images come at 20 Hz: at 10 Hz every other one has descriptors."""
     assert extract(bag, '-o', tmp_path / 'some', '--descriptors-rate', 10) == 0
     found = read(tmp_path / 'some')

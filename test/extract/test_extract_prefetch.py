@@ -5,25 +5,26 @@ import pytest
 from superpoint_rknn.extract.worker import prefetch
 
 
-def test_items_are_made_in_order_while_the_one_before_is_in_use():
-    made = [threading.Event() for _ in range(6)]
+def test_items_are_generated_in_order_while_earlier_ones_are_used():
+    generated = [threading.Event() for _ in range(6)]
     threads = set()
 
     def numbers():
         for number in range(6):
             threads.add(threading.current_thread())
-            made[number].set()
+            generated[number].set()
             yield number
 
     for number in prefetch(numbers(), depth=2):
-        assert made[min(number + 2, 5)].wait(30)  # two more are made before this one is given back
-        assert not any(event.is_set() for event in made[number + 3 :])
+        # Two more are generated while this one is in use.
+        assert generated[min(number + 2, 5)].wait(30)
+        assert not any(event.is_set() for event in generated[number + 3 :])
     assert number == 5
     assert len(threads) == 1
     assert threading.current_thread() not in threads
 
 
-def test_an_error_comes_after_the_items_before_it():
+def test_an_error_is_raised_after_the_items_before_it():
     def numbers():
         yield 1
         yield 2

@@ -1,4 +1,4 @@
-"""Inputs that the command refuses, and that it changes no file then."""
+"""Inputs that the command rejects without changing a file."""
 
 import shutil
 
@@ -6,7 +6,7 @@ from recorded import ROS2, files_of, image_of, lines, write_bag
 from rosbags.rosbag2 import StoragePlugin
 
 
-def test_only_its_own_results_are_replaced(tmp_path, bag, pictures, extract, capsys):
+def test_only_results_of_extract_are_replaced(tmp_path, bag, pictures, extract, capsys):
     (tmp_path / 'thesis').mkdir()
     (tmp_path / 'thesis/chapter.tex').write_text('precious')
     other = write_bag(tmp_path / 'other', {'/image': [image_of(ROS2, 0, pictures[0])]})
@@ -28,7 +28,7 @@ def test_only_its_own_results_are_replaced(tmp_path, bag, pictures, extract, cap
     assert (tmp_path / 'out.partial/precious').exists()
 
 
-def test_two_recordings_of_one_name(tmp_path, bag, extract, capsys):
+def test_two_recordings_with_the_same_name(tmp_path, bag, extract, capsys):
     (single,) = bag.glob('*.mcap')
     assert extract(bag, single, '-o', tmp_path / 'out') == 1
     err = capsys.readouterr().err
@@ -46,7 +46,7 @@ def test_ambiguous_topics(tmp_path, pictures, extract, capsys):
     ):
         assert extract(bag, '-o', tmp_path / 'out', *options) == 1
         assert reason in capsys.readouterr().err
-    assert extract(bag, '-o', tmp_path / 'out', '--topic', '/cam/right') == 1  # a stamp twice
+    assert extract(bag, '-o', tmp_path / 'out', '--topic', '/cam/right') == 1  # repeated stamps
 
 
 def test_recordings_that_can_not_be_used(tmp_path, bag, pictures, extract, capfd):
@@ -77,7 +77,7 @@ def test_recordings_that_can_not_be_used(tmp_path, bag, pictures, extract, capfd
         assert not list(tmp_path.glob('out*'))
 
 
-def test_names_that_sqlite_would_parse_as_a_uri(tmp_path, pictures, extract, capsys):
+def test_names_that_sqlite_parses_as_uris(tmp_path, pictures, extract, capsys):
     images = [image_of(ROS2, 0, pictures[0])]
     bag = write_bag(tmp_path / 'drive', {'/image': images}, StoragePlugin.SQLITE3)
     for name in ('drive#2', 'drive?2', '100%41'):

@@ -1,4 +1,4 @@
-"""Fetching packages: with a stand-in for apt-get, and with the real pip from a local folder."""
+"""Fetching packages with a stand-in for apt-get, and with the real pip from a local folder."""
 
 import hashlib
 import json
@@ -11,8 +11,8 @@ import pytest
 from superpoint_rknn.fetch.fetch import fetch
 from superpoint_rknn.fetch.package import FetchError, Package, reason
 
-# Knows which source has which versions of which package, in $SOURCES: 'machine' once there are
-# lists, 'refreshed' after an update, and releases by name.
+# $SOURCES: versions of each package by source: 'machine' (the present lists), 'refreshed' (after
+# an update) or the name of a release.
 APT_GET = """#!{python}
 import json, os, re, sys
 sources = json.loads(os.environ['SOURCES'])
@@ -52,7 +52,7 @@ PACKAGE = Package('pictures', 'deb', '2.0', size=100, release='bookworm')
 
 @pytest.fixture
 def apt(tmp_path, monkeypatch):
-    """Function that says which source has which versions; returns a reader of apt-get's calls."""
+    """Function that sets the versions of each source; returns a reader of apt-get's calls."""
     programs = tmp_path / 'programs'
     programs.mkdir()
     for name, text in {'apt-get': APT_GET.format(python=sys.executable), 'dpkg-deb': ''}.items():
@@ -81,34 +81,34 @@ def apt(tmp_path, monkeypatch):
         ({'refreshed': ['2.0'], 'bookworm': ['2.0']}, 'refreshed 2.0'),
     ],
 )
-def test_which_source_and_version_is_taken(apt, tmp_path, sources, expected):
+def test_order_of_sources_and_versions(apt, tmp_path, sources, expected):
     apt(**sources)
     path = fetch(PACKAGE, tmp_path / 'cache')
     assert path.read_text() == expected
     assert list((tmp_path / 'cache').iterdir()) == [path]
 
 
-def test_a_package_that_is_the_same_in_all_versions_needs_no_other_release(apt, tmp_path):
+def test_a_package_without_a_fixed_version_is_fetched_from_the_machines_sources(apt, tmp_path):
     calls = apt(machine=['3.0'], bookworm=['2.0'])
     path = fetch(Package('pictures', 'deb', '', 100, 'bookworm'), tmp_path / 'cache')
     assert path.read_text() == 'machine 3.0'
     assert {line.split(':')[0] for line in calls()} == {'machine'}
 
 
-def test_another_distribution_is_not_mixed_with_debian(apt, tmp_path, monkeypatch):
+def test_releases_of_debian_are_not_used_on_another_distribution(apt, tmp_path, monkeypatch):
     apt(machine=['3.0'], bookworm=['2.0'])
     monkeypatch.setenv('LABEL', 'Ubuntu')
     assert fetch(PACKAGE, tmp_path / 'cache').read_text() == 'machine 3.0'
 
 
-def test_a_file_that_is_there_is_not_fetched_again(tmp_path, monkeypatch):
+def test_an_existing_file_is_not_fetched_again(tmp_path, monkeypatch):
     monkeypatch.setenv('PATH', '')
     given = tmp_path / 'pictures_2.0_all.deb'
     given.write_bytes(b'')
     assert fetch(PACKAGE, tmp_path) == given
 
 
-def refused(package, folder):
+def fetch_error(package, folder):
     with pytest.raises(FetchError) as caught:
         fetch(package, folder)
     assert list(folder.iterdir()) == []
@@ -116,9 +116,9 @@ def refused(package, folder):
     return str(caught.value)
 
 
-def test_a_package_that_no_release_has(apt, tmp_path):
+def test_a_package_missing_in_all_sources(apt, tmp_path):
     apt()
-    message = refused(PACKAGE, tmp_path / 'cache')
+    message = fetch_error(PACKAGE, tmp_path / 'cache')
     assert message == (
         "Debian package pictures: the machine's apt sources do not have it; correct this or put "
         f'the file (pictures_*.deb, version 2.0, Debian bookworm) into {tmp_path / "cache"}'
@@ -127,33 +127,33 @@ def test_a_package_that_no_release_has(apt, tmp_path):
 
 def test_a_machine_without_apt(tmp_path, monkeypatch):
     monkeypatch.setenv('PATH', '')
-    message = refused(PACKAGE, tmp_path / 'cache')
+    message = fetch_error(PACKAGE, tmp_path / 'cache')
     assert 'this machine has no apt-get; ' in message
     assert f'into {tmp_path / "cache"}' in message
 
 
-def test_a_missing_network_is_named(apt, tmp_path, monkeypatch):
+def test_the_error_names_a_missing_network(apt, tmp_path, monkeypatch):
     apt()
     monkeypatch.setenv('OFFLINE', '1')
-    assert 'pictures: no network; ' in refused(PACKAGE, tmp_path / 'cache')
+    assert 'pictures: no network; ' in fetch_error(PACKAGE, tmp_path / 'cache')
 
 
-def test_a_broken_download_leaves_nothing(apt, tmp_path, monkeypatch):
+def test_a_broken_download_leaves_no_file(apt, tmp_path, monkeypatch):
     apt(machine=['2.0'])
     monkeypatch.setenv('BREAK', 'Hash Sum mismatch')
-    assert 'Hash Sum mismatch; ' in refused(PACKAGE, tmp_path / 'cache')
+    assert 'Hash Sum mismatch; ' in fetch_error(PACKAGE, tmp_path / 'cache')
 
 
 def test_a_package_above_its_limit_is_not_downloaded(apt, tmp_path):
     calls = apt(machine=['2.0'])
-    message = refused(Package('pictures', 'deb', '2.0', 5), tmp_path / 'cache')
+    message = fetch_error(Package('pictures', 'deb', '2.0', 5), tmp_path / 'cache')
     assert '11 bytes offered, at most 5 expected' in message
     assert all('--print-uris' in line for line in calls())
 
 
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
-    """The only package that pip finds."""
+    """A wheel in the only package index of pip."""
     index = tmp_path / 'index'
     index.mkdir()
     path = index / 'some_pictures-1.0-py3-none-any.whl'
@@ -173,31 +173,31 @@ def wheel(tmp_path, monkeypatch):
     return path
 
 
-def of(wheel, version='1.0', size=10_000, sha256=None):
+def package_of(wheel, version='1.0', size=10_000, sha256=None):
     sha256 = sha256 or hashlib.sha256(wheel.read_bytes()).hexdigest()
     return Package('some-pictures', 'wheel', version, size, sha256=sha256)
 
 
-def test_a_wheel_comes_from_where_pip_is_configured(wheel, tmp_path):
-    path = fetch(of(wheel), tmp_path / 'cache')
+def test_a_wheel_is_fetched_from_the_configured_index(wheel, tmp_path):
+    path = fetch(package_of(wheel), tmp_path / 'cache')
     assert path == tmp_path / 'cache' / wheel.name
     assert path.read_bytes() == wheel.read_bytes()
     wheel.unlink()
-    assert fetch(Package(**vars(of(path))), tmp_path / 'cache') == path
+    assert fetch(Package(**vars(package_of(path))), tmp_path / 'cache') == path
 
 
-def test_a_wheel_with_other_content_is_refused(wheel, tmp_path):
-    message = refused(of(wheel, sha256='0' * 64), tmp_path / 'cache')
+def test_a_wheel_with_another_hash_is_an_error(wheel, tmp_path):
+    message = fetch_error(package_of(wheel, sha256='0' * 64), tmp_path / 'cache')
     assert 'wheel some-pictures: the download has no some_pictures-1.0-*.whl of the' in message
 
 
-def test_a_wheel_of_another_version_is_refused(wheel, tmp_path):
-    message = refused(of(wheel, version='2.0'), tmp_path / 'cache')
+def test_a_wheel_of_another_version_is_an_error(wheel, tmp_path):
+    message = fetch_error(package_of(wheel, version='2.0'), tmp_path / 'cache')
     assert 'No matching distribution' in message or 'Could not find a version' in message
 
 
-def test_a_wheel_above_its_limit_is_stopped(wheel, tmp_path):
-    assert 'File too large' in refused(of(wheel, size=1000), tmp_path / 'cache')
+def test_the_download_of_a_wheel_stops_at_its_limit(wheel, tmp_path):
+    assert 'File too large' in fetch_error(package_of(wheel, size=1000), tmp_path / 'cache')
 
 
 @pytest.mark.parametrize(
@@ -216,5 +216,5 @@ def test_a_wheel_above_its_limit_is_stopped(wheel, tmp_path):
         ('', 'failed without a message'),
     ],
 )
-def test_the_reason_in_the_output_of_apt_and_pip(output, expected):
+def test_reason_in_the_output_of_apt_and_pip(output, expected):
     assert reason(output) == expected

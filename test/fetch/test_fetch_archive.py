@@ -1,4 +1,4 @@
-"""Reading files of packages."""
+"""Reading files from packages."""
 
 import hashlib
 import io
@@ -19,12 +19,12 @@ def sha256(content):
     return hashlib.sha256(content).hexdigest()
 
 
-def everything(path):
+def accept_all(path):
     return True
 
 
 def data_tar():
-    """CONTENTS, and what must not be read."""
+    """CONTENTS, and members that must not be read."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode='w:gz') as tar:
 
@@ -77,8 +77,8 @@ def package(request):
     return request.getfixturevalue(request.param)
 
 
-def test_regular_files_are_read_but_neither_links_nor_files_outside(package):
-    assert dict(files(package, everything)) == CONTENTS
+def test_links_and_files_outside_the_archive_are_not_read(package):
+    assert dict(files(package, accept_all)) == CONTENTS
 
 
 def test_only_wanted_files_are_read(package):
@@ -86,38 +86,38 @@ def test_only_wanted_files_are_read(package):
 
 
 def test_a_reader_may_stop_early(package):
-    assert next(files(package, everything)) == ('usr/a.png', b'aaaa')
+    assert next(files(package, accept_all)) == ('usr/a.png', b'aaaa')
 
 
-def test_a_file_above_the_limit_is_refused(package, monkeypatch):
+def test_a_file_above_the_limit_raises(package, monkeypatch):
     monkeypatch.setattr(archive, 'MEMBER_LIMIT', 3)
     with pytest.raises(ValueError, match=r'usr/a\.png has 4 bytes, at most 3'):
-        list(files(package, everything))
+        list(files(package, accept_all))
 
 
-def test_files_with_the_expected_content(package):
+def test_files_with_the_expected_hash(package):
     expected = {path: sha256(content) for path, content in CONTENTS.items()}
     assert dict(checked_files(package, expected)) == CONTENTS
 
 
-def test_a_file_with_other_content_is_refused(package):
+def test_a_file_with_another_hash_raises(package):
     with pytest.raises(ValueError, match=rf'usr/a\.png has SHA-256 {sha256(b"aaaa")}, expected 0'):
         list(checked_files(package, {'usr/a.png': '0' * 64}))
 
 
-def test_a_missing_file_is_named(package):
+def test_missing_files_raise(package):
     with pytest.raises(ValueError, match=r'does not contain usr/c\.png, usr/link\.png'):
         list(checked_files(package, {'usr/link.png': '0' * 64, 'usr/c.png': '0' * 64}))
 
 
 @pytest.mark.parametrize('end', [0, 50, -60])
-def test_a_truncated_package_is_refused(package, end):
+def test_a_truncated_package_raises(package, end):
     package.write_bytes(package.read_bytes()[:end])
     with pytest.raises(ValueError, match='cannot be unpacked'):
-        list(files(package, everything))
+        list(files(package, accept_all))
 
 
-def test_reading_a_debian_package_without_dpkg(deb, monkeypatch):
+def test_a_debian_package_without_dpkg_raises(deb, monkeypatch):
     monkeypatch.setenv('PATH', '')
     with pytest.raises(FileNotFoundError, match='install the package dpkg'):
-        list(files(deb, everything))
+        list(files(deb, accept_all))

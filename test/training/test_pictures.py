@@ -1,4 +1,4 @@
-"""What the networks are trained on, and that it is not what they are measured on."""
+"""Lists of training and calibration pictures, which exclude the evaluation scenes."""
 
 import hashlib
 import json
@@ -33,14 +33,14 @@ FREE = {
 
 
 @pytest.mark.parametrize('section', ['scenes', 'real_pair', 'other_views'])
-def test_no_picture_is_one_of_the_evaluation(section):
+def test_no_picture_is_an_evaluation_scene(section):
     evaluated = {entry['sha256'] for entry in EVALUATION[section]}
     assert len(evaluated) >= 3
     same = [p['path'] for p in TRAINING['pictures'] if p['sha256'] in evaluated]
     assert not same
 
 
-def test_each_picture_is_listed_once_for_one_use():
+def test_each_picture_is_listed_once_with_one_use():
     pictures = TRAINING['pictures']
     assert len({picture['sha256'] for picture in pictures}) == len(pictures) > 300
     assert {picture['use'] for picture in pictures} == {'training', 'validation'}
@@ -63,7 +63,7 @@ def test_packages_are_pinned():
             assert re.fullmatch('[0-9a-f]{64}', package['sha256'])
 
 
-def test_pictures_are_taken_from_packages(tmp_path, monkeypatch):
+def test_pictures_are_extracted_from_packages(tmp_path, monkeypatch):
     monkeypatch.setattr(data, 'CACHE', tmp_path)
     monkeypatch.setattr(data, 'fetch', lambda package, folder: tmp_path / f'{package.name}.whl')
     entry = {'package': 'scikit-image', 'licence': 'CC0-1.0', 'author': 'x', 'use': 'training'}
@@ -82,7 +82,7 @@ def test_pictures_are_taken_from_packages(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('card', CALIBRATED, ids=lambda card: card['name'])
-def test_networks_are_calibrated_with_pictures_of_the_list(card):
+def test_calibration_pictures_of_the_models_are_listed(card):
     *pictures, ramp = [entry['name'] for entry in card['calibration']]
     assert ramp == 'ramp 0..255'
     listed = [Path(p['path']).name for p in TRAINING['pictures'] if 'calibration' in p]
