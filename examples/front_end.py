@@ -1,5 +1,5 @@
 """
-Track points in the images of a topic, in this process, and print where some of them are.
+Track keypoints in the images of a topic, in this process, and print the oldest tracks.
 
   python3 examples/front_end.py /cam0/image
 """
@@ -13,7 +13,7 @@ from superpoint_rknn import FrontEnd
 
 
 def show(tracks):
-    """Called with a superpoint_rknn/Keypoints message for each image: an estimator's way in."""
+    """Print the oldest tracks of an image, a superpoint_rknn/Keypoints message."""
     stamp = tracks.header.stamp
     oldest = list(zip(tracks.id, tracks.x, tracks.y, strict=True))[:4]
     places = ', '.join(f'{i} at ({x:.1f}, {y:.1f})' for i, x, y in oldest)
@@ -21,7 +21,7 @@ def show(tracks):
 
 
 def main(topic='image'):
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C is for us
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C raises KeyboardInterrupt
     try:
         with FrontEnd(
             remappings={'image': topic},

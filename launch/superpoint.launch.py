@@ -14,9 +14,9 @@ from superpoint_rknn.nodes.common.launch_arguments import boolean
 
 # Arguments that override the parameter file if they are given.
 PARAMETERS = {
-    'model': 'path of the network, or superpoint_small; empty: superpoint',
+    'model': 'model file, or superpoint_small; empty: superpoint',
     'runtime': 'auto, librknn, rknnlite or onnx',
-    'autostart': 'true: configure and activate by itself; false: wait for a manager',
+    'autostart': 'true: configure and activate at startup; false: wait for a lifecycle manager',
 }
 
 
@@ -48,13 +48,16 @@ def generate_launch_description():
     config = PathJoinSubstitution([FindPackageShare('superpoint_rknn'), 'config'])
     arguments = {
         'camera': ('', 'namespace of the camera: its topic is CAMERA/image'),
-        'image': ('image', 'topic of the images, if not `image` in that namespace'),
-        'params_file': (PathJoinSubstitution([config, 'superpoint.yaml']), 'YAML of parameters'),
+        'image': ('image', 'topic of the images, if not `image` in the namespace'),
+        'params_file': (
+            PathJoinSubstitution([config, 'superpoint.yaml']),
+            'YAML file of parameters',
+        ),
         **{
             name: ('', f'{description} (empty: as in params_file)')
             for name, description in PARAMETERS.items()
         },
-        'composed': ('false', 'true: the tracker too, in the same process (see vio.launch.py)'),
+        'composed': ('false', 'true: start the tracker in the same process (see vio.launch.py)'),
         'fastdds_profile': (
             EnvironmentVariable(
                 'FASTDDS_DEFAULT_PROFILES_FILE',

@@ -1,4 +1,4 @@
-"""Start a camera driver, superpoint, the tracker and an estimator; see --show-args."""
+"""Start a camera driver, superpoint, tracker and an estimator; --show-args lists arguments."""
 
 from launch import LaunchDescription
 from launch.actions import (
@@ -78,7 +78,7 @@ def nodes(context):
     topics = [
         *((name, value(name)) for name in ('camera_info', 'feature')),
         ('restart', value('restart') or RESTART.get(style, '/feature_tracker/restart')),
-        # Viewers show `overlay`: of the two overlays that is the one with the tracks.
+        # Viewers show `overlay`: here, the overlay of the tracker.
         ('overlay', 'keypoints_overlay'),
         ('tracks_overlay', 'overlay'),
     ]
@@ -89,14 +89,20 @@ def nodes(context):
 def generate_launch_description():
     config = PathJoinSubstitution([FindPackageShare('superpoint_rknn'), 'config'])
     arguments = {
-        'camera_launch': ('', "path of the camera driver's launch file; empty: it runs already"),
+        'camera_launch': (
+            '',
+            "path of the camera driver's launch file; empty: it is started elsewhere",
+        ),
         'estimator_launch': ('', "path of the estimator's launch file; empty: none"),
         'camera': ('', 'namespace of the camera: its topics are CAMERA/image, CAMERA/camera_info'),
-        'image': ('image', 'topic of the images, if not `image` in that namespace'),
-        'camera_info': ('camera_info', 'topic of the calibration, if not beside the images'),
+        'image': ('image', 'topic of the images, if not `image` in the namespace'),
+        'camera_info': (
+            'camera_info',
+            'topic of the calibration, if not `camera_info` in the namespace',
+        ),
         'feature': (
             '/feature_tracker/feature',
-            'topic of the features; estimators expect this one',
+            'topic of the features; VINS-Fusion and VINS-Mono use the default',
         ),
         'restart': (
             '',
@@ -111,16 +117,22 @@ def generate_launch_description():
         'composed': ('false', 'true: superpoint and tracker in one process'),
         'config': (
             PathJoinSubstitution([config, 'mono_30hz.yaml']),
-            'YAML of parameters of both nodes; beside it there is stereo_20hz.yaml',
+            'YAML file of parameters of both nodes; another one is stereo_20hz.yaml',
         ),
-        'superpoint_params': (LaunchConfiguration('config'), 'YAML of superpoint, if not config'),
-        'tracker_params': (LaunchConfiguration('config'), 'YAML of tracker, if not config'),
-        'model': ('', 'path of the network, or superpoint_small; empty: superpoint'),
+        'superpoint_params': (
+            LaunchConfiguration('config'),
+            'YAML file of superpoint, if not config',
+        ),
+        'tracker_params': (
+            LaunchConfiguration('config'),
+            'YAML file of the tracker, if not config',
+        ),
+        'model': ('', 'model file, or superpoint_small; empty: superpoint'),
         'runtime': ('', 'auto, librknn, rknnlite or onnx (empty: as in config)'),
         'autostart': (
             '',
-            'true: configure and activate both nodes by themselves; false: wait for a manager '
-            '(empty: as in config)',
+            'true: configure and activate both nodes at startup; false: wait for a lifecycle '
+            'manager (empty: as in config)',
         ),
     }
     return LaunchDescription(
