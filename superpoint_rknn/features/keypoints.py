@@ -132,7 +132,7 @@ class KeypointDetector:
         if settings.grid != (1, 1):
             wanted, expected_cut = flat.size, settings.threshold
         if allowed is not None:
-            wanted *= allowed.size / max(np.count_nonzero(allowed), 1)
+            wanted *= allowed.size / max(int(np.count_nonzero(allowed)), 1)
         while True:
             pixels, scores, cut = self._candidates(
                 flat, peak, settings.threshold, wanted, expected_cut
