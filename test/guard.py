@@ -1,17 +1,17 @@
 """
-Guards what the package computes, bit for bit, while its modules are moved.
+Check that the package computes the same, bit for bit, before and after a change of its code.
 
   python test/guard.py --record before.json
   python test/guard.py --check before.json
 
-Generates recordings, has `superpoint_rknn extract` and the nodes work on them, and records the
-SHA-256 of every keypoints, descriptors, tracks and feature message. With --check the exit code is
-1 if anything differs, and what does is listed. Only commands, parameters, topics and messages are
-used, so that it doesn't matter where a module lies. The hashes are those of this machine and these
-versions of the libraries: record and check with the same.
+Generates recordings, runs `superpoint_rknn extract` and the nodes on them, and records the
+SHA-256 of every keypoints, descriptors, tracks and feature message. --check lists the differences
+and exits with 1 if there are any. Only commands, parameters, topics and messages are used, so that
+modules may move. The hashes depend on the machine and on the versions of the libraries: record and
+check with the same.
 
-It runs in the environment of a checkout (./dev run python test/guard.py ...); a folder in
-PYTHONPATH has another version of the package looked at.
+Run it in the environment of a checkout (./dev run python test/guard.py ...); a folder in
+PYTHONPATH selects another version of the package.
 """
 
 import argparse
@@ -46,7 +46,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud
 
 from superpoint_rknn.msg import Descriptors, Keypoints
 
-MODULES = {  # of each node: where it was, where it may be by now
+MODULES = {  # of each node, in an earlier layout of the package and now
     'front_end': ('nodes.front_end', 'nodes.front_end'),
     'superpoint_node': ('nodes.superpoint_node', 'nodes.superpoint.node'),
     'tracker_node': ('nodes.tracker_node', 'nodes.tracker.node'),
@@ -54,25 +54,26 @@ MODULES = {  # of each node: where it was, where it may be by now
 PROFILES = Path(__file__).resolve().parent.parent / 'config' / 'fastdds.xml'
 ROS2, ROS1 = get_typestore(Stores.ROS2_HUMBLE), get_typestore(Stores.ROS1_NOETIC)
 RELIABLE = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
-QUICK, LARGER, FULL = (120, 160), (200, 300), (400, 640)  # network made here, larger, shipped ones
+# Height and width [px] of the network made here, of larger images, and of the shipped models.
+QUICK, LARGER, FULL = (120, 160), (200, 300), (400, 640)
 IMAGES = 6  # of a case
-COVERED = 3  # image in most of which tracks are lost, to be recognised by their descriptors later
+COVERED = 3  # number of the image that loses most tracks, for re-association
 STEP = 50_000_000  # [ns] between two images
 START = 1_700_000_000_000_000_000  # stamp of a case's first image [ns]
-WARM_UP = START - 3600 * 10**9  # so early that all tracks end before the case begins [ns]
-PATIENCE = 15.0  # [s] for what belongs to an image
-SETTLE = 0.06  # [s] for the tracker to take descriptors that are on their way
-ATTEMPTS = 3  # at a case: images are sent best effort, and may get lost
+WARM_UP = START - 3600 * 10**9  # stamp so early that all tracks end before the case begins [ns]
+TIMEOUT = 15.0  # [s] for the messages of an image
+SETTLE = 0.06  # [s] until the tracker has received the descriptors
+ATTEMPTS = 3  # per case, since BEST_EFFORT images may be lost
 
 
 def photograph(side):
-    """One of the stereo pair that the wheel of scikit-image carries."""
+    """One side of the stereo pair in the wheel of scikit-image."""
     package = importlib.util.find_spec('skimage').submodule_search_locations[0]
     return Path(package, 'data', f'motorcycle_{side}.png')
 
 
 def views(size, side='left'):
-    """Views of a photograph in colour, each two pixels further on; most of one is covered."""
+    """Colour views of a photograph, each moved by two pixels; most of one is covered."""
     photo = cv2.imread(str(photograph(side)))
     if size != FULL:
         photo = cv2.resize(photo, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
@@ -83,7 +84,7 @@ def views(size, side='left'):
 
 
 def mosaic(bgr, pattern):
-    """What a camera with this pattern of colours, `rggb` for instance, sees."""
+    """Bayer mosaic of an image, for a pattern such as `rggb`."""
     seen = np.empty(bgr.shape[:2], np.uint8)
     for i, colour in enumerate(pattern):
         place = slice(i // 2, None, 2), slice(i % 2, None, 2)
@@ -92,7 +93,7 @@ def mosaic(bgr, pattern):
 
 
 def encodings(bgr):
-    """A picture in every encoding, one array row for each row of `step` bytes."""
+    """An image in every encoding, one array row for each row of `step` bytes."""
     grey, (blue, green, _) = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), cv2.split(bgr)
     bgra = np.dstack([bgr, green])
     return {
@@ -111,7 +112,7 @@ def encodings(bgr):
 
 
 def fields_of(bgr, encoding='mono8', padding=0, is_bigendian=False):
-    """Fields of a sensor_msgs/Image; of a CompressedImage where the encoding is png or jpeg."""
+    """Fields of a sensor_msgs/Image, or of a CompressedImage if the encoding is png or jpeg."""
     if encoding in ('png', 'jpeg'):
         return {'format': encoding, 'data': cv2.imencode(f'.{encoding}', bgr)[1].ravel()}
     pixels = np.ascontiguousarray(encodings(bgr)[encoding])
@@ -124,7 +125,7 @@ def fields_of(bgr, encoding='mono8', padding=0, is_bigendian=False):
 
 
 def write_mask(path, size):
-    """A mask that leaves out a disc and the lowest rows."""
+    """Write a mask that excludes a disc and the lowest rows."""
     mask = np.full(size, 255, np.uint8)
     cv2.circle(mask, (size[1] // 3, size[0] // 2), size[0] // 4, 0, -1)
     mask[-size[0] // 8 :] = 0
@@ -133,7 +134,7 @@ def write_mask(path, size):
 
 
 def write_bag(path, topics, storage=StoragePlugin.MCAP):
-    """Record images, fields by topic, in a ROS 1 bag if the path says so, else in a rosbag2."""
+    """Record images, given as fields by topic, in a ROS 1 bag (suffix .bag) or a rosbag2."""
     ros1 = path.suffix == '.bag'
     types = ROS1 if ros1 else ROS2
     serialize = ROS1.serialize_ros1 if ros1 else ROS2.serialize_cdr
@@ -159,7 +160,7 @@ def grey_views(size, side='left'):
 
 
 def encoded_topics():
-    """The same views in every encoding, each on a topic of its own."""
+    """The same views in every encoding, each on its own topic."""
     pictures = views(QUICK)
     kinds = {name: {'encoding': name} for name in encodings(pictures[0])}
     kinds['mono8_padded'] = {'encoding': 'mono8', 'padding': 32}
@@ -172,7 +173,7 @@ def encoded_topics():
 
 
 def extract_cases(folder, network):
-    """Arguments of `extract` but for the output, by case; writes what they name."""
+    """Write the inputs of `extract`; return its arguments without the output, by case."""
     topics = encoded_topics()
     two = {'/cam0/image_raw': grey_views(QUICK), '/cam1/image_raw': grey_views(QUICK, 'right')}
     encoded = write_bag(folder / 'encoded', topics)
@@ -208,7 +209,7 @@ def extract_cases(folder, network):
 
 
 def command(folder, *arguments):
-    """Run `superpoint_rknn`; RuntimeError with what it said if it fails."""
+    """Run `superpoint_rknn`; RuntimeError with its output if it fails."""
     line = [sys.executable, '-m', 'superpoint_rknn.cli', *map(str, arguments)]
     done = subprocess.run(line, cwd=folder, capture_output=True, text=True)
     if done.returncode:
@@ -216,7 +217,7 @@ def command(folder, *arguments):
 
 
 def make_network(folder):
-    """Quantise the shipped weights for small images."""
+    """Quantize the shipped weights for small images."""
     path, size = folder / 'quick.onnx', 'x'.join(map(str, QUICK))
     images = [photograph(side) for side in ('left', 'right')]
     command(folder, 'quantize', 'superpoint', '-i', *images, '-o', path, '--size', size)
@@ -224,7 +225,7 @@ def make_network(folder):
 
 
 def extracted(folder, name, arguments):
-    """Run `extract`; hashes of all that the bags which it wrote hold."""
+    """Run `extract`; return the hashes of all messages in its bags."""
     output = folder / 'extracted' / name
     command(folder, 'extract', *arguments, '-o', output)
     hashes, numbers = {}, Counter()
@@ -242,11 +243,11 @@ def extracted(folder, name, arguments):
 @dataclass(frozen=True)
 class NodeCase:
     """
-    Nodes, their parameters, and the cameras that are played to them.
+    Nodes, their parameters, and the cameras whose images are published.
 
-    lens: distortion model of the camera_info. together: images of all cameras have one stamp and
-    are shown at once. burst: all images are sent before any answer is waited for. described: every
-    that many images have descriptors.
+    lens: distortion model of the camera_info. together: the cameras are synchronized: their images
+    have equal stamps and are published together. burst: publish all images before waiting for
+    messages. described: every n-th image has descriptors.
     """
 
     parameters: dict
@@ -260,23 +261,23 @@ class NodeCase:
     described: int = 1
 
     def outputs(self, cameras):
-        """Topics on which something of these cameras' images comes, and their types."""
+        """Output topics of these cameras, and their types."""
         kinds = {'keypoints': Keypoints, 'descriptors': Descriptors}
         if self.programs != ('superpoint_node',):
             kinds['tracks'] = Keypoints
         topics = {below(camera, name): kinds[name] for camera in cameras for name in kinds}
         return topics | ({'feature': PointCloud} if 'feature.format' in self.parameters else {})
 
-    def awaited(self, number, cameras):
-        """Topics on which something comes of the image with this number."""
+    def expected(self, number, cameras):
+        """Topics that have a message for the image with this number."""
         topics = self.outputs(cameras)
         if number == 0 and self.parameters.get('feature.format') == 'vins_mono':
             del topics['feature']
         skipped = 'descriptors' if number % self.described else ' '
         return [topic for topic in topics if not topic.endswith(skipped)]
 
-    def moments(self, number, start, step):
-        """Number, cameras and stamp of what is shown at once, one after the other."""
+    def shots(self, number, start, step):
+        """Number, cameras and stamp of images that are published together, in order."""
         stamp = start + number * step
         if self.together:
             return [(number, self.cameras, stamp)]
@@ -288,12 +289,12 @@ def below(camera, name):
 
 
 def node_cases(folder, network):
-    """By name; writes what they name."""
+    """Write the masks; return the cases by name."""
     masks = [write_mask(folder / f'node_{size[1]}.png', size) for size in (QUICK, LARGER)]
     common = {
         'model': network,
         'descriptors.rate': 1000.0,  # of every image
-        'keypoints_wait': 10.0,  # on a busy machine, too, an image has its keypoints and partner
+        'keypoints_wait': 10.0,  # so that keypoints and right images are never late
     }
     fine = {'min_distance': 6.0, 'detector.nms_radius': 3}
     fusion, mono = ({'feature.format': f'vins_{style}'} for style in ('fusion', 'mono'))
@@ -306,7 +307,7 @@ def node_cases(folder, network):
     }
     two = {'cameras': '[cam0,cam1]', 'cam1.mask': masks[0]}
     pair = {'cameras': '[cam0,cam1]', 'stereo': 'true'}
-    apart = ('superpoint_node', 'tracker_node')
+    separate = ('superpoint_node', 'tracker_node')
     coloured = {'size': LARGER, 'encoding': 'bgr8', 'lens': 'equidistant'}
     jpegs = {'image_transport': 'compressed'}
     names = ('cam0', 'cam1')
@@ -315,12 +316,12 @@ def node_cases(folder, network):
         'mono': NodeCase(common | mono | refined, **coloured),
         'cameras': NodeCase(common | mono | fine | two, cameras=names),
         'stereo': NodeCase(common | fusion | fine | pair, cameras=names, together=True),
-        'compressed': NodeCase(common | fusion | jpegs, apart, size=LARGER, encoding='jpeg'),
+        'compressed': NodeCase(common | fusion | jpegs, separate, size=LARGER, encoding='jpeg'),
     }
 
 
 def calibration(case, number):
-    """Of a case's camera with this number; no two are the same."""
+    """Calibration of a camera of a case, different for each number."""
     height, width = case.size
     focal, centre = 0.9 * width + 2 * number, (width / 2 + number, height / 2 - 0.5)
     d = {'plumb_bob': [-0.2, 0.05, 2e-4, -1e-4, 0.0], 'equidistant': [-0.01, 0.02, -0.01, 2e-3]}
@@ -329,7 +330,7 @@ def calibration(case, number):
 
 
 def module_of(program):
-    """Module of a node, wherever it lies."""
+    """Module of a node in the installed layout of the package."""
     before, after = (f'superpoint_rknn.{place}' for place in MODULES[program])
     return before if importlib.util.find_spec(before) else after
 
@@ -350,7 +351,7 @@ def put(digest, value):
     """
     Add a message, or a field of one, to a hash.
 
-    Field by field: the bytes between the fields of a serialised message may be anything.
+    Field by field, since padding bytes of a serialized message are undefined.
     """
     if hasattr(value, 'get_fields_and_field_types'):
         for name in value.get_fields_and_field_types():
@@ -371,19 +372,19 @@ def stamp_of(message):
 
 
 class Lost(RuntimeError):
-    """Something that was waited for did not come."""
+    """A message did not arrive in time."""
 
 
 class Graph:
-    """The nodes of a case, in processes and a domain of their own, and what comes of them."""
+    """The nodes of a case as processes in their own ROS domain, and the received messages."""
 
     def __init__(self, case, folder):
         self.case = case
         self.folder = folder
         self.processes = []
-        self.came = []  # topics and messages
-        self.known = set()  # their topics and stamps
-        self.status = {}  # of each node
+        self.received = []  # topics and messages
+        self.arrived = set()  # their topics and stamps
+        self.status = {}  # newest diagnostics of each node
         self.domain = free_domain()
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=self.domain)
@@ -391,7 +392,7 @@ class Graph:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         for topic, kind in case.outputs(case.cameras).items():
-            self.listen(topic, kind)
+            self.subscribe(topic, kind)
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self.on_status, RELIABLE)
         self.publishers = {camera: self.advertise(camera) for camera in case.cameras}
 
@@ -405,7 +406,7 @@ class Graph:
             process.send_signal(signal.SIGINT)
         for process in self.processes:
             try:
-                process.wait(PATIENCE)
+                process.wait(TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -426,10 +427,10 @@ class Graph:
             )
         self.processes.append(process)
 
-    def listen(self, topic, kind):
+    def subscribe(self, topic, kind):
         def collect(message):
-            self.came.append((topic, message))
-            self.known.add((topic, stamp_of(message)))
+            self.received.append((topic, message))
+            self.arrived.add((topic, stamp_of(message)))
 
         self.node.create_subscription(kind, topic, collect, RELIABLE)
 
@@ -444,7 +445,7 @@ class Graph:
         kind = CompressedImage if compressed else Image
         return info, self.node.create_publisher(kind, topic, RELIABLE)
 
-    def show(self, camera, picture, stamp):
+    def publish(self, camera, picture, stamp):
         """Publish an image of a camera, and its calibration."""
         info, image = self.publishers[camera]
         fields = fields_of(picture, self.case.encoding)
@@ -458,67 +459,67 @@ class Graph:
 
     def warm_up(self):
         """
-        Show black images until all topics are connected: three times all that belongs to one came.
+        Publish black images until all topics are connected: all messages arrived three times.
 
-        A black image has no tracks: however many are shown, the case's first track has number 0.
+        A black image has no tracks, so that the first track of the case has number 0.
         """
         black = np.zeros((*self.case.size, 3), np.uint8)
-        rounds, end = 0, time.monotonic() + 4 * PATIENCE
+        rounds, end = 0, time.monotonic() + 4 * TIMEOUT
         for number in range(1, 10**6):
-            for moment in self.case.moments(number * self.case.described, WARM_UP, STEP * 4):
-                for camera in moment[1]:
-                    self.show(camera, black, moment[2])
-                rounds += not self.missing(*moment, patience=1.0) and self.reaches_tracker()
+            for shot in self.case.shots(number * self.case.described, WARM_UP, STEP * 4):
+                for camera in shot[1]:
+                    self.publish(camera, black, shot[2])
+                rounds += not self.missing(*shot, timeout=1.0) and self.reaches_tracker()
             if rounds >= 3 * len(self.case.cameras):
                 return
             if time.monotonic() > end:
-                raise Lost('answers to the images of the warm-up')
+                raise Lost('messages for the images of the warm-up')
 
     def play(self):
-        """Show the case's images in lock-step; hashes of all messages, by topic and number."""
+        """Publish the images in lock-step; return hashes of all messages by topic and number."""
         pictures = {
             camera: views(self.case.size, side)
             for camera, side in zip(self.case.cameras, ('left', 'right'), strict=False)
         }
-        shown = []
+        published = []
         for number in range(IMAGES):
-            for moment in self.case.moments(number, START, STEP):
-                shown.append(moment)
-                for camera in moment[1]:
-                    self.show(camera, pictures[camera][number], moment[2])
+            for shot in self.case.shots(number, START, STEP):
+                published.append(shot)
+                for camera in shot[1]:
+                    self.publish(camera, pictures[camera][number], shot[2])
                 if not self.case.burst:
-                    self.wait(*moment)
-        for moment in shown:
-            self.wait(*moment)
+                    self.wait(*shot)
+        for shot in published:
+            self.wait(*shot)
         return self.hashes()
 
-    def wait(self, *moment):
-        """Wait for what the images of a moment give, then for the tracker to have taken it all."""
-        if missing := self.missing(*moment, patience=PATIENCE):
-            raise Lost(f'{", ".join(missing)} of image {moment[0]}')
+    def wait(self, *shot):
+        """Wait for the messages for these images, then until the tracker has received them."""
+        if missing := self.missing(*shot, timeout=TIMEOUT):
+            raise Lost(f'{", ".join(missing)} of image {shot[0]}')
         self.spin(lambda: False, SETTLE)
 
-    def missing(self, number, cameras, stamp, patience):
-        """Topics on which nothing came of a moment's images, as long as one may wait [s]."""
-        awaited = {(topic, stamp) for topic in self.case.awaited(number, cameras)}
-        self.spin(lambda: awaited <= self.known, patience)
-        return sorted(topic for topic, _ in awaited - self.known)
+    def missing(self, number, cameras, stamp, timeout):
+        """Topics without a message for these images after `timeout` [s]."""
+        expected = {(topic, stamp) for topic in self.case.expected(number, cameras)}
+        self.spin(lambda: expected <= self.arrived, timeout)
+        return sorted(topic for topic, _ in expected - self.arrived)
 
     def reaches_tracker(self):
-        """Whether the tracker, if any, says that descriptors reach it; it does once a second."""
+        """True if no tracker is expected, or its diagnostics (1 Hz) count descriptors."""
         trackers = [v for name, v in self.status.items() if name.startswith('/tracker')]
-        silent = 'tracks' not in map(os.path.basename, self.case.outputs(self.case.cameras))
-        return silent or any(int(values['descriptors']) for values in trackers)
+        no_tracker = 'tracks' not in map(os.path.basename, self.case.outputs(self.case.cameras))
+        return no_tracker or any(int(values['descriptors']) for values in trackers)
 
     def spin(self, condition, timeout):
-        """Take messages until a condition holds, or for a time [s]."""
+        """Spin until `condition()` is true, at most `timeout` [s]."""
         end = time.monotonic() + timeout
         while not condition() and (left := end - time.monotonic()) > 0:
             self.executor.spin_once(timeout_sec=min(left, 0.02))
 
     def hashes(self):
         hashes, numbers = {}, Counter()
-        for topic, message in self.came:
+        for topic, message in self.received:
             if stamp_of(message) >= START:
                 digest = hashlib.sha256(topic.encode())
                 put(digest, message)
@@ -528,7 +529,7 @@ class Graph:
 
 
 def played(folder, name, case):
-    """Hashes of what the nodes of a case publish; RuntimeError with their logs if they don't."""
+    """Hashes of the messages of a case; RuntimeError with the nodes' logs if any is missing."""
     for attempt in range(1, ATTEMPTS + 1):
         own = folder / 'nodes' / f'{name}{attempt}'
         own.mkdir(parents=True)
@@ -537,13 +538,13 @@ def played(folder, name, case):
                 graph.warm_up()
                 return {f'nodes/{name}/{place}': h for place, h in graph.play().items()}
         except Lost as lost:
-            print(f'nodes/{name}, attempt {attempt}: waited in vain for {lost}', file=sys.stderr)
+            print(f'nodes/{name}, attempt {attempt}: timeout, waiting for {lost}', file=sys.stderr)
     logs = '\n'.join(file.read_text() for file in sorted(own.glob('*.log')))
-    raise RuntimeError(f'nodes/{name}: given up; output of the nodes:\n{logs}')
+    raise RuntimeError(f'nodes/{name}: no attempt succeeded; output of the nodes:\n{logs}')
 
 
 def prepare(folder):
-    """Make the environment that of `./dev run`, and tell which package is looked at."""
+    """Set the environment of `./dev run`, and print the folder of the tested package."""
     os.environ |= {
         'AMENT_PREFIX_PATH': sys.prefix,
         'FASTDDS_DEFAULT_PROFILES_FILE': str(PROFILES),
@@ -556,14 +557,14 @@ def prepare(folder):
     ours, theirs = ' '.join(sys.modules['superpoint_rknn'].__path__), done.stdout.strip()
     print(f'package, here: {ours}\npackage, in commands and nodes: {theirs}', flush=True)
     if ours != theirs:
-        raise SystemExit('they differ: name an absolute folder in PYTHONPATH')
+        raise SystemExit('they differ: give an absolute folder in PYTHONPATH')
 
 
 def run_all(folder):
-    """Hashes of all messages of all cases, and of the network that they are made with."""
+    """Hashes of all messages of all cases, and of the network."""
     network = make_network(folder)
     hashes = {'network': hashlib.sha256(network.read_bytes()).hexdigest()}
-    with ThreadPoolExecutor(1) as pool:  # beside the nodes, which mostly wait
+    with ThreadPoolExecutor(1) as pool:  # at the same time as the nodes, which mostly wait
         cases = extract_cases(folder, network).items()
         futures = [pool.submit(extracted, folder, *case) for case in cases]
         for name, case in node_cases(folder, network).items():
@@ -574,7 +575,7 @@ def run_all(folder):
 
 
 def compare(before, now):
-    """A line for each message that isn't the same."""
+    """A line for each message that differs."""
     return [
         f'{"missing" if name not in now else "new" if name not in before else "differs"}: {name}'
         for name in sorted(before.keys() | now.keys())
@@ -591,7 +592,7 @@ def main():
     action.add_argument('--check', type=Path, metavar='FILE')
     args = parser.parse_args()
     before = json.loads(args.check.read_text()) if args.check else {}
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the nodes are ended, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the nodes are stopped
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix='guard_') as folder:
         prepare(Path(folder))
@@ -601,7 +602,7 @@ def main():
         args.record.write_text(json.dumps(hashes, indent=1, sort_keys=True) + '\n')
         return 0
     differences = compare(before, hashes)
-    print('\n'.join(differences) or 'all as before')
+    print('\n'.join(differences) or 'all hashes are equal')
     return int(bool(differences))
 
 
