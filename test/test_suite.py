@@ -1,4 +1,4 @@
-"""The test suite beside other pytest plugins."""
+"""The test suite with other pytest plugins."""
 
 import os
 import subprocess

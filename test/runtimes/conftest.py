@@ -50,13 +50,13 @@ def faulty(request, standin_libraries, image):
 
 @pytest.fixture
 def faulty1(standin_libraries, image):
-    """The same for generation 1."""
+    """`faulty` of generation 1."""
     yield from with_violations(1, standin_libraries, image)
 
 
 @pytest.fixture
 def faulty2(standin_libraries, image):
-    """The same for generation 2."""
+    """`faulty` of generation 2."""
     yield from with_violations(2, standin_libraries, image)
 
 

@@ -1,4 +1,4 @@
-"""The protobuf reader and writer of the CPU runtime, beside the packages onnx and protobuf."""
+"""The protobuf reader and writer of the CPU runtime, compared with onnx and protobuf."""
 
 import onnx
 import pytest
@@ -23,21 +23,21 @@ def test_field_numbers(kind):
 
 @pytest.mark.parametrize('kind', model.INNER_MESSAGES, ids=lambda kind: kind.__name__)
 def test_every_field_that_may_hold_a_tensor_or_a_node_is_visited(kind):
-    """Of all fields of onnx.proto whose messages lead to a TensorProto or a NodeProto."""
-    wanted = {
+    """Compared with all fields of onnx.proto that contain a TensorProto or a NodeProto."""
+    expected = {
         field.number: field.message_type.name
         for field in PROTOS[kind].DESCRIPTOR.fields
-        if field.message_type is not None and leads_to_tensor(field.message_type)
+        if field.message_type is not None and contains_tensor_or_node(field.message_type)
     }
     visited = model.INNER_MESSAGES[kind]
-    assert {number: f'{inner.__name__}Proto' for number, inner in visited.items()} == wanted
+    assert {number: f'{inner.__name__}Proto' for number, inner in visited.items()} == expected
 
 
-def leads_to_tensor(descriptor, seen=()):
+def contains_tensor_or_node(descriptor, seen=()):
     if descriptor.name in ('TensorProto', 'NodeProto'):
         return True
     return any(
-        leads_to_tensor(field.message_type, (*seen, descriptor.name))
+        contains_tensor_or_node(field.message_type, (*seen, descriptor.name))
         for field in descriptor.fields
         if field.message_type is not None and field.message_type.name not in seen
     )
@@ -73,14 +73,14 @@ def test_encoded_fields_are_read_by_protobuf():
     'content',
     [
         b'\x08',  # a varint is missing
-        b'\x08' + b'\xff' * 10,  # one of more than 64 bits
-        b'\x42\x05four',  # 5 bytes are stated, 4 are there
+        b'\x08' + b'\xff' * 10,  # a varint of more than 64 bits
+        b'\x42\x05four',  # length 5, but 4 bytes
         b'\x0d\x00\x00\x00',  # 3 of 4 bytes
         b'\x00\x01',  # field 0
         b'\x0b\x0c',  # a group
     ],
 )
-def test_bytes_that_are_no_message(content):
+def test_invalid_messages_raise(content):
     with pytest.raises(DecodeError):
         Message(content)
 

@@ -34,7 +34,7 @@ def moved(structure):
 
 
 def is_detected(standin, library, infer):
-    """Whether the stand-in reported a violation, or the tensors differ from those it describes."""
+    """True if the stand-in reported a violation, or the tensors differ from those it describes."""
     try:
         runtime = infer(library)
     except (RuntimeError, UnicodeDecodeError):
@@ -53,7 +53,7 @@ def mutated_library(standin, **structures):
 
 
 def shares_memory(standin, library, infer):
-    """Whether zero copy works: the stand-in's model returns every pixel of its input."""
+    """True if zero copy works: the stand-in's model returns every pixel of its input."""
     standin.expect_input(None)
     standin.compute(
         lambda pixels, logits, _: np.copyto(logits.reshape(-1)[: pixels.size], pixels.reshape(-1))
