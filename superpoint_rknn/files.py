@@ -6,7 +6,6 @@ import os
 import site
 import sys
 import sysconfig
-import tempfile
 from pathlib import Path
 
 
@@ -46,6 +45,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Raises OSError, also if the disk is full.
     """
+    import tempfile  # a tenth of the time of starting a node, which writes no file
+
     path = Path(path)
     handle, temporary = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
     try:

@@ -1,18 +1,16 @@
-"""All parameters that need no ROS, and which there were once; the nodes add their own."""
+"""The parameters of the extractor, and which there were once; the nodes add their own."""
 
 from __future__ import annotations
 
 from superpoint_rknn.extractor import Settings
 from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.runtimes.open import RuntimeSettings
-from superpoint_rknn.tracking.tracker import TrackSettings
 
 SUPERPOINT = (
     *RuntimeSettings.parameters(),
     *Settings.parameters(),
     *DetectorSettings.parameters(),
 )
-TRACKER = TrackSettings.parameters()
 # What to do instead of setting a parameter that was removed, by its name: one clause.
 REMOVED = {'deterministic': 'replay bags by `superpoint_rknn replay`, which loses no image'}
 

@@ -34,7 +34,8 @@ from superpoint_rknn.bench.graph import (
 from superpoint_rknn.bench.recordings import IMAGES, load_recording, recording_path
 from superpoint_rknn.bench.report import bar_chart, check_plot, table
 from superpoint_rknn.bench.steps import numeric_steps
-from superpoint_rknn.bench.timing import keep_freed_memory, pinned_to_one_core, time_step
+from superpoint_rknn.bench.timing import pinned_to_one_core, time_step
+from superpoint_rknn.memory import keep_freed_memory
 from superpoint_rknn.runtimes.board import board_model
 from superpoint_rknn.runtimes.runtime import RuntimeUnavailableError
 

@@ -26,7 +26,6 @@ from superpoint_rknn.bench.recordings import Recording, read_recording
 from superpoint_rknn.bench.steps import INPUT, strongest_points
 from superpoint_rknn.bench.timing import (
     Step,
-    keep_freed_memory,
     pinned_to_one_core,
     statistics,
     time_step,
@@ -34,6 +33,7 @@ from superpoint_rknn.bench.timing import (
 from superpoint_rknn.features.descriptors import DescriptorSampler
 from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.features.keypoints import Keypoints as Points
+from superpoint_rknn.memory import keep_freed_memory
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.messages import (
     descriptors_message,

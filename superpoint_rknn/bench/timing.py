@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -28,19 +27,6 @@ class Step:
     baseline: Callable[[int], object]
     baseline_name: str
     prepare: Callable[[int], object] = int
-
-
-def keep_freed_memory() -> bool:
-    """
-    Make the C library keep freed memory for later arrays; return False if it cannot.
-
-    By default, chance decides whether an array of a megabyte causes new page faults each time,
-    which doubles the time of code that allocates such arrays.
-    """
-    # glibc's malloc.h: M_MMAP_MAX 0: no mmap for arrays; M_TRIM_THRESHOLD: never return memory
-    options = ((-4, 0), (-1, 2**31 - 1))
-    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
-    return mallopt is not None and all(mallopt(*option) == 1 for option in options)
 
 
 @contextmanager

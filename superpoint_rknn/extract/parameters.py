@@ -15,12 +15,14 @@ from superpoint_rknn.extract.feature_bag import sibling_topic
 from superpoint_rknn.extractor import Settings
 from superpoint_rknn.features.image import read_mask
 from superpoint_rknn.features.keypoints import DetectorSettings
-from superpoint_rknn.parameters import REMOVED, SUPERPOINT, TRACKER, unknown_parameter
+from superpoint_rknn.parameters import REMOVED, SUPERPOINT, unknown_parameter
 from superpoint_rknn.runtimes.open import RuntimeSettings
 from superpoint_rknn.settings import Parameter
 from superpoint_rknn.tracking.tracker import TrackSettings
 
-PARAMETERS = {parameter.name: parameter for parameter in (*SUPERPOINT, *TRACKER)}
+PARAMETERS = {
+    parameter.name: parameter for parameter in (*SUPERPOINT, *TrackSettings.parameters())
+}
 
 
 def read_parameters(paths: Iterable[Path], given: Iterable[str]) -> dict[str, Any]:

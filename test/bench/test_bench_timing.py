@@ -42,7 +42,7 @@ def test_the_affinity_is_restored():
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='options of glibc')
 def test_freed_memory_is_kept():
     faults = [
-        'import resource, numpy as np; from superpoint_rknn.bench.timing import keep_freed_memory',
+        'import resource, numpy as np; from superpoint_rknn.memory import keep_freed_memory',
         'work = lambda: [np.ones(2**23 + 2**20, np.float32).sum() for _ in range(3)]',
         'count = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt',
         'assert keep_freed_memory(); work(); before = count(); work(); print(count() - before)',

@@ -1,30 +1,41 @@
 """
 Run a program of the package on a stand-in for Rockchip's library that emulates an NPU by the CPU.
 
-usage: run_on_standin.py MODULE LIBRARY GENERATION [FAULT]... -- ARGUMENTS OF MODULE.main
-FAULT: fail:FUNCTION:CODE:TIMES or block:FUNCTION
+usage: run_on_standin.py MODULE LIBRARY GENERATION [ORDER]... -- ARGUMENTS OF MODULE.main
+ORDER: a fault, fail:FUNCTION:CODE:TIMES or block:FUNCTION; or `constant`: equal outputs for all
+images, so that the process holds about what it would hold on a board
 """
 
 import sys
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 from rknn_standin import Standin
 
-from superpoint_rknn.runtimes.model_files import default_model
-from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime
-
 separator = sys.argv.index('--')
-module, library, generation, *faults = sys.argv[1:separator]
+module, library, generation, *orders = sys.argv[1:separator]
 standin = Standin(int(generation), Path(library))
-standin.emulate(OnnxRuntime(default_model(None)))
-for fault in faults:
-    kind, function, *numbers = fault.split(':')
+if 'constant' in orders:
+    orders.remove('constant')
+    standin.set_superpoint(400, 640, 256)
+    logits, cells = np.zeros((65, 50, 80), np.float16), np.arange(0, 4000, 3)
+    logits[cells % 64, cells // 80, cells % 80] = 5 + cells % 97 / 16
+    logits[64] = 5  # no keypoints elsewhere
+    standin.set_output(0, logits)
+else:
+    from superpoint_rknn.runtimes.model_files import default_model
+    from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime
+
+    standin.emulate(OnnxRuntime(default_model(None)))
+for order in orders:
+    kind, function, *numbers = order.split(':')
     if kind == 'fail':
         standin.fail(function, *map(int, numbers))
     else:
         standin.block(function, True)
 code = import_module(module).main(sys.argv[separator + 1 :])
 violations = standin.violations()
+print(f'imported: {" ".join(sys.modules)}')
 print(f'violations: {violations or "none"}')
 sys.exit(code)

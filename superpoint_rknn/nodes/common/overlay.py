@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 
-from superpoint_rknn.tracking.tracker import Tracks
+if TYPE_CHECKING:
+    from superpoint_rknn.tracking.tracker import Tracks
 
 RING = np.array(
     [(dy, dx) for dy in range(-3, 4) for dx in range(-3, 4) if 5 <= dy * dy + dx * dx <= 10]

@@ -12,6 +12,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
+from superpoint_rknn.memory import keep_freed_memory
 from superpoint_rknn.nodes.common.executor import create_executor
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 
@@ -36,11 +37,14 @@ def run_nodes(
     """
     Run managed nodes until SIGINT or SIGTERM; return the exit code, 0 unless they can not start.
 
+    The process is theirs alone: it keeps freed memory, and has no generator of messages.
+
     create: makes the nodes, which stop waiting once the interruption is requested. Those with
     autostart are brought up first, see `bring_up`.
     The signals are handled here and not by rclpy, so that the nodes can still publish their last
     diagnostics.
     """
+    _skip_message_generator()
     interruption = Interruption()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
@@ -53,6 +57,7 @@ def run_nodes(
     for node in nodes:
         executor.add_node(node)
     bring_up([node for node in nodes if node.autostart], interruption)
+    keep_freed_memory()  # from here on: what loading a model took goes back to the system
     while not interruption.requested:
         executor.spin_once(timeout_sec=WAKE_UP)
     blocked = take_down(nodes)
@@ -65,6 +70,16 @@ def run_nodes(
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def _skip_message_generator() -> None:
+    """
+    Have every message import its type support alone; call it before the first one does.
+
+    rosidl_generator_py imports the generator of message code, too, unless that raises ImportError:
+    a tenth of the time of starting a node, and 10 MB.
+    """
+    sys.modules['rosidl_generator_py.generate_py_impl'] = None  # type: ignore[assignment]
 
 
 def bring_up(nodes: Sequence[ManagedNode], interruption: Interruption | None = None) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from superpoint_rknn import parameters
 from superpoint_rknn.nodes.common.camera_names import CameraSettings
 from superpoint_rknn.nodes.common.parameters import NodeSettings
 from superpoint_rknn.settings import ParameterGroup, parameter
@@ -41,7 +40,7 @@ class TrackerSettings(ParameterGroup):
 
 
 PARAMETERS = (
-    *parameters.TRACKER,
+    *TrackSettings.parameters(),
     *TrackerSettings.parameters(),
     *CameraSettings.parameters(),
     *NodeSettings.parameters(),

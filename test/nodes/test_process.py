@@ -1,0 +1,78 @@
+"""What the process of a node holds and does on a board, with a stand-in for Rockchip's library."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from superpoint.test_standin_node import arguments, path_to
+
+from superpoint_rknn.memory import resident_mb
+
+IMAGES = 100
+MOST_MEGABYTES = 120
+NOT_FOR_NPUS = {  # modules
+    *('matplotlib', 'onnx', 'onnxruntime', 'rosbags', 'skimage', 'tqdm'),
+    *('superpoint_rknn.tracking', 'superpoint_rknn.network', 'lark', 'tempfile'),
+}
+USER = """
+import ctypes
+from pathlib import Path
+import sys
+import numpy as np
+import rclpy
+from rknn_standin import Standin
+from superpoint_rknn import FrontEnd
+
+class MallocInfo(ctypes.Structure):  # see mallinfo(3)
+    _fields_ = [(name, ctypes.c_int) for name in ('arena', 'chunks', 'fast', 'mapped')]
+    _fields_ += [('others', ctypes.c_int * 6)]
+
+libc = ctypes.CDLL(None)
+libc.mallinfo.restype = MallocInfo
+Standin(2, Path(sys.argv[1])).set_superpoint()
+rclpy.init()
+with FrontEnd(parameters={'model': sys.argv[2]}):
+    before = libc.mallinfo().mapped
+    array = np.empty(2**26, np.uint8)  # above the highest threshold from which glibc uses mmap
+    print('arrays by mmap:', libc.mallinfo().mapped - before)
+"""
+
+
+def page_faults(process):
+    """Minor page faults of a process so far, see proc(5)."""
+    stat = Path(f'/proc/{process.pid}/stat').read_text()
+    return int(stat.rpartition(') ')[2].split()[7])
+
+
+@pytest.fixture
+def node(rig, standin_libraries, model):
+    program = map(str, arguments(standin_libraries[2], 2, 'constant'))
+    return rig.start(*program, env=path_to(standin_libraries[2]), model=model)
+
+
+def test_memory_page_faults_and_imports(rig, node):
+    image = np.random.default_rng(0).integers(0, 256, (400, 640), np.uint8)
+    for _ in range(IMAGES):
+        rig.send_and_wait(image)
+    before = page_faults(node)
+    for _ in range(IMAGES):
+        rig.send_and_wait(image)
+    assert (page_faults(node) - before) / IMAGES < 1
+    assert resident_mb(node.pid) < MOST_MEGABYTES
+    assert len(rig.keypoints[-1].x) == 500
+    assert rig.graph.interrupt(node)[0] == 0
+    (line,) = (n for n in node.log.read_text().splitlines() if n.startswith('imported: '))
+    modules = set(line.split())
+    assert {'cv2', 'rclpy', 'superpoint_rknn.runtimes.rknn.runtime'} <= modules
+    assert modules & NOT_FOR_NPUS == set()
+
+
+def test_a_users_process_gives_freed_memory_back(graph, standin_libraries, model):
+    library = standin_libraries[2]
+    environment = path_to(library) | {
+        'PYTHONPATH': str(Path(__file__).parents[1] / 'rknn_standin')
+    }
+    user = graph.start_program(sys.executable, '-c', USER, library, model, env=environment)
+    graph.group.finish(user, 30.0)
+    assert 'arrays by mmap: 1\n' in user.log.read_text()
