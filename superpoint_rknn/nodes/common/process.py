@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import sys
@@ -56,6 +57,7 @@ def run_nodes(
     executor = create_executor()
     for node in nodes:
         executor.add_node(node)
+    _index_modules_by_file()
     bring_up([node for node in nodes if node.autostart], interruption)
     keep_freed_memory()  # from here on: what loading a model took goes back to the system
     while not interruption.requested:
@@ -80,6 +82,17 @@ def _skip_message_generator() -> None:
     a tenth of the time of starting a node, and 10 MB.
     """
     sys.modules['rosidl_generator_py.generate_py_impl'] = None  # type: ignore[assignment]
+
+
+def _index_modules_by_file() -> None:
+    """
+    Fill a cache of `inspect`, which rclpy's logger searches for the file of each caller.
+
+    Otherwise the first message resolves the links in the paths of all modules: a tenth of the time
+    of starting a node, or a pause when something is to be logged later.
+    """
+    files = {name: getattr(module, '__file__', None) for name, module in sys.modules.items()}
+    inspect.modulesbyfile.update({file: name for name, file in files.items() if file})
 
 
 def bring_up(nodes: Sequence[ManagedNode], interruption: Interruption | None = None) -> bool:
