@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from superpoint.test_standin_node import arguments, path_to
+from superpoint.test_standin_node import arguments, library_path
 
 from superpoint_rknn.memory import resident_mb
 
@@ -48,7 +48,7 @@ def page_faults(process):
 @pytest.fixture
 def node(rig, standin_libraries, model):
     program = map(str, arguments(standin_libraries[2], 2, 'constant'))
-    return rig.start(*program, env=path_to(standin_libraries[2]), model=model)
+    return rig.start(*program, env=library_path(standin_libraries[2]), model=model)
 
 
 def test_memory_page_faults_and_imports(rig, node):
@@ -70,7 +70,7 @@ def test_memory_page_faults_and_imports(rig, node):
 
 def test_a_users_process_gives_freed_memory_back(graph, standin_libraries, model):
     library = standin_libraries[2]
-    environment = path_to(library) | {
+    environment = library_path(library) | {
         'PYTHONPATH': str(Path(__file__).parents[1] / 'rknn_standin')
     }
     user = graph.start_program(sys.executable, '-c', USER, library, model, env=environment)
