@@ -1,9 +1,9 @@
 """
-SuperPoint on one camera image after another, without ROS.
+Extract SuperPoint keypoints and descriptors from camera images, without ROS.
 
-`Extractor.detect`: camera image -> model input (resize) -> inference -> decode of the logits ->
+`Extractor.detect`: camera image -> model input (resize) -> inference -> decode the logits ->
 keypoints. `Extractor.describe`: raw descriptor map -> convertTo step for the keypoints ->
-descriptors. The node and `superpoint_rknn extract` share it.
+descriptors. The superpoint node and `superpoint_rknn extract` use it.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from superpoint_rknn.settings import ParameterGroup, parameter
 
 @dataclass(frozen=True)
 class Settings(ParameterGroup):
-    """Settings of the extractor; replaced as a whole, so that no image sees half a change."""
+    """Settings of the extractor; immutable, so that a change never takes effect halfway."""
 
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     resize: str = parameter(
         'stretch',
-        'How a camera image of another size becomes the model input: stretch scales each axis by '
-        'itself, crop cuts the sides off, letterbox pads.',
+        'How to resize a camera image to the model input: stretch scales each axis separately, '
+        'crop cuts off the sides, letterbox pads.',
         choices=RESIZE_MODES,
     )
     mask: np.ndarray | None = parameter(  # (height, width) uint8
         None,
         "Image file of the camera image's size: no keypoints where it is 0. `cam0.mask` is the "
-        "mask of `cam0` alone, with . for / in the camera's name.",
+        "mask of the camera `cam0` alone; a / in the camera's name becomes a dot.",
         is_file=True,
     )
 
@@ -52,7 +52,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class _Geometry:
-    """What depends on the settings and the camera image's size alone."""
+    """Cached values that depend only on the settings and the camera image's size."""
 
     settings: Settings
     image_size: tuple[int, int]
@@ -62,16 +62,18 @@ class _Geometry:
 
 class Extractor:
     """
-    Finds keypoints, and descriptors where they are asked for.
+    Extract keypoints and, on request, descriptors from camera images.
 
-    One thread may call `detect` while another calls `describe`; `settings` may be replaced by any
-    thread and takes effect with the next image.
+    One thread may call `detect` while another calls `describe`. Any thread may replace `settings`,
+    with effect from the next image.
     """
 
     def __init__(self, runtime: Runtime, settings: Settings | None = None):
         self.runtime = runtime
         self.settings = settings or Settings()
-        self.stages_ms: dict[str, float] = {}  # of the last detection, with the runtime's stages
+        self.stages_ms: dict[
+            str, float
+        ] = {}  # of the last `detect`, including those of the runtime
         _, channels, rows, cols = runtime.descriptors.shape
         _, _, height, width = runtime.input.shape
         self.network_size = (height, width)
@@ -86,11 +88,11 @@ class Extractor:
 
     def detect(self, image: np.ndarray, raw: np.ndarray | None = None) -> Detection:
         """
-        Run the network on a camera image and find its keypoints.
+        Run the model on a camera image and decode its keypoints.
 
         image: (height, width) uint8 grey.
-        raw: buffer of `new_descriptor_map` that receives the descriptor map; None leaves it
-        unfetched.
+        raw: buffer of `new_descriptor_map` that receives the raw descriptor map; None: the map is
+        not fetched.
         Raises ValueError if the image does not fit the mask, RuntimeError if the inference failed.
         """
         start = time.perf_counter()
@@ -124,7 +126,7 @@ class Extractor:
         Raises ValueError if the detection's descriptor map was not fetched.
         """
         if detection.raw is None:
-            raise ValueError('this detection has no descriptor map: give detect() a raw buffer')
+            raise ValueError('this detection has no raw descriptor map: pass a buffer to detect()')
         points = detection.network_keypoints
         return self._sampler.sample_descriptors(detection.raw, points.x, points.y)
 

@@ -13,13 +13,13 @@ def find_shared_file(name: str) -> Path:
     """
     Find a file that the package ships: 'models/superpoint.npz', 'config/fastdds.xml', ...
 
-    Looks in the checkout, then in share/superpoint_rknn of ROS workspaces and of pip's folders.
-    Raises FileNotFoundError if it is in none of them.
+    Searches the checkout, then share/superpoint_rknn of ROS workspaces and of pip's prefixes.
+    Raises FileNotFoundError if no folder has it.
     """
     prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
     prefixes += [sys.prefix, sysconfig.get_path('data'), site.getuserbase()]  # pip's
     installed = [Path(prefix, 'share', 'superpoint_rknn') for prefix in prefixes if prefix]
-    # Not resolved: the files of a symlinked installation belong to it.
+    # Symlinks are not resolved: a symlinked installation has files of its own.
     checkout = Path(__file__).absolute().parents[1]
     for folder in (checkout, *installed):
         if (folder / name).is_file():

@@ -1,20 +1,20 @@
-"""Memory of a process: what it holds, and whether freed memory stays with it."""
+"""Memory of a process: its size, and the policy for freed memory."""
 
 from __future__ import annotations
 
 import ctypes
 from pathlib import Path
 
-# mallopt's options in glibc's malloc.h
+# Options of mallopt, from glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def keep_freed_memory() -> bool:
     """
-    Make this process keep freed memory for later arrays; return False if the C library cannot.
+    Make this process keep freed memory for later arrays; return False if the C library can't.
 
-    By default, chance decides whether an array of a megabyte causes new page faults each time,
-    which doubles the time of code that allocates such arrays.
+    By default, glibc may return the memory of arrays of a megabyte to the system each time. Then
+    each new array causes page faults, which doubles the time of code that allocates such arrays.
     """
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     if mallopt is None:  # not glibc
@@ -24,9 +24,9 @@ def keep_freed_memory() -> bool:
 
 def resident_mb(pid: int | str = 'self') -> float:
     """
-    Memory that a process holds [MB of 10^6 bytes]: its own, and files that it has mapped.
+    Return the resident memory of a process [MB, 10^6 bytes]: anonymous memory and mapped files.
 
-    Memory shared with other processes, as DDS uses it for images, is not counted.
+    Shared memory, which DDS uses for images, is not counted.
     Raises OSError if there is no such process.
     """
     lines = Path(f'/proc/{pid}/status').read_text(encoding='ascii').splitlines()

@@ -1,4 +1,4 @@
-"""The parameters of the extractor, and which there were once; the nodes add their own."""
+"""Parameters of the extractor, and removed parameters; the nodes add their own."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ SUPERPOINT = (
     *Settings.parameters(),
     *DetectorSettings.parameters(),
 )
-# What to do instead of setting a parameter that was removed, by its name: one clause.
-REMOVED = {'deterministic': 'replay bags by `superpoint_rknn replay`, which loses no image'}
+# Removed parameters and what to do instead.
+REMOVED = {'deterministic': 'replay bags with `superpoint_rknn replay`, which loses no image'}
 
 
 def unknown_parameter(name: str) -> str:
-    """Text for a name that no parameter has."""
+    """Return the error message for an unknown parameter."""
     if name in REMOVED:
         return f'the parameter {name!r} was removed: {REMOVED[name]}'
     return f'no parameter {name!r}'

@@ -1,4 +1,4 @@
-"""Child processes: start them in a ROS graph of their own, talk to them in lines, stop them."""
+"""Start child processes in a ROS graph of their own, exchange lines with them, stop them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from typing import IO, Any
 from superpoint_rknn.files import find_shared_file
 
 STOP_TIMEOUT = 10.0  # [s] from the signal to SIGKILL
-# Of util-linux: the kernel kills the process when its parent dies. Popen's preexec_fn could do the
-# same, but runs Python code in the forked child, where a Ctrl-C would be swallowed.
+# setpriv (util-linux): the kernel kills the process when its parent dies. Popen's preexec_fn could
+# set this, too, but runs Python code in the forked child, where a Ctrl-C would be swallowed.
 KILLED_WITH_PARENT = ('setpriv', '--pdeathsig', 'KILL', '--')
 LOG_PREFIX = re.compile(r'\[[A-Z]+\] \[[\d.]+\] \[\S*\]: ')  # severity, time and logger of ROS
 HARMLESS_LINE = re.compile(r'\s*$|\[(DEBUG|INFO|WARN)\]')
@@ -31,11 +31,11 @@ class ProcessError(RuntimeError):
 
 def reserve_domain() -> tuple[int, socket.socket]:
     """
-    Return a ROS domain from 1 to 101 that nothing on this machine uses, and its reservation.
+    Return a ROS domain id from 1 to 101 that is unused on this machine, and its reservation.
 
-    The first participant of domain d listens on UDP port 7400 + 250 d + 10 (RTPS 2.2, 9.6.1.1).
-    Until there is one, the reservation keeps other callers away: a socket with the domain's name,
-    to be closed. Raises ProcessError if all domains are in use.
+    A domain d is in use if UDP port 7400 + 250 d + 10 is (RTPS 2.2, 9.6.1.1). Until the first node
+    opens that port, the reservation, a socket that the caller closes later, keeps other callers of
+    this function from using d. Raises ProcessError if all domains are in use.
     """
     for domain in random.sample(range(1, 102), 101):
         reservation = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -52,10 +52,10 @@ def reserve_domain() -> tuple[int, socket.socket]:
 
 def graph_variables(domain: int) -> dict[str, str]:
     """
-    Environment variables of a ROS graph on this machine only, with images in shared memory.
+    Return environment variables for a ROS graph on localhost that uses shared memory.
 
-    A Fast DDS profile that the environment already names is kept. Raises FileNotFoundError if
-    the package's profile is not installed.
+    A Fast DDS profile that the environment already sets is kept. Raises FileNotFoundError if the
+    package's profile is not installed.
     """
     distro = os.environ.get('ROS_DISTRO')
     variables = {'ROS_DOMAIN_ID': str(domain), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
@@ -77,8 +77,7 @@ def stop(
     """
     Send a signal to processes and wait for them; kill those still alive after `timeout` [s].
 
-    number: of the signal. A node that is killed leaves its shared memory behind; SIGINT lets it
-    remove it.
+    number: of the signal. After SIGINT a node removes its shared memory; after SIGKILL it can't.
     """
     processes = list(processes)
     for process in processes:
@@ -94,11 +93,11 @@ def stop(
 
 class Process(subprocess.Popen[str]):
     """
-    A child process, its name, and the file that it logs to.
+    Child process with a name and a log file.
 
-    It does not receive the terminal's Ctrl-C, and is killed when this process dies.
-    pipes: whether its stdin and stdout are pipes to here, for one line at a time; if not, stdin is
-    empty and stdout goes to the log as stderr does.
+    It does not receive Ctrl-C of the terminal, and is killed when this process dies.
+    pipes: True: stdin and stdout are pipes to this process, for lines; False: stdin is empty,
+    stdout goes to the log, as stderr always does.
     """
 
     def __init__(
@@ -127,7 +126,7 @@ class Process(subprocess.Popen[str]):
         print(line, file=self.stdin, flush=True)
 
     def last_error(self) -> str:
-        """Return the last line of the log that is no debug, info or warning; '' if none is."""
+        """Return the last log line that is not a debug, info or warning message; '' if none."""
         lines = self.log.read_text(errors='replace').splitlines()
         errors = [line.strip() for line in lines if not HARMLESS_LINE.match(line)]
         return LOG_PREFIX.sub('', errors[-1]) if errors else ''
@@ -135,14 +134,14 @@ class Process(subprocess.Popen[str]):
 
 class ProcessGroup:
     """
-    Child processes in one ROS graph, which are stopped when this context ends.
+    Context manager of child processes in one ROS graph; stops them on exit.
 
-    log_dir: existing folder for the log NAME.log of each process.
+    log_dir: existing folder for the log files NAME.log.
     """
 
     def __init__(self, log_dir: Path):
         self.domain, self._reservation = reserve_domain()
-        self.processes: list[Process] = []  # those that `finish` has not seen end
+        self.processes: list[Process] = []  # without those that `finish` has waited for
         self._log_dir = log_dir
         self._variables = graph_variables(self.domain) | {'ROS_LOG_DIR': str(log_dir)}
 
@@ -158,7 +157,7 @@ class ProcessGroup:
         self.close()
 
     def close(self) -> None:
-        """Stop the processes, and give the domain back."""
+        """Stop the processes and release the ROS domain."""
         stop(self.processes)
         self._reservation.close()
 
@@ -172,7 +171,7 @@ class ProcessGroup:
         """
         Start a command in the graph.
 
-        pipes: see Process. variables: more environment variables.
+        pipes: see Process. variables: further environment variables.
         """
         environment = {**os.environ, **self._variables, **(variables or {})}
         process = Process(name, command, self._log_dir / f'{name}.log', environment, pipes)
@@ -183,10 +182,10 @@ class ProcessGroup:
         self, process: Process, timeout: float, on_wait: Callable[[float], None] | None = None
     ) -> str:
         """
-        Wait for the next line of a process's stdout and return it without its line break.
+        Wait for the next line of a process's stdout; return it without its line break.
 
-        on_wait: called ten times a second with the seconds waited.
-        Raises ProcessError if any process of the group ends before, or after `timeout` [s].
+        on_wait: called ten times a second with the time waited [s].
+        Raises ProcessError after `timeout` [s], or if any process of the group ends meanwhile.
         """
         stdout = process.stdout
         assert stdout is not None, f'{process.name} was started without pipes'
@@ -210,7 +209,7 @@ class ProcessGroup:
 
     def finish(self, process: Process, timeout: float = STOP_TIMEOUT) -> str:
         """
-        Wait until a process ends and return what is left on its stdout.
+        Wait until a process ends; return the rest of its stdout.
 
         Raises ProcessError if it does not end within `timeout` [s] with exit code 0.
         """
@@ -227,7 +226,7 @@ class ProcessGroup:
         return self._error(f'{process.name} ended with exit code {process.returncode}')
 
     def _error(self, reason: str) -> ProcessError:
-        """Error that quotes the last error in each process's log."""
+        """Return an error that quotes the last error message in the log of each process."""
         quotes = [f'{p.name}: {error}' for p in self.processes if (error := p.last_error())]
         return ProcessError(f'{reason} ({"; ".join(quotes)})' if quotes else reason)
 

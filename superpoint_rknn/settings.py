@@ -1,9 +1,9 @@
 """
-Parameters as fields of dataclasses, each with its default, range, unit and help text.
+Parameters as dataclass fields, each with its default, range, unit and help text.
 
 A dataclass that inherits from ParameterGroup defines parameters beside the code that uses them and
-checks their values when it is made. ROS declarations, `extract` and the documentation read them
-from there.
+checks their values when it is created. ROS declarations, `extract`, config/*.yaml and README are
+made from these definitions.
 """
 
 from __future__ import annotations
@@ -13,28 +13,29 @@ from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Protocol, TypeVar
 
-METADATA = 'parameter'  # key in the metadata of a field
-NUMBERS: dict[type, Any] = {int: Integral, float: Real}  # NumPy's too
+METADATA = 'parameter'  # key in the metadata of a dataclass field
+NUMBERS: dict[type, Any] = {int: Integral, float: Real}  # including NumPy's
 
 T = TypeVar('T')
 G = TypeVar('G', bound='ParameterGroup')
 
 
 class Values(Protocol):
-    """Values of parameters by name: a dict, for instance."""
+    """Parameter values by name, such as a dict."""
 
     def __getitem__(self, name: str, /) -> Any:
-        """Value of a parameter."""
+        """Return the value of a parameter."""
         ...
 
 
 @dataclass(frozen=True)
 class Parameter:
     """
-    One parameter as users see it.
+    Definition of one parameter.
 
-    default: bool, int, float, str, a pair of int (rows and columns) or a tuple of str; its type is
-    the type of all values. limits: lowest and highest number, both included.
+    default: bool, int, float, str, a pair of int (rows and columns) or a tuple of str; all values
+    must have its type.
+    limits: minimum and maximum, inclusive. choices: valid values of a str.
     """
 
     name: str
@@ -44,11 +45,11 @@ class Parameter:
     limits: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
     read_only: bool = False
-    is_file: bool = False  # the path of a file; the field holds what was read, None for ''
+    is_file: bool = False  # a path; the field holds the file's content, None for ''
 
     @property
     def expectation(self) -> str:
-        """What a value has to be, to follow 'expected' in an error."""
+        """Description of valid values; follows 'expected' in error messages."""
         between = 'a number' if self.limits is None else '{:g} to {:g}'.format(*self.limits)
         if self.choices:
             return 'one of ' + ', '.join(self.choices)
@@ -66,9 +67,9 @@ class Parameter:
 
     def check(self, value: Any) -> Any:
         """
-        Value as the settings hold it: lists become tuples.
+        Return a valid value, lists as tuples.
 
-        Raises ValueError naming parameter, value and expectation.
+        Raises ValueError with name, value and expectation if it is invalid.
         """
         if not self._accepts(value):
             raise ValueError(f'{self.name}: {value!r}, expected {self.expectation}')
@@ -99,9 +100,10 @@ class Parameter:
 
 def parameter(default: T, help: str, *, name: str = '', **properties: Any) -> T:
     """
-    Dataclass field that is a parameter; properties: further fields of Parameter.
+    Return a dataclass field that defines a parameter.
 
-    name: where it differs from the field's, without the prefix of the group.
+    name: of the parameter, without the prefix of the group; '': the name of the field.
+    properties: further fields of Parameter.
     """
     value = '' if properties.get('is_file') else default
     metadata = {METADATA: Parameter(name, value, help, **properties)}
@@ -110,9 +112,9 @@ def parameter(default: T, help: str, *, name: str = '', **properties: Any) -> T:
 
 class ParameterGroup:
     """
-    Base of dataclasses whose fields are parameters.
+    Base class of dataclasses whose fields are parameters.
 
-    prefix: of the parameters' names. Making one raises ValueError for a value that is refused.
+    prefix: of the parameter names. Creating an instance raises ValueError for an invalid value.
     """
 
     _prefix: ClassVar[str] = ''
@@ -129,12 +131,12 @@ class ParameterGroup:
 
     @classmethod
     def parameters(cls) -> tuple[Parameter, ...]:
-        """All parameters of the group, in the order of the fields."""
+        """Return all parameters of the group, in the order of the fields."""
         return tuple(parameter for _, parameter in cls._parameters())
 
     @classmethod
     def from_values(cls: type[G], values: Values) -> G:
-        """Group of the values that parameters have. Raises ValueError for one that is refused."""
+        """Return the group for parameter values. Raises ValueError for an invalid value."""
         return cls(**{attribute: values[p.name] for attribute, p in cls._parameters()})
 
     @classmethod

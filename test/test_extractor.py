@@ -178,7 +178,7 @@ def test_the_descriptor_map_is_fetched_only_into_a_given_buffer(runtime):
     found = extractor.detect(random_image(HEIGHT, WIDTH))
     assert found.raw is None
     assert runtime.fetched == [False]
-    with pytest.raises(ValueError, match='no descriptor map'):
+    with pytest.raises(ValueError, match='no raw descriptor map'):
         extractor.describe(found)
 
 

@@ -51,7 +51,7 @@ def to_grey(data: array, height: int, width: int, encoding: str) -> np.ndarray:
 def network_input(
     image: np.ndarray, mean: float, std: float, quantization: Quantization
 ) -> np.ndarray:
-    """Normalise an image, (H, W) uint8, in float32, then quantise it."""
+    """Normalise an image, (H, W) uint8, in float32, then quantize it."""
     limits = np.iinfo(quantization.dtype)
     real = (image.astype(np.float32) - np.float32(mean)) / np.float32(std)
     integers = np.rint(real / np.float32(quantization.scale) + quantization.zero_point)

@@ -179,7 +179,7 @@ def _is_current(recording: Recording, folder: Path) -> bool:
 
 
 def _runtime(folder: Path, size: tuple[int, int]) -> Runtime:
-    """Open a shipped network of this size, or else one that is quantised for it."""
+    """Open a shipped network of this size, or else one that is quantized for it."""
     model = default_model(detect_soc())
     if '{}x{}'.format(*size) not in model.stem:
         model = _quantized_path(folder, size)
@@ -189,7 +189,7 @@ def _runtime(folder: Path, size: tuple[int, int]) -> Runtime:
 
 
 def _quantized_path(folder: Path, size: tuple[int, int]) -> Path:
-    """File of the network of a size that is quantised from the shipped weights."""
+    """File of the network of a size that is quantized from the shipped weights."""
     version = hashlib.sha256((shipped_models() / WEIGHTS).read_bytes()).hexdigest()[:8]
     return folder / 'superpoint_{}x{}_u8_of_{}.onnx'.format(*size, version)
 
@@ -201,7 +201,7 @@ def _quantize(model: Path, size: tuple[int, int]) -> None:
         raise RuntimeUnavailableError(
             'no network of {}x{}, and none can be made: {}'.format(*size, error)
         ) from error
-    log.info('quantising a network for {}x{}'.format(*size))
+    log.info('quantizing a network for {}x{}'.format(*size))
     model.parent.mkdir(parents=True, exist_ok=True)
     quantize(shipped_models() / WEIGHTS, _source(None), model, size)
 

@@ -169,7 +169,7 @@ def frame_overhead(recording: Recording, rounds: int) -> dict:
     finally:
         node.trigger_shutdown()
         node.destroy_node()
-    name = 'copy, normalise, quantise, straightforward decode, lists; no hand-over to a thread'
+    name = 'copy, normalise, quantize, straightforward decode, lists; no hand-over to a thread'
     return statistics('frame_overhead', name, np.array(ours[10:]), np.array(baseline[10:]))
 
 

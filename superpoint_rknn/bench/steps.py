@@ -87,7 +87,7 @@ def conversion_steps(recording: Recording) -> Iterator[Step]:
 
 
 def input_step(recording: Recording) -> Step:
-    """Quantisation of an image for a network whose input is not the image's bytes."""
+    """Quantization of an image for a network whose input is not the image's bytes."""
     images = recording.images
     table = input_table(INPUT, 0.0, 1.0)
     out = np.empty(recording.size, np.uint8)
@@ -95,7 +95,7 @@ def input_step(recording: Recording) -> Step:
         'input_table',
         lambda i: cv2.LUT(images[i % len(images)], table, out),
         lambda i: baselines.network_input(images[i % len(images)], 0.0, 1.0, INPUT),
-        'normalise in float32, then quantise',
+        'normalise in float32, then quantize',
     )
 
 
@@ -137,7 +137,7 @@ def describe_step(recording: Recording) -> Step:
 
 
 def convert_to_step(recording: Recording) -> Step:
-    """Dequantisation of the whole descriptor map; the nodes never do it."""
+    """Dequantization of the whole descriptor map; the nodes never do it."""
     quantization = recording.quantization
     raw, write = output_buffer(recording.raw)
     real = np.empty(raw.shape, np.float32)

@@ -86,7 +86,7 @@ class Trial(threading.Thread):
             )
         if raw.min() == raw.max():
             self.advice.append(
-                'the descriptor map is constant: the model or its quantisation is broken'
+                'the descriptor map is constant: the model or its quantization is broken'
             )
 
 
@@ -114,7 +114,7 @@ def _input_table(runtime: Runtime, path: Path) -> str:
     """Text that says how an image's bytes become the input, and why."""
     quantization = runtime.input.quantization
     if quantization is None or getattr(runtime, 'pass_through', True) is False:
-        return 'none: the runtime normalises and quantises'
+        return 'none: the runtime normalises and quantizes'
     mean, std = resolve_normalisation(path, quantization, None, None)
     formula = (
         f'(x - {mean:g}) / {std:g} / scale {quantization.scale:g} + zero point '

@@ -1,3 +1,3 @@
-"""Camera image to model input, outputs to keypoints and descriptors; NumPy and OpenCV only."""
+"""Convert images to model inputs, outputs to keypoints and descriptors; NumPy and OpenCV only."""
 
-CELL = 8  # [px] side of the square of the model input that one element of the outputs describes
+CELL = 8  # [px] one cell of the outputs covers CELL x CELL pixels of the model input

@@ -1,4 +1,4 @@
-"""Convert camera images, of any encoding or compression, to grey."""
+"""Convert camera images of the common encodings and compressions to grey."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ COLOURS = {  # encoding: channels, conversion to grey
     'bgra8': (4, cv2.COLOR_BGRA2GRAY),
     '8UC4': (4, cv2.COLOR_BGRA2GRAY),
 }
-# ROS names a mosaic by its first four pixels, OpenCV by those at (1, 1), (1, 2)
+# ROS names a Bayer pattern by its first four pixels, OpenCV by those from (1, 1) on.
 MOSAICS = {
     'bayer_rggb8': cv2.COLOR_BayerBG2GRAY,
     'bayer_bggr8': cv2.COLOR_BayerRG2GRAY,
     'bayer_gbrg8': cv2.COLOR_BayerGR2GRAY,
     'bayer_grbg8': cv2.COLOR_BayerGB2GRAY,
 }
-# Index of the luma among the two bytes of a pixel.
+# Index of the luma byte in the two bytes of a pixel.
 PACKED_LUMA = {'yuv422': 1, 'uyvy': 1, 'yuv422_yuy2': 0, 'yuyv': 0}
 PLANAR_ROWS = {'nv12': 1.5, 'nv21': 1.5, 'nv24': 3}  # rows of `step` bytes per image row
 
-# Keypoints refer to pixels as they are stored, whatever orientation EXIF states.
+# Keypoints refer to the stored pixels: the EXIF orientation is ignored.
 GREY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
 COLOUR_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -36,7 +36,7 @@ Buffer = bytes | bytearray | memoryview | array | np.ndarray
 
 
 class EncodingError(ValueError):
-    """An image encoding that `to_grey` does not support."""
+    """The image encoding is not supported by `to_grey`."""
 
 
 def to_grey(
@@ -52,12 +52,12 @@ def to_grey(
     Convert the fields of a sensor_msgs/Image to a grey image.
 
     data: contiguous buffer of bytes.
-    height, width: [px]. step: bytes from one row to the next, padding included.
-    out: (height, width) uint8 that receives a converted image; ignored if it is of another size.
-    Returns (height, width) uint8: of mono8, 8UC1, NV12, NV21, NV24 a view of `data`, no copy; of
-    YUV the luma; of 16 bits round(x / 257), which takes 65535 to 255.
-    Raises EncodingError for an unsupported encoding, ValueError if the fields contradict each
-    other; both name the field and its value.
+    height, width: [px]. step: bytes from one row to the next, including padding.
+    out: (height, width) uint8, receives the image if it is converted; may be ignored.
+    Returns (height, width) uint8. mono8, 8UC1, NV12, NV21 and NV24 give a view of `data` without
+    a copy, YUV its luma, 16 bits round(x / 257), which maps 65535 to 255.
+    Raises EncodingError for an unsupported encoding, ValueError if the fields are inconsistent;
+    both name the field and its value.
     """
     if height < 1 or width < 1:
         raise ValueError(f'height {height}, width {width}: expected at least one pixel')
@@ -90,9 +90,9 @@ def to_grey(
 
 def decompress(data: Buffer, image_format: str) -> np.ndarray:
     """
-    Decode the bytes of a JPEG, PNG or the like to a grey image, (height, width) uint8.
+    Decode a compressed image (JPEG, PNG, ...) to grey, (height, width) uint8.
 
-    image_format: `format` of the sensor_msgs/CompressedImage, for the error.
+    image_format: `format` of the sensor_msgs/CompressedImage, for the error message.
     Raises ValueError if OpenCV can't decode it.
     """
     content = np.frombuffer(data, np.uint8)
@@ -118,10 +118,10 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 
 def _decode(content: np.ndarray) -> np.ndarray | None:
-    """Decode a file's bytes to a grey image; return None if OpenCV can't."""
+    """Decode the bytes of an image file to grey; return None if OpenCV can't."""
     try:
         return cv2.imdecode(content, GREY_AS_STORED) if content.size else None
-    except cv2.error:  # the header states a size above OpenCV's limit
+    except cv2.error:  # the size in the header exceeds OpenCV's limit
         return None
 
 
@@ -134,7 +134,7 @@ def _check_even(encoding: str, **fields: int) -> None:
 def _view(
     data: Buffer, rows: int, step: int, row_shape: tuple[int, ...], dtype: str = 'u1'
 ) -> np.ndarray:
-    """View of an image's rows without their padding, (rows, *row_shape); no copy."""
+    """Return a view of image rows without padding, (rows, *row_shape)."""
     items, item_size = math.prod(row_shape), np.dtype(dtype).itemsize
     row = items * item_size
     if step < row:

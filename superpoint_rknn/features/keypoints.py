@@ -19,19 +19,19 @@ from superpoint_rknn.features.top_k import (
 from superpoint_rknn.settings import ParameterGroup, parameter
 
 PIXELS = CELL * CELL
-# Candidate cells per keypoint: the strongest 500 keypoints of real images lie in 1.6 to 2.4 times
-# as many cells of highest contrast, and in 1.0 to 1.4 times as many of highest score.
+# Candidate cells per keypoint. The strongest K = 500 keypoints of real images lie in the 1.6 K to
+# 2.4 K cells of highest contrast, or in the 1.0 K to 1.4 K cells of highest score.
 CELLS_BY_CONTRAST = 2.5
 CELLS_BY_SCORE = 1.6
-# The weakest keypoint's score rarely falls below this share of that of the previous image.
+# The score of the weakest keypoint rarely falls below this share of that of the previous image.
 CUT_DECAY = 0.9
 MAX_RANK = 2**16 - 1  # of uint16
-MOST_PARTS = 64  # of the grid, along each axis
+MAX_GRID = 64  # cells along each axis
 
 
 @dataclass(frozen=True)
 class Keypoints:
-    """Interest points, strongest first; all (N,) float32."""
+    """Keypoints, strongest first; all arrays (N,) float32."""
 
     x: np.ndarray  # [px]; 0 is the centre of the leftmost column
     y: np.ndarray  # [px]; 0 is the centre of the top row
@@ -44,35 +44,35 @@ class Keypoints:
 @dataclass(frozen=True)
 class DetectorSettings(ParameterGroup, prefix='detector.'):
     """
-    Which keypoints to keep.
+    Selection of keypoints.
 
     Raises ValueError for a setting outside its range.
     """
 
     threshold: float = parameter(
-        0.015, 'Keypoints have a detector probability above this.', limits=(0, 1)
+        0.015, 'Threshold: keypoints have a higher detector probability.', limits=(0, 1)
     )
     nms_radius: int = parameter(
         4,
-        'Radius of non-maximum suppression: a keypoint has no stronger pixel this near along both '
-        'axes.',
+        'Radius of non-maximum suppression (NMS): a keypoint is the strongest pixel of the square '
+        'window that extends this far to each side.',
         unit='px of the model input',
         limits=(0, 32),
     )
     max_keypoints: int = parameter(
-        500, 'Highest number of keypoints per image; the strongest are kept.', limits=(1, 10000)
+        500, 'Maximum number of keypoints per image: the strongest (top-k).', limits=(1, 10000)
     )
     border: int = parameter(
         4,
-        'Width of the margin without keypoints.',
+        'Width of the border without keypoints.',
         unit='px of the model input',
         limits=(0, 256),
     )
     grid: tuple[int, int] = parameter(
         (1, 1),
-        'Rows and columns of image parts over which keypoints are spread evenly; [1, 1]: the '
+        'Rows and columns of a grid over whose cells keypoints are spread evenly; [1, 1]: the '
         'strongest of the whole image.',
-        limits=(1, MOST_PARTS),
+        limits=(1, MAX_GRID),
     )
     subpixel: bool = parameter(
         False, 'Refine each keypoint by a parabola through its neighbours, up to half a pixel.'
@@ -81,7 +81,7 @@ class DetectorSettings(ParameterGroup, prefix='detector.'):
 
 class KeypointDetector:
     """
-    Decode logits to keypoints.
+    Decode the detector's logits to keypoints.
 
     Not thread-safe: `detect` reuses buffers.
     height, width: of the model input [px]. Raises ValueError if they aren't divisible by 8.
@@ -99,7 +99,7 @@ class KeypointDetector:
         self._columns, self._scores = np.empty((2, (PIXELS + 1) * row.size), np.float32)
         self._ranks, self._max_rank = np.zeros((height, width), np.uint16), 0
         self._border, self._interior = 0, np.ones((height, width), bool)
-        self._expected_cut = 0.0  # most likely below the weakest keypoint's score
+        self._expected_cut = 0.0  # estimate, most likely below the score of the weakest keypoint
 
     def detect(
         self,
@@ -115,9 +115,9 @@ class KeypointDetector:
         threshold that no pixel within the (2 * nms_radius + 1)^2 window exceeds.
 
         logits: (65, height / 8, width / 8) float32.
-        allowed: (height, width) bool or uint8, no keypoints where it is 0; None allows all.
-        Returns points in pixels of the model input, strongest first, ties in row-major order.
-        Raises ValueError if an array is of another shape.
+        allowed: (height, width) bool or uint8, no keypoints where it is 0; None: all allowed.
+        Returns keypoints in pixels of the model input, strongest first, ties in row-major order.
+        Raises ValueError if an array has another shape.
         """
         if logits.shape != (PIXELS + 1, *self._cells):
             raise ValueError(f'logits: {logits.shape}, expected {(PIXELS + 1, *self._cells)}')
@@ -125,8 +125,8 @@ class KeypointDetector:
             raise ValueError(f'allowed: {allowed.shape}, expected {self._size}')
         flat = np.asarray(logits, np.float32).reshape(PIXELS + 1, -1)
         peak = cv2.reduce(flat[:PIXELS], 0, cv2.REDUCE_MAX)[0]
-        # Pixels weaker than the weakest of the top k do not change the result. A guess at its
-        # score (the cut) saves most of the work; if it leaves too few points, lower the cut.
+        # Pixels weaker than the weakest of the top k do not change the result. An estimate of its
+        # score (the cut) saves most of the work; if too few keypoints remain, lower the cut.
         wanted: float = settings.max_keypoints
         expected_cut = self._expected_cut
         if settings.grid != (1, 1):
@@ -166,11 +166,11 @@ class KeypointDetector:
         expected_cut: float,
     ) -> tuple[np.ndarray, np.ndarray, float]:
         """
-        Softmax and threshold: all pixels with a score above a cut, at least the threshold.
+        Softmax and threshold: return all pixels with a score above a cut (>= threshold).
 
-        flat: (65, cells) logits. peak: (cells,) strongest logit of each cell's pixels.
-        wanted: keypoints that the cut should leave.
-        expected_cut: a guess at the cut; the threshold, if few pixels are likely to exceed it.
+        flat: (65, cells) logits. peak: (cells,) maximum logit of each cell's pixels.
+        wanted: number of keypoints that the cut should leave.
+        expected_cut: estimate of the cut; the threshold if few pixels are likely to exceed it.
         Returns flat indices, scores, and the cut.
         """
         contrast = peak - flat[PIXELS]
@@ -185,13 +185,13 @@ class KeypointDetector:
                 threshold, max_score(kth_largest(contrast, CELLS_BY_CONTRAST * wanted))
             )
             is_candidate = contrast > min_contrast(cut)
-        is_candidate[:2] = True  # NumPy adds up a single column in another order than several
+        is_candidate[:2] = True  # NumPy sums a single column in another order than several
         cells = np.flatnonzero(is_candidate)
         columns, scores = (
             buffer[: flat.shape[0] * cells.size].reshape(-1, cells.size)
             for buffer in (self._columns, self._scores)
         )
-        flat.take(cells, axis=1, out=columns, mode='wrap')  # 'raise' buffers, 'clip' takes longer
+        flat.take(cells, axis=1, out=columns, mode='wrap')  # 'raise' buffers, 'clip' is slower
         peak = peak[cells]
         highest = np.maximum(peak, columns[PIXELS])
         sums = _softmax(columns, highest, scores)
@@ -210,14 +210,14 @@ class KeypointDetector:
         self, pixels: np.ndarray, scores: np.ndarray, radius: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """
-        Non-maximum suppression (NMS): keep the pixels that no candidate within the radius exceeds.
+        Non-maximum suppression (NMS): keep pixels that no candidate within the radius exceeds.
 
-        Exact: suppressed pixels suppress, too, and equal ones in reach of each other both stay.
-        Returns them strongest first, ties in row-major order.
+        Suppressed pixels suppress others, too; of equal pixels within the radius both are kept.
+        Returns pixels and scores, strongest first, ties in row-major order.
         """
         pixels, scores = sort_by_score(pixels, scores)
         if radius and pixels.size:
-            # Ranks order as the scores do, and dilating 16 bits takes half the time of 32.
+            # Ranks have the order of the scores; dilating 16 bits takes half the time of 32.
             steps = np.cumsum(scores[1:] != scores[:-1])
             ranks, first = self._reserve_ranks(int(steps[-1]) + 1 if steps.size else 1)
             rank = np.empty(pixels.size, ranks.dtype)
@@ -225,14 +225,14 @@ class KeypointDetector:
             np.add(steps, first, out=rank[1:], casting='unsafe')
             flat = ranks.reshape(-1)
             flat[pixels] = rank
-            # In place: half the memory traffic. All later ranks are above what it leaves behind.
+            # In place: half the memory traffic. Later ranks exceed all values that remain.
             cv2.dilate(ranks, np.ones((2 * radius + 1,) * 2, np.uint8), ranks)
             kept = np.flatnonzero(flat.take(pixels) == rank)
             pixels, scores = pixels.take(kept), scores.take(kept)
         return pixels[::-1], scores[::-1]
 
     def _reserve_ranks(self, count: int) -> tuple[np.ndarray, int]:
-        """Map (height, width) for `count` ranks, and the first of them, above all in the map."""
+        """Return a map (height, width) for `count` ranks, and the first rank, above all others."""
         if count > MAX_RANK:
             return np.zeros(self._size, np.float32), 1
         if self._max_rank + count > MAX_RANK:
@@ -243,7 +243,7 @@ class KeypointDetector:
     def _remove_border(
         self, pixels: np.ndarray, scores: np.ndarray, border: int, allowed: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Remove pixels that lie in the border or are not allowed."""
+        """Remove pixels in the border and pixels that are not allowed."""
         if border != self._border:
             self._border, self._interior = border, np.zeros(self._size, bool)
             height, width = self._size
@@ -256,14 +256,14 @@ class KeypointDetector:
 
 def _softmax(columns: np.ndarray, highest: np.ndarray, out: np.ndarray) -> np.ndarray:
     """
-    Softmax over the channels of some cells: exp(logit - highest) / sum.
+    Softmax over the channels of N cells: exp(logit - highest) / sum.
 
-    columns: (65, N) logits, overwritten. highest: (N,) maximum of each. out: (65, N) receives it.
-    Returns the sums, (N,).
+    columns: (65, N) logits, overwritten. highest: (N,) their maxima.
+    out: (65, N), receives the softmax. Returns the sums, (N,).
     """
     columns -= highest
-    # As exact as NumPy's and far quicker. Not in place, where OpenCV computes the end of an
-    # array in another way, so that equal logits might differ.
+    # As exact as NumPy's exp and much faster. Not in place: there OpenCV computes the end of an
+    # array differently, so that equal logits could give unequal results.
     cv2.exp(columns, out)
     sums = out.sum(0)
     out /= sums
@@ -271,5 +271,5 @@ def _softmax(columns: np.ndarray, highest: np.ndarray, out: np.ndarray) -> np.nd
 
 
 def _raise_cut(threshold: float, guess: float) -> float:
-    """Return the guess if it is far enough above the threshold to pay off, else the threshold."""
+    """Return the guess if it exceeds the threshold enough to save time, else the threshold."""
     return guess if guess > 1.2 * threshold else threshold

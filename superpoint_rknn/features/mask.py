@@ -1,4 +1,4 @@
-"""Map of the model input's pixels that may hold keypoints."""
+"""Mask: pixels of the model input where keypoints are allowed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ def allowed_map(
     transform: ImageTransform, mask: np.ndarray | None = None, border: int = 0
 ) -> np.ndarray | None:
     """
-    Combine the camera's mask with the letterbox padding, in the model input.
+    Map the camera's mask to the model input and exclude the letterbox padding.
 
-    mask: (height, width) of the camera image, no keypoints where it is 0; None allows all.
-    border: least distance of keypoints from the padding [px of the model input].
-    Returns (H, W) uint8, 0 where no keypoint is allowed; None if they are allowed everywhere.
-    Raises ValueError if the mask isn't of the camera image's size.
+    mask: (height, width) of the camera image, no keypoints where it is 0; None: all allowed.
+    border: minimum distance of keypoints from the padding [px of the model input].
+    Returns (H, W) uint8, 0 where no keypoint is allowed; None if all pixels are allowed.
+    Raises ValueError if the mask does not have the camera image's size.
     """
     y0, x0, y1, x1 = transform.valid
     padded = (y1 - y0, x1 - x0) != transform.input_size

@@ -1,4 +1,4 @@
-"""Affine 8-bit quantisation, and the input table that maps grey values to a quantised input."""
+"""Affine 8-bit quantization, and the input table that maps grey values to a quantized input."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 BYTES = np.arange(256, dtype=np.uint8)
-MIN_LEVELS = 200  # distinct input values of the 256 grey values, at least
+MIN_LEVELS = 200  # minimum number of distinct input values for the 256 grey values
 
 
 @dataclass(frozen=True)
 class Quantization:
     """
-    Affine quantisation of a tensor: real = (q - zero_point) * scale.
+    Affine quantization of a tensor: real = (q - zero_point) * scale.
 
     Raises ValueError if `dtype` is neither uint8 nor int8, `zero_point` lies outside its range,
     or `scale` is not a positive number.
@@ -38,9 +38,9 @@ class Quantization:
 
     def quantize(self, x: np.ndarray) -> np.ndarray:
         """
-        Quantize real numbers: clamp(round(x / scale + zero_point)).
+        Quantize real numbers: clamp(round(x / scale + zero_point)), halves to even.
 
-        Halves round to even. Returns an array of x's shape, of `dtype`.
+        Returns an array of the shape of x and of `dtype`.
         """
         limits = np.iinfo(self.dtype)
         q = np.rint(np.asarray(x, np.float64) / self.scale + self.zero_point)
@@ -50,9 +50,8 @@ class Quantization:
         """
         Dequantize a whole array (OpenCV's convertTo): (q - zero_point) * scale, float32.
 
-        For outputs needed in full. Descriptors are dequantised at the sampled points only, by
-        DescriptorSampler.
-        out: float32 of q's shape that receives the result; None allocates it.
+        For whole outputs; DescriptorSampler dequantizes descriptors at the sampled points only.
+        out: float32 of the shape of q, receives the result; None: allocated.
         """
         out = np.subtract(q, np.float32(self.zero_point), out=out, dtype=np.float32)
         return np.multiply(out, np.float32(self.scale), out=out)
@@ -60,11 +59,11 @@ class Quantization:
 
 def input_table(quantization: Quantization, mean: float, std: float) -> np.ndarray:
     """
-    Quantised model input for each grey value: clamp(round((x - mean) / std / scale + zero_point)).
+    Return the input table: clamp(round((x - mean) / std / scale + zero_point)) per grey value x.
 
-    Returns (256,) of the quantisation's dtype.
-    Raises ValueError if the table isn't monotone or merges too many grey values, because the
-    image would be clipped without a notice.
+    Returns (256,) of the quantization's dtype.
+    Raises ValueError if the table is not monotone or has fewer than MIN_LEVELS distinct values,
+    because images would be clipped silently.
     """
     if not (math.isfinite(mean) and math.isfinite(std) and std != 0):
         raise ValueError(f'mean {mean}, std {std}: expected numbers, std not 0')
@@ -82,10 +81,10 @@ def input_table(quantization: Quantization, mean: float, std: float) -> np.ndarr
 
 def default_std(quantization: Quantization) -> float:
     """
-    Return the std that the model was most likely converted with, given mean 0.
+    Return the std that the model was most likely converted with, for mean 0.
 
-    255 where the input's scale is about 1/255 (a model that takes 0..1), 1 where it is about 1
-    (the division by 255 is in the first layer's weights).
+    255 if the input scale is about 1/255 (the model takes 0..1), 1 if it is about 1 (the first
+    layer's weights contain the division by 255).
     Raises ValueError for any other scale.
     """
     for std in (255.0, 1.0):
@@ -98,5 +97,5 @@ def default_std(quantization: Quantization) -> float:
 
 
 def is_identity(table: np.ndarray) -> bool:
-    """Return True if an input table leaves every byte as it is."""
+    """Return True if an input table maps every byte to itself."""
     return np.array_equal(table.view(np.uint8), BYTES)

@@ -1,4 +1,4 @@
-"""Rate limiter and jump detection for image timestamps."""
+"""Rate limiter, and detection of jumps, for image timestamps."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ MAX_GAP = SECOND  # [ns] between two images of one sequence
 
 def jumps(last_ns: int | None, stamp_ns: int) -> bool:
     """
-    Return True if timestamps run backwards or leave a gap of more than MAX_GAP.
+    Return True if timestamps run backwards or have a gap of more than MAX_GAP.
 
-    Tracks end and estimators restart there. last_ns: of the image before, None if there is none.
+    All tracks end there, and estimators restart.
+    last_ns: timestamp of the previous image; None if there is none.
     """
     return last_ns is not None and not last_ns <= stamp_ns <= last_ns + MAX_GAP
 
 
 class RateLimiter:
-    """Select timestamps at an average rate; restart where they run backwards."""
+    """Rate limiter: select timestamps at an average rate; restarts if they run backwards."""
 
     def __init__(self) -> None:
         self._last_ns: int | None = None
-        self._slot_ns = 0  # when the last selected one should have been
+        self._slot_ns = 0  # ideal time of the last selected timestamp
 
     def is_due(self, stamp_ns: int, rate: float, step_ns: int = 0) -> bool:
         """
-        Return True if the period since the last selected timestamp is over.
+        Return True if a period has passed since the last selected timestamp.
 
         rate: [Hz], above 0.
-        step_ns: distance from the previous timestamp; if given, the timestamp nearest to the end
-        of the period is due, rather than the first one after it.
+        step_ns: interval since the previous timestamp. If given, the timestamp nearest to the end
+        of the period is due; otherwise the first one after it.
         """
         if self._last_ns is None or stamp_ns < self._last_ns:
             return True
@@ -38,8 +39,8 @@ class RateLimiter:
         """
         Record a timestamp as selected.
 
-        If it is late by less than a period, the next one is due correspondingly earlier, which
-        keeps the average rate.
+        If it is late by less than a period, the next one is due earlier by as much, which keeps
+        the average rate.
         """
         period = round(SECOND / rate)
         if self._last_ns is None or not self._last_ns <= stamp_ns < self._slot_ns + 2 * period:

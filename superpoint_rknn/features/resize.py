@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 RESIZE_MODES = ('stretch', 'crop', 'letterbox')
-PADDING = 128  # grey around the camera image in a letterbox
+PADDING = 128  # grey value of letterbox padding
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class ImageTransform:
     """
     Scale and offset from camera image to model input: x_net = (x_img + 0.5) / s_x - 0.5 + o_x.
 
-    Coordinates are pixels, 0 at the centre of the first; sizes are (height, width).
+    Coordinates are in pixels, 0 is the centre of the first pixel; sizes are (height, width).
     """
 
     image_size: tuple[int, int]
@@ -32,8 +32,8 @@ class ImageTransform:
         """
         Fit a camera image into the model input.
 
-        mode: 'stretch' (scales each axis by itself), 'crop' (fills the input with the middle of
-        the image) or 'letterbox' (shows the whole image, padded).
+        mode: 'stretch' (scales each axis separately), 'crop' (fills the input with the middle of
+        the image) or 'letterbox' (shows the whole image, with padding).
         Raises ValueError for another mode or a size without pixels.
         """
         height, width = image_size = (int(image_size[0]), int(image_size[1]))
@@ -43,7 +43,7 @@ class ImageTransform:
         s_x, s_y = width / input_width, height / input_height
         if mode == 'stretch':
             return cls(image_size, input_size, (s_x, s_y), (0.0, 0.0))
-        # Both corners lie on whole pixels, so that no image is interpolated only to move it.
+        # Offsets are whole pixels, so that an image of the right scale is not interpolated.
         if mode == 'crop':
             s = min(s_x, s_y)
             left = int((width - input_width * s) / 2)
@@ -61,13 +61,13 @@ class ImageTransform:
 
     @property
     def valid(self) -> tuple[int, int, int, int]:
-        """Part of the model input that shows the camera image: y0, x0, y1, x1, ends excluded."""
+        """Region of the model input that shows the camera image: y0, x0, y1, x1, exclusive."""
         x0, x1 = self._shown(0)
         y0, y1 = self._shown(1)
         return y0, x0, y1, x1
 
     def _shown(self, axis: int) -> tuple[int, int]:
-        """First pixel and end of `valid` along x (axis 0) or y (axis 1)."""
+        """Return start and end of `valid` along x (axis 0) or y (axis 1)."""
         image, input_end = self.image_size[1 - axis], self.input_size[1 - axis]
         scale, offset = self.scale[axis], self.offset[axis]
         first = max(0, round(offset))
@@ -82,10 +82,10 @@ class ImageTransform:
         """
         Resize a camera image to the model input.
 
-        grey: `image_size` uint8, rows may be strided.
-        out: `input_size` uint8, C-contiguous, receives the result unless it is a view of `grey`.
-        Returns `input_size` uint8, C-contiguous: a view of `grey` where no pixel changes.
-        Raises ValueError if `grey` is of another size or dtype.
+        grey: `image_size` uint8; rows may have padding.
+        out: `input_size` uint8, C-contiguous, receives the result unless that is a view of `grey`.
+        Returns `input_size` uint8, C-contiguous: a view of `grey` if no pixel changes.
+        Raises ValueError if `grey` has another size or dtype.
         """
         if grey.shape != self.image_size or grey.dtype != np.uint8:
             raise ValueError(f'image: {grey.dtype} {grey.shape}, expected uint8 {self.image_size}')
@@ -98,18 +98,18 @@ class ImageTransform:
         y0, x0, y1, x1 = self.valid
         if (y1 - y0, x1 - x0) != self.input_size:
             out[:] = PADDING
-        # Linear interpolation reads two pixels an axis: beyond a factor of 2 it would alias.
-        # Halving first takes a tenth of the time of a mean over areas that split pixels.
+        # Linear interpolation reads two pixels per axis: beyond a factor of 2 it would alias.
+        # Halving first takes a tenth of the time of INTER_AREA with a fractional factor.
         while max(s_x, s_y) > 2:
             height, width = region.shape
             half = (-(-width // 2) if s_x > 2 else width, -(-height // 2) if s_y > 2 else height)
             region = cv2.resize(region, half, interpolation=cv2.INTER_AREA)
             s_x, s_y = s_x * half[0] / width, s_y * half[1] / height
-        # By factors, not by size: with a size OpenCV would derive other factors from it.
+        # By factors, not by size: OpenCV would derive other factors from a size.
         shown = out[y0:y1, x0:x1]
         resized = cv2.resize(region, None, shown, 1 / s_x, 1 / s_y, cv2.INTER_LINEAR)
         if resized.shape != shown.shape:
-            # Up to a pixel more than `shown`, or one less where a half was rounded down.
+            # One pixel more than `shown`, or one less if a half was rounded down.
             height, width = np.minimum(shown.shape, resized.shape)
             shown[:height, :width] = resized[:height, :width]
             shown[height:] = shown[height - 1]
@@ -117,7 +117,7 @@ class ImageTransform:
         return out
 
     def _region(self, grey: np.ndarray) -> np.ndarray:
-        """Part of the camera image that the model input shows."""
+        """Return the region of the camera image that the model input shows."""
         (s_x, s_y), (o_x, o_y) = self.scale, self.offset
         height, width = self.input_size
         left, top = max(0, round(-o_x * s_x)), max(0, round(-o_y * s_y))

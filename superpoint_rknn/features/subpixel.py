@@ -14,13 +14,13 @@ def peak_shift(
     logits: np.ndarray, pixels: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    Shift of each pixel to the peak of the quadratic through its 3x3 log probabilities [px].
+    Return the shift of each pixel to the peak of a quadratic fitted to its 3x3 neighbourhood.
 
-    The quadratic is the least squares fit f = a + b x + c y + d x^2 + e x y + f y^2. The shift is
-    0 where it has no peak, and at the image's edge.
+    The quadratic a + b x + c y + d x^2 + e x y + f y^2 is the least squares fit to the log
+    probabilities. The shift is 0 if it has no peak, and at the edge of the image.
 
     logits: (65, cells) float32. pixels: (N,) flat indices into an image of `size` (height, width).
-    Returns dx, dy, (N,) float32, at most 0.5 either way.
+    Returns dx, dy, (N,) float32 [px], -0.5 to 0.5.
     """
     height, width = size
     y, x = np.divmod(pixels, width)
@@ -39,7 +39,7 @@ def peak_shift(
 
 
 def _log_sums(logits: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Log-sum-exp of each cell's logits, in the shape of `cells`."""
+    """Return the log-sum-exp of the logits of each cell, in the shape of `cells`."""
     is_used = np.zeros(logits.shape[1], bool)
     is_used[cells] = True
     distinct = np.flatnonzero(is_used)
@@ -52,7 +52,7 @@ def _log_sums(logits: np.ndarray, cells: np.ndarray) -> np.ndarray:
 
 
 def _peak(patch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Offset from the centre to the peak of the quadratic fit of each 3x3 patch (y, x, N)."""
+    """Return the offset from centre to peak of the quadratic fit to 3x3 patches (y, x, N)."""
     column, row = patch.sum(0), patch.sum(1)
     b, c = (column[2] - column[0]) / 6, (row[2] - row[0]) / 6
     xx = (column[0] + column[2] - 2 * column[1]) / 3

@@ -1,4 +1,4 @@
-"""Top-k selection of scored pixels, and bounds on scores that prune the candidates before it."""
+"""Top-k selection of scored pixels, and bounds on scores to prune candidates before it."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import numpy as np
 
 
 def kth_largest(values: np.ndarray, k: float) -> float:
-    """Return the k-th largest of some numbers; -inf if there are fewer."""
+    """Return the k-th largest value; -inf if there are fewer values."""
     k = int(k)
     return float(np.partition(values, -k)[-k]) if k <= values.size else -math.inf
 
 
 def max_score(contrast: float) -> float:
     """
-    Upper bound of the scores in a cell: sigmoid(contrast).
+    Return an upper bound of the scores in a cell: sigmoid(contrast).
 
-    contrast: strongest pixel's logit - logit of "no point". The softmax's denominator holds at
-    least these two terms.
+    contrast: maximum logit of the cell's pixels - logit of "no point". The denominator of the
+    softmax contains these two terms.
     """
     return 1 / (1 + math.exp(-contrast)) if contrast > -700 else 0.0
 
 
 def min_contrast(score: float) -> float:
     """
-    Lower bound of the contrast of a cell that has a pixel above a score: the inverse of max_score.
+    Return a lower bound of the contrast of cells with a score above `score`: max_score inverted.
 
-    The margin is far wider than the rounding errors of float32.
+    Its margin is much wider than the rounding errors of float32.
     """
     lowest = score * (1 - 1e-4)
     return math.log(lowest / (1 - lowest)) - 1e-4 if lowest else -math.inf
@@ -39,8 +39,8 @@ def sort_by_score(pixels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, n
 
     pixels: (N,) flat indices. scores: (N,) float32, none negative.
     """
-    # The bits of positive floats order as the floats do, and NumPy sorts 16 of them by radix:
-    # two such sorts take half the time of one comparison sort.
+    # The bits of non-negative floats have the order of the floats, and NumPy sorts 16-bit integers
+    # by radix sort: two of these take half the time of one comparison sort.
     bits = scores.view(np.uint32)
     order = np.argsort(bits.astype(np.uint16), kind='stable')
     upper = (bits >> 16).astype(np.uint16)

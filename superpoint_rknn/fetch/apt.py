@@ -1,4 +1,4 @@
-"""Debian packages through apt-get, from the mirror that this machine is configured for."""
+"""Download Debian packages with apt-get, from the configured mirror."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEYRING = Path('/usr/share/keyrings/debian-archive-keyring.gpg')
 
 @dataclass(frozen=True)
 class Offer:
-    """A package in the package lists of an Apt; specification: NAME or NAME=VERSION."""
+    """A package in the package lists of `apt`; specification: NAME or NAME=VERSION."""
 
     apt: Apt
     specification: str
@@ -23,14 +23,14 @@ class Offer:
 
 class Apt:
     """
-    apt-get with the machine's package lists, or with lists of its own.
+    apt-get with the package lists of the machine, or with its own (`with_own_lists`).
 
-    Own lists need no root and leave the machine as it is.
+    Own lists need no root and do not change the machine.
     """
 
     def __init__(self, *options: str):
         self._options = (*OPTIONS, *options)
-        self.problem = ''  # why the lists may be incomplete
+        self.problem = ''  # reason why the package lists may be incomplete
 
     @classmethod
     def with_own_lists(cls, folder: Path, sources: str | None = None) -> Apt:
@@ -55,11 +55,11 @@ class Apt:
         return apt
 
     def command(self, *arguments: str) -> list[str]:
-        """A command line of apt-get."""
+        """Return a command line of apt-get."""
         return ['apt-get', *self._options, *arguments]
 
     def offer(self, specification: str) -> Offer | None:
-        """What the package lists say about NAME or NAME=VERSION; None if they do not have it."""
+        """Look up NAME or NAME=VERSION in the package lists; None if they do not contain it."""
         done = run(self.command('--print-uris', 'download', specification), Path('/'))
         lines = [line.split() for line in done.stdout.splitlines() if line.startswith("'")]
         if done.returncode or not lines:
@@ -67,7 +67,7 @@ class Apt:
         return Offer(self, specification, int(lines[0][2]))
 
     def debian_mirror(self) -> str | None:
-        """Address of the Debian mirror in the machine's sources; None if there is none."""
+        """Return the URL of the Debian mirror in the configured sources; None if there is none."""
         show = ['indextargets', '--format', '$(LABEL) $(REPO_URI)', 'Created-By: Packages']
         for line in run(self.command(*show), Path('/')).stdout.splitlines():
             label, _, address = line.partition(' ')
@@ -78,9 +78,9 @@ class Apt:
 
 def find_offer(package: Package, folder: Path) -> Offer:
     """
-    Find a Debian package: in the machine's releases, then in `package.release` on its mirror.
+    Find a Debian package in the configured sources, then in `package.release` on the mirror.
 
-    The preferred version comes first. folder: for package lists, empty.
+    The preferred version takes precedence over others. folder: empty, for package lists.
     Raises FetchError if no release has the package.
     """
     for program in ('apt-get', 'dpkg-deb'):
@@ -106,7 +106,7 @@ def find_offer(package: Package, folder: Path) -> Offer:
 
 
 def download_deb(package: Package, folder: Path) -> None:
-    """Download a Debian package's file into an empty folder; FetchError if that fails."""
+    """Download the file of a Debian package to an empty folder. Raises FetchError."""
     (folder / 'lists').mkdir()
     offer = find_offer(package, folder / 'lists')
     if offer.size > package.size:

@@ -1,4 +1,4 @@
-"""Files of Debian packages and wheels, read without installing or executing anything."""
+"""Read files of Debian packages and wheels, without installing or executing anything."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-MEMBER_LIMIT = 100_000_000  # [bytes] of one file in a package
+MEMBER_LIMIT = 100_000_000  # [bytes] maximum size of one file in a package
 
 Files = Iterator[tuple[str, bytes]]
 
 
 def files(package: Path, wanted: Callable[[str], bool]) -> Files:
     """
-    Paths and contents of the wanted files of a .deb or .whl, in the order of the archive.
+    Iterate over (path, content) of the wanted files of a .deb or .whl, in archive order.
 
-    Paths are relative to the root folder of an installation. Only regular files are read, never
-    links, nor paths with `..`.
+    wanted: returns True for the path of a wanted file, relative to the installation root.
+    Only regular files are read: no links, no paths with `..`.
     Raises ValueError if the archive cannot be read or a file exceeds MEMBER_LIMIT,
     FileNotFoundError if dpkg-deb is missing.
     """
@@ -30,9 +30,10 @@ def files(package: Path, wanted: Callable[[str], bool]) -> Files:
 
 def checked_files(package: Path, sha256: Mapping[str, str]) -> Files:
     """
-    Paths and contents of those files of a package whose SHA-256 is given, by their paths.
+    Iterate over (path, content) of files of a package, and check their SHA-256.
 
-    Raises ValueError if one is missing or has another content, and what `files` raises.
+    sha256: path: expected SHA-256 in hexadecimal digits.
+    Raises ValueError if a file is missing or has other content; otherwise as `files`.
     """
     missing = set(sha256)
     for path, content in files(package, sha256.__contains__):
@@ -44,14 +45,14 @@ def checked_files(package: Path, sha256: Mapping[str, str]) -> Files:
 
 
 def check(content: bytes, sha256: str, name: str) -> None:
-    """Raise ValueError unless a content has the expected SHA-256."""
+    """Raise ValueError unless `content` has the expected SHA-256; name: for the message."""
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise ValueError(f'{name} has SHA-256 {found}, expected {sha256}')
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal digits."""
+    """Return the SHA-256 of a file in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open('rb') as file:
         while block := file.read(1 << 20):
@@ -60,9 +61,11 @@ def sha256_of(path: Path) -> str:
 
 
 def _deb_files(package: Path, wanted: Callable[[str], bool]) -> Files:
-    # Not in Python: tarfile reads no Zstandard, which Ubuntu's packages are compressed with.
+    # Not in pure Python: tarfile does not support Zstandard, the compression of Ubuntu's packages.
     if shutil.which('dpkg-deb') is None:
-        raise FileNotFoundError(f'no dpkg-deb to read {package.name}: install the package dpkg')
+        raise FileNotFoundError(
+            f'dpkg-deb, which reads {package.name}, is not installed: install the package dpkg'
+        )
     command = ['dpkg-deb', '--fsys-tarfile', str(package)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -77,7 +80,7 @@ def _deb_files(package: Path, wanted: Callable[[str], bool]) -> Files:
                     file = archive.extractfile(member)
                     assert file
                     yield path, file.read()
-            process.stdout.read()  # dpkg-deb fails if nobody reads to the end
+            process.stdout.read()  # dpkg-deb fails if its output is not read to the end
         except tarfile.ReadError as error:
             lines = process.stderr.read().decode(errors='replace').strip().splitlines()
             cause = lines[-1] if lines else error

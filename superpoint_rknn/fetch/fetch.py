@@ -1,4 +1,4 @@
-"""Fetch packages into a cache, through apt and pip as this machine has them configured."""
+"""Fetch packages into a cache with apt and pip, as configured on this machine."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from superpoint_rknn.fetch.apt import download_deb
 from superpoint_rknn.fetch.archive import sha256_of
 from superpoint_rknn.fetch.package import FetchError, Package, reason, run
 
-# The wheels that are pinned, whatever Python and machine run this.
+# Platform of the pinned wheels, whatever the Python and machine that run this.
 PLATFORM = ('--platform=manylinux_2_17_x86_64', '--python-version=3.11', '--implementation=cp')
 
 
 def fetch(package: Package, folder: Path) -> Path:
     """
-    Path of a package's file in `folder`, downloaded unless a file of that name is there.
+    Return the path of a package file in `folder`; download it unless it exists.
 
-    An interrupted download leaves nothing behind.
-    Raises FetchError, with what to do, if the package cannot be fetched.
+    An interrupted download leaves no files. Raises FetchError, which says what to do, if the
+    package can't be fetched.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if path := _found(package, folder):
@@ -44,8 +44,8 @@ def fetch(package: Package, folder: Path) -> Path:
 
 
 def download_wheel(package: Package, folder: Path) -> None:
-    """Download a wheel into an empty folder; FetchError if that fails."""
-    # The kernel stops a file that grows beyond the limit.
+    """Download a wheel to an empty folder. Raises FetchError."""
+    # The kernel refuses to write files beyond this size.
     limit = ['prlimit', f'--fsize={package.size}', '--']
     pip = [sys.executable, '-m', 'pip', 'download', '-q', '--disable-pip-version-check']
     options = ['--retries=1', '--no-cache-dir', '--no-deps', '--only-binary=:all:', *PLATFORM]
@@ -55,7 +55,7 @@ def download_wheel(package: Package, folder: Path) -> None:
 
 
 def cache_folder(name: str) -> Path:
-    """Folder of this user's cache for what is fetched, by its name; may not exist."""
+    """Return a subfolder of the user's cache; it may not exist yet."""
     cache = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
     return Path(cache, 'superpoint_rknn', name)
 

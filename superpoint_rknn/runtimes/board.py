@@ -7,7 +7,7 @@ from pathlib import Path
 
 COMPATIBLE = Path('/proc/device-tree/compatible')
 MODEL = Path('/proc/device-tree/model')
-# The second needs root. galcore is the driver of generation 1 (RV1126, RV1109).
+# Those in /sys/kernel/debug need root. galcore is the driver of generation 1 (RV1126, RV1109).
 DRIVER_VERSIONS = (
     Path('/sys/module/rknpu/version'),
     Path('/sys/kernel/debug/rknpu/version'),
@@ -19,10 +19,10 @@ SOC = re.compile(r'rockchip,(r[kv]\d{4}b?)s?')
 
 def detect_soc(compatible: Path = COMPATIBLE) -> str | None:
     """
-    Rockchip chip of this board, 'rv1126', 'rk3588', ...; None on other machines.
+    Return the Rockchip chip of this board ('rv1126', 'rk3588', ...); None on other machines.
 
-    A device tree lists the board first and the chip last. RK3588S counts as RK3588: it runs the
-    same models.
+    A device tree lists the board first and the chip last. RK3588S counts as RK3588, since it runs
+    the same models.
     """
     for name in reversed(_text(compatible).split('\0')):
         match = SOC.fullmatch(name)
@@ -32,12 +32,12 @@ def detect_soc(compatible: Path = COMPATIBLE) -> str | None:
 
 
 def board_model(model: Path = MODEL) -> str | None:
-    """Name of this board by its device tree; None without one."""
+    """Return the name of this board in its device tree; None if there is none."""
     return _text(model).strip('\0\n ') or None
 
 
 def npu_driver_version(files: tuple[Path, ...] = DRIVER_VERSIONS) -> str | None:
-    """Version of the loaded NPU driver, '0.9.8'; None if none is loaded or readable."""
+    """Return the version of the NPU driver, such as '0.9.8'; None if it is not readable."""
     for file in files:
         match = re.search(r'\d+(?:\.\d+)+', _text(file))
         if match:

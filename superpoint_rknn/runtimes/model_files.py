@@ -17,12 +17,12 @@ from superpoint_rknn.features.quantization import (
 from superpoint_rknn.files import find_shared_file
 from superpoint_rknn.runtimes.runtime import ModelError
 
-SHIPPED = ('superpoint', 'superpoint_small')  # models; the first is the default
+SHIPPED = ('superpoint', 'superpoint_small')  # shipped models; the first is the default
 SAME_NPU = {'rk3566': 'rk3568'}  # chip: another chip whose models it runs
 
 
 def shipped_models() -> Path:
-    """Folder of the models that the package ships. Raises ModelError if it is not found."""
+    """Return the folder of the shipped models. Raises ModelError if it is not found."""
     try:
         return find_shared_file(f'models/{SHIPPED[0]}_400x640_u8.onnx').parent
     except FileNotFoundError:
@@ -33,7 +33,7 @@ def shipped_models() -> Path:
 
 
 def default_model(soc: str | None, name: str = SHIPPED[0]) -> Path:
-    """File of a shipped model for a chip ('rk3588', ...), else the one for CPUs."""
+    """Return the file of a shipped model for a chip ('rk3588', ...), else that for CPUs."""
     folder = shipped_models()
     if soc is not None:
         on_npu = folder / f'{name}_400x640_{SAME_NPU.get(soc, soc)}.rknn'
@@ -44,9 +44,9 @@ def default_model(soc: str | None, name: str = SHIPPED[0]) -> Path:
 
 def find_model(model: str, soc: str | None, runtime: str = 'auto') -> Path:
     """
-    Model file by its path or by a name in SHIPPED; '' is the default model.
+    Return the model file for a path or a name in SHIPPED; '' is the default model.
 
-    soc: the chip. runtime: as in `open_runtime`; the runtime 'onnx' ignores the chip.
+    soc: the chip; None: a CPU. runtime: see `open_runtime`; 'onnx' ignores the chip.
     """
     soc = None if runtime == 'onnx' else soc
     return default_model(soc, model or SHIPPED[0]) if model in ('', *SHIPPED) else Path(model)
@@ -54,11 +54,11 @@ def find_model(model: str, soc: str | None, runtime: str = 'auto') -> Path:
 
 def find_weights(weights: str, model: str = '') -> Path:
     """
-    Weights file by its path or by a name in SHIPPED; '' finds the weights of `model`.
+    Return the weights file for a path or a name in SHIPPED; '' is that of `model`.
 
-    model: as in `find_model`. For a file, its card states the weights that it was made from;
-    without a card, the default weights are returned.
-    Raises ValueError if the stated weights are not shipped.
+    model: see `find_model`. For a file, the weights in its model card; without a card, the default
+    weights.
+    Raises ValueError if the weights in the model card are not shipped.
     """
     named = weights or (model if model in SHIPPED else '')
     if named:
@@ -75,7 +75,7 @@ def find_weights(weights: str, model: str = '') -> Path:
 
 
 def model_id(path: Path, content: bytes) -> str:
-    """Name of a model: its file's stem and the first 8 digits of its content's SHA-256."""
+    """Return the id of a model: its file stem and the first 8 digits of its SHA-256."""
     return f'{Path(path).stem}@{hashlib.sha256(content).hexdigest()[:8]}'
 
 
@@ -99,11 +99,11 @@ def resolve_normalisation(
     path: Path, quantization: Quantization | None, mean: float | None, std: float | None
 ) -> tuple[float, float]:
     """
-    Mean and std of the model's real input, (x - mean) / std.
+    Return mean and std of the input normalisation (x - mean) / std.
 
-    mean, std: None takes the number from the model card; without it, mean is 0, and std the one
-    that makes the input scale the identity, or 1 where the input is not quantised.
-    Raises ModelError if no std is known, or the card holds no numbers.
+    mean, std: None: from the model card; if it has none, 0 and `default_std`, or 1 if the input is
+    not quantized.
+    Raises ModelError if std is unknown, or if the values in the card are not numbers.
     """
     stated = read_card(path).get('input', {})
     mean = stated.get('mean', 0.0) if mean is None else mean
@@ -123,11 +123,11 @@ def resolve_input_table(
     path: Path, quantization: Quantization, mean: float | None, std: float | None
 ) -> np.ndarray | None:
     """
-    Table that maps an image's grey values to the quantised model input.
+    Return the input table, which maps grey values to the quantized model input.
 
     mean, std: see `resolve_normalisation`.
-    Returns (256,) of the input's dtype, or None if the bytes are the input as they are.
-    Raises ModelError with the reason if no table exists that does not clip.
+    Returns (256,) of the input's dtype; None if it is the identity.
+    Raises ModelError with the reason if the table would clip.
     """
     mean, std = resolve_normalisation(path, quantization, mean, std)
     try:

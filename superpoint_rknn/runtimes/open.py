@@ -30,20 +30,20 @@ SUFFIXES = {  # of the model files that each runtime supports
 @dataclass(frozen=True)
 class RuntimeSettings(ParameterGroup):
     """
-    Which model runs on which runtime, and how.
+    Choice of model and runtime, and their options.
 
     Raises ValueError for a setting outside its range.
     """
 
     model: str = parameter(
         '',
-        'Path of a model, .rknn or .onnx, or the name of a shipped one, superpoint or '
-        'superpoint_small, for this chip or else for its CPU. Empty: superpoint.',
+        'Path of a model, .rknn or .onnx, or the name of a shipped model, superpoint or '
+        'superpoint_small, which exists for each NPU and for CPUs. Empty: superpoint.',
         read_only=True,
     )
     runtime: str = parameter(
         'auto',
-        'What executes the model; auto: chosen by the kind of model file.',
+        'Runtime that executes the model; auto: chosen by the suffix of the model file.',
         choices=tuple(SUFFIXES),
         read_only=True,
     )
@@ -56,30 +56,31 @@ class RuntimeSettings(ParameterGroup):
     )
     std: float = parameter(
         math.nan,
-        'Standard deviation of that normalisation. NaN: from the model card, else the value that '
-        'makes the quantised input equal to the bytes of the image.',
+        'Standard deviation of that normalisation. NaN: from the model card; if it has none, 255 '
+        'or 1, whichever suits the scale of the quantized input.',
         name='input.std',
         read_only=True,
     )
     pass_through: str = parameter(
         'auto',
-        'auto, true: the NPU gets the bytes of the image, converted by a table of 256 entries '
-        'where needed. false: the library normalises and quantises each image, which is slower.',
+        'true: pass the bytes of the image through to the NPU, mapped by an input table of 256 '
+        'entries if needed. false: the library normalises and quantizes each image, which is '
+        'slower. auto: true if the model allows it.',
         name='input.pass_through',
         choices=PASS_THROUGH,
         read_only=True,
     )
     zero_copy: bool = parameter(
         False,
-        'Share memory with the NPU instead of copying (librknn on RKNPU2); switched off with a '
-        'warning where results differ.',
+        'Share memory with the NPU instead of copying (librknn on RKNPU2); falls back to copies, '
+        'with a warning, if the results differ.',
         name='npu.zero_copy',
         read_only=True,
     )
     core_mask: int = parameter(
         0,
-        'Cores of the NPU to use, one bit each (librknn; RK3588: 1, 2, 4, all 7); 0: the driver '
-        'chooses.',
+        'NPU cores to use, one bit per core (librknn; RK3588: 1, 2, 4, or 7 for all); 0: the '
+        'driver chooses.',
         name='npu.core_mask',
         limits=(0, 0xFFFF),
         read_only=True,
@@ -101,7 +102,7 @@ def open_runtime(
     Load a model, .rknn or .onnx, on the runtime that executes it.
 
     model: path of the file. Further arguments: see RuntimeSettings.
-    threads: of an inference on the CPU; None: one for each physical core.
+    threads: threads of an inference on the CPU; None: one per physical core.
     Raises ModelError or RuntimeUnavailableError with the reason; ValueError for a setting outside
     its range.
     """

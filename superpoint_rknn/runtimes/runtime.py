@@ -1,4 +1,4 @@
-"""Protocol of the runtimes that execute a model, its errors, and checks that all of them share."""
+"""Runtime: protocol of what executes a model, its errors and common checks."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ PASS_THROUGH = ('auto', 'true', 'false')
 
 
 class RuntimeUnavailableError(RuntimeError):
-    """The runtime (library, driver, NPU) can't be used here; the message says what to do."""
+    """The runtime (library, driver, NPU) can't be used; the message says what to do."""
 
 
 class ModelError(RuntimeError):
-    """The model file can't be used: missing, damaged, for another chip, or not a SuperPoint."""
+    """The model file can't be used: missing, damaged, for another chip, not a SuperPoint model."""
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """An input or output of the model; `quantization` is None for a tensor of real numbers."""
+    """Specification of an input or output of the model."""
 
     name: str
     shape: tuple[int, ...]  # NCHW
     dtype: np.dtype
-    quantization: Quantization | None = None
+    quantization: Quantization | None = None  # None: real numbers
 
 
 class Runtime(Protocol):
     """
-    One SuperPoint model, loaded and ready to run.
+    A loaded SuperPoint model that is ready for inference.
 
-    Not thread-safe: NPU drivers allow calls of one thread only.
+    Not thread-safe: NPU drivers allow calls from one thread only.
     """
 
-    name: str  # of the runtime: 'onnxruntime 1.23.2', 'librknnrt 2.3.2 (driver 0.9.8)'
-    model: str  # name and content hash of the model, 'superpoint_400x640_u8@3f2a9c1d'
+    name: str  # of the runtime, such as 'onnxruntime 1.23.2', 'librknnrt 2.3.2 (driver 0.9.8)'
+    model: str  # id of the model, such as 'superpoint_400x640_u8@3f2a9c1d'
     input: TensorSpec  # (1, 1, H, W)
     logits: TensorSpec  # (1, 65, H/8, W/8)
-    descriptors: TensorSpec  # (1, 256, H/8, W/8); float32 if the runtime gives no integers
-    input_table: np.ndarray | None  # (256,) maps grey values to the input; None: the identity
+    descriptors: TensorSpec  # (1, 256, H/8, W/8); float32 if the runtime has no raw outputs
+    input_table: np.ndarray | None  # (256,) see resolve_input_table; None: the identity
     stages_ms: dict[str, float]  # duration of each stage of the last inference [ms]
 
     def infer(self, image: np.ndarray, descriptors: np.ndarray | None) -> np.ndarray:
@@ -52,7 +52,7 @@ class Runtime(Protocol):
 
         image: (H, W) uint8 grey, C-contiguous.
         descriptors: (256, H/8, W/8) of `self.descriptors.dtype`, C-contiguous, receives the raw
-        descriptor map; None: don't fetch it.
+        descriptor map; None: the map is not fetched.
         Returns the detector's logits, (65, H/8, W/8) float32, valid until the next call.
         Raises RuntimeError if the inference failed; the runtime remains usable.
         """
@@ -94,7 +94,7 @@ def check_array(
     *,
     writable: bool = False,
 ) -> None:
-    """Raise ValueError unless an array is C-contiguous, of this shape and dtype, and writable."""
+    """Raise ValueError unless an array is C-contiguous and has this shape and dtype."""
     if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
         raise ValueError(
             f'{name}: {array.shape} {array.dtype}, expected contiguous {shape} {dtype}'
@@ -104,6 +104,6 @@ def check_array(
 
 
 def check_pass_through(value: str) -> None:
-    """Raise ValueError unless this is a valid value of the option pass_through."""
+    """Raise ValueError unless `value` is a valid value of pass_through."""
     if value not in PASS_THROUGH:
         raise ValueError(f'pass_through: {value!r}, expected one of {", ".join(PASS_THROUGH)}')

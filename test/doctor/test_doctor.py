@@ -56,7 +56,7 @@ def test_normalisation_by_the_runtime_is_reported(standin_libraries, model):
         '--model', model, '--pass-through', 'false', **on_standin(standin_libraries, 2)
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert 'input table  none: the runtime normalises and quantises' in result.stdout
+    assert 'input table  none: the runtime normalises and quantizes' in result.stdout
 
 
 def test_an_npu_error_is_reported_with_cause_and_remedy(standin_libraries, model):

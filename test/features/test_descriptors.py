@@ -43,7 +43,7 @@ def random_map(rng, shape, quantization):
 
 @pytest.mark.parametrize('quantization', QUANTIZATIONS)
 @pytest.mark.parametrize('shape', [(256, 50, 80), (256, 7, 5), (8, 1, 4), (8, 4, 1), (3, 1, 1)])
-def test_equals_sampling_the_dequantised_map(quantization, shape):
+def test_equals_sampling_the_dequantized_map(quantization, shape):
     rng = np.random.default_rng(5)
     sampler = DescriptorSampler(*shape, quantization)
     for points in (30, 1, 60):

@@ -122,7 +122,7 @@ int rknn_inputs_set(rknn_context handle, uint32_t n, struct input inputs[]) {
   if (inputs->pass_through)
     memcpy(tensor->values, inputs->buf, size);
   else
-    quantise_image(tensor, inputs->buf, tensor->dims[tensor->fmt == NHWC ? 2 : 3], tensor->values);
+    quantize_image(tensor, inputs->buf, tensor->dims[tensor->fmt == NHWC ? 2 : 3], tensor->values);
   context->state = SET;
   context->thread = pthread_self();
   return leave(context, 0);
@@ -145,7 +145,7 @@ int rknn_run(rknn_context handle, void *extend) {
   if (context->input_mem) {
     EXPECT(guards_intact(context->input_mem), ERR_FAIL, "rknn_run: input memory was overrun");
     uint32_t width = input->dims[input->fmt == NHWC ? 2 : 3];
-    quantise_image(input, context->input_mem->public.virt_addr,
+    quantize_image(input, context->input_mem->public.virt_addr,
                    input->w_stride ? input->w_stride : width, input->values);
   } else {
     EXPECT(context->state == SET, ERR_FAIL, "rknn_run: no input is set");

@@ -134,7 +134,7 @@ uint32_t element_size(int type);
 uint32_t n_elements(const struct tensor *tensor);
 uint32_t n_bytes(const struct tensor *tensor);
 void fill_attr(const struct tensor *tensor, uint32_t index, struct tensor_attr *attr);
-void quantise_image(const struct tensor *tensor, const uint8_t *image, uint32_t stride, uint8_t *out);
+void quantize_image(const struct tensor *tensor, const uint8_t *image, uint32_t stride, uint8_t *out);
 void to_float(const struct tensor *tensor, float *out);
 
 #endif

@@ -63,7 +63,7 @@ static float half_to_float(uint16_t half) {
 }
 
 /* The library's normalisation, which pass_through skips. */
-void quantise_image(const struct tensor *tensor, const uint8_t *image, uint32_t stride, uint8_t *out) {
+void quantize_image(const struct tensor *tensor, const uint8_t *image, uint32_t stride, uint8_t *out) {
   uint32_t width = tensor->fmt == NHWC ? tensor->dims[2] : tensor->dims[3];
   int low = tensor->type == INT8 ? -128 : 0;
   for (uint32_t i = 0; i < n_elements(tensor); i++) {

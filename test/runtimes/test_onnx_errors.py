@@ -84,8 +84,8 @@ def unknown_operator(model):
 @pytest.mark.parametrize(
     ('change', 'reason'),
     [
-        (drop_metadata, r"quantisation of 'image' is not stated: metadata image\.scale"),
-        (nonsense_metadata, 'no numbers'),
+        (drop_metadata, r"quantization of 'image' is unknown: the metadata image\.scale"),
+        (nonsense_metadata, 'not numbers'),
         (negative_scale, r'desc: scale -1\.0'),
         (drop_output, '1 inputs and 1 outputs'),
         (other_size, '404|fixed'),

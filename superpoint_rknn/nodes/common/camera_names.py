@@ -1,4 +1,4 @@
-"""Which cameras a node serves, and what their topics and parameters are called."""
+"""Parameters that name the cameras of a node; names of their topics and parameters."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from dataclasses import dataclass
 
 from superpoint_rknn.settings import ParameterGroup, parameter
 
-MOST_CAMERAS = 16
+MAX_CAMERAS = 16
 NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*')
 
 
 @dataclass(frozen=True)
 class CameraSettings(ParameterGroup):
-    """Which cameras a node serves. Raises ValueError for names that are refused."""
+    """The cameras of a node. Raises ValueError for invalid names."""
 
     cameras: tuple[str, ...] = parameter(
         ('',),
-        "Names of the cameras: 'cam0' has its topics below `cam0/`. One empty name: one camera, "
-        'whose topics have no prefix.',
+        "Names of the cameras; the topics of 'cam0' begin with `cam0/`. One empty name: one "
+        'camera, whose topics have no prefix.',
         read_only=True,
     )
     stereo: bool = parameter(
         False,
-        'Cameras come in pairs, the first and the second, the third and the fourth, ...: both '
-        'images of one stamp are taken together, or neither.',
+        'The cameras are stereo pairs, the first and the second, the third and the fourth, ...: '
+        'the two images with the same stamp are processed together.',
         read_only=True,
     )
     sync_tolerance: float = parameter(
         0.005,
-        'Highest difference between the stamps of the two images of a stereo pair, below half the '
-        'time between two images.',
+        'Maximum difference between the stamps of the two images of a stereo pair; set it below '
+        'half the time between two images.',
         unit='s',
         limits=(0, 1),
         read_only=True,
@@ -42,25 +42,25 @@ class CameraSettings(ParameterGroup):
 
 
 def check_cameras(names: list[str], stereo: bool) -> None:
-    """Raise ValueError with the reason unless these are names of cameras, or of stereo pairs."""
-    if not 1 <= len(names) <= MOST_CAMERAS:
-        raise ValueError(f'cameras: {len(names)} names, expected 1 to {MOST_CAMERAS}')
+    """Raise ValueError with the reason unless these are valid names of cameras or stereo pairs."""
+    if not 1 <= len(names) <= MAX_CAMERAS:
+        raise ValueError(f'cameras: {len(names)} names, expected 1 to {MAX_CAMERAS}')
     if names != ['']:
         for name in names:
             if not NAME.fullmatch(name):
                 raise ValueError(
-                    f'cameras: {name!r} is no name: expected letters, digits, _ and / between '
-                    'parts, without a / in front'
+                    f'cameras: {name!r} is not a valid name: expected letters, digits and _, '
+                    'parts separated by /, without a leading /'
                 )
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise ValueError(f'cameras: {sorted(twice)[0]!r} is there twice')
+        raise ValueError(f'cameras: {sorted(twice)[0]!r} is listed twice')
     if stereo and len(names) % 2:
-        raise ValueError(f'stereo: {len(names)} cameras, {names}, expected pairs')
+        raise ValueError(f'stereo: {len(names)} cameras, {names}, expected an even number')
 
 
 def groups_of(names: list[str], stereo: bool) -> list[list[str]]:
-    """Names of cameras that are taken together: pairs, or each by itself."""
+    """Group the names of cameras: stereo pairs, or single cameras."""
     size = 2 if stereo else 1
     return [list(names[i : i + size]) for i in range(0, len(names), size)]
 
@@ -76,5 +76,5 @@ def parameter_of(camera: str, name: str) -> str:
 
 
 def title_of(camera: str) -> str:
-    """Name of a camera for people."""
+    """Name of a camera in diagnostics; 'camera' for the one without a name."""
     return camera or 'camera'

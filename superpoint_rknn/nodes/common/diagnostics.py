@@ -10,7 +10,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-THROTTLE = 5.0  # [s] between two warnings of a kind
+THROTTLE = 5.0  # [s] between two equal warnings
 OUTCOMES = ('published', 'dropped', 'failed')
 
 
@@ -26,10 +26,10 @@ class Report:
 
 class ImageCounters:
     """
-    Counts the images of one camera by outcome; thread-safe.
+    Accounting of the images of one camera by outcome; thread-safe.
 
-    An image that arrived is pending until `finish` counts its outcome, and counts as received
-    from then on: received = published + dropped + failed at any time.
+    An image is pending from `arrive` to `finish`, which counts its outcome and counts it as
+    received: received = published + dropped + failed, always.
     """
 
     def __init__(self) -> None:
@@ -42,19 +42,19 @@ class ImageCounters:
         self._since = time.monotonic()
 
     def arrive(self) -> None:
-        """Count an image that arrived."""
+        """Count an image that arrived as pending."""
         with self._lock:
             self._counts['arrived'] += 1
             self._pending += 1
 
     def finish(self, outcome: str) -> None:
-        """An open image met one of FATES."""
+        """Count the outcome of a pending image, one of OUTCOMES."""
         with self._lock:
             self._counts[outcome] += 1
             self._pending -= 1
 
     def count(self, what: str, number: int = 1) -> int:
-        """Add to another count ('lost', 'descriptors', 'stamps_back', ...); return the sum."""
+        """Add to another counter ('lost', 'descriptors', 'stamps_back', ...); return its value."""
         with self._lock:
             self._counts[what] += number
             return self._counts[what]
@@ -64,14 +64,14 @@ class ImageCounters:
             return self._counts[what]
 
     def stages(self, stages_ms: dict[str, float]) -> None:
-        """Add the stage times of an image [ms]; smoothed over about the last ten."""
+        """Add the stage timings of an image [ms] to averages over about ten images."""
         with self._lock:
             for stage, duration in stages_ms.items():
                 smooth = self._stages_ms.setdefault(stage, duration)
                 self._stages_ms[stage] = smooth + 0.1 * (duration - smooth)
 
     def report(self) -> Report:
-        """Return the counts since the start and since the last report."""
+        """Return the counters since the start and since the last report."""
         with self._lock:
             now = time.monotonic()
             counts = self._counts.copy()
@@ -85,9 +85,9 @@ class ImageCounters:
 
 class ImageWarnings:
     """
-    Throttled warnings about the images of one camera, with their counts.
+    Throttled warnings about the images of one camera, with the number of occurrences.
 
-    log: of the node. topic: of the images.
+    log: logger of the node. topic: full name of the image topic.
     """
 
     def __init__(self, log: Any, topic: str, counters: ImageCounters):
@@ -98,7 +98,7 @@ class ImageWarnings:
         self._last_size: tuple[int, int] | None = None
 
     def check_stamp(self, stamp: int) -> None:
-        """Warn of a stamp [ns] that runs back."""
+        """Warn if a stamp [ns] runs backwards."""
         if stamp < self._last_stamp:
             times = self._counters.count('stamps_back')
             before, now = divmod(self._last_stamp, 10**9), divmod(stamp, 10**9)
@@ -110,7 +110,7 @@ class ImageWarnings:
         self._last_stamp = stamp
 
     def check_size(self, size: tuple[int, int]) -> None:
-        """Warn of a size (height, width) that differs from the last."""
+        """Warn if the image size (height, width) [px] changed."""
         if self._last_size not in (None, size):
             times = self._counters.count('size_changes')
             self._log.warning(
@@ -120,8 +120,8 @@ class ImageWarnings:
             )
         self._last_size = size
 
-    def refused(self, error: Exception) -> None:
-        """Warn of an image that is refused; call it before the image is counted as failed."""
+    def warn_refused(self, error: Exception) -> None:
+        """Warn that an image was refused; call it before the image is counted as failed."""
         self._log.warning(
             f'{self._topic}: image refused: {error} '
             f'({self._counters["failed"] + 1} images failed so far)',
@@ -139,9 +139,9 @@ def images_status(
     """
     Return the status of one camera for /diagnostics.
 
-    outputs: topics whose rate is reported, each with the name of the count that it is the rate of.
-    details: further values; `runtime`, where given, becomes the hardware id.
-    trouble: what keeps it from working now, if anything.
+    outputs: output topic: name of its counter; the rate of each is reported.
+    details: further values; `runtime`, if given, is the hardware id.
+    error_message: reason why the camera does not work now; None if it works.
     """
     report = counters.report()
     counts, recent = report.counts, report.recent

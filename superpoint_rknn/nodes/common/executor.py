@@ -1,4 +1,4 @@
-"""The executor that runs the callbacks of this package's nodes."""
+"""Executor of this package's nodes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ try:
 except ImportError:  # Humble, and Jazzy at first
     EventsExecutor = None  # type: ignore[assignment]
 
-WAIT_SET = 'SUPERPOINT_RKNN_WAIT_SET'  # environment: if not empty, keep to rclpy's plain executor
+WAIT_SET = (
+    'SUPERPOINT_RKNN_WAIT_SET'  # environment variable: if not empty, use rclpy's wait-set executor
+)
 
-# For `event_callbacks` of topics that are created and destroyed while an executor spins. rclpy's
-# default callbacks report peers with an incompatible QoS: the EventsExecutor of rclpy 9 crashes
-# when such an event belongs to a topic that was just destroyed (ros2/rclpy#1641), and the wait-set
-# executor waits for them at each image.
+# `event_callbacks` of topics that are created and destroyed while an executor spins. rclpy's
+# default callbacks log incompatible QoS: with them the EventsExecutor of rclpy 9 crashes if the
+# event's topic was just destroyed (ros2/rclpy#1641), and the wait-set executor adds them to the
+# wait set for each image.
 NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
 NO_SUBSCRIPTION_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)
 
 
 def create_executor(context: Context | None = None) -> Executor:
     """
-    Create an executor that runs callbacks one after another, in the thread that spins.
+    Create a single-threaded executor.
 
-    It is rclpy's EventsExecutor where there is one, unless the environment variable WAIT_SET is
-    set; else SingleThreadedExecutor, which builds a wait set of all topics, services and timers
-    twice for each image.
+    It is rclpy's EventsExecutor if available and WAIT_SET is unset or empty, else
+    SingleThreadedExecutor. The latter is slower: it builds a wait set of all topics, services and
+    timers twice for each image.
     """
     if EventsExecutor is None or os.environ.get(WAIT_SET):
         return SingleThreadedExecutor(context=context)

@@ -1,4 +1,4 @@
-"""A subscription to a camera's images that counts images lost in transport."""
+"""Subscription to a camera's images that counts images lost in transport."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from superpoint_rknn.nodes.common import qos
 from superpoint_rknn.nodes.common.diagnostics import ImageCounters
 from superpoint_rknn.nodes.common.executor import NO_SUBSCRIPTION_EVENTS
 
-# From Iron on, callbacks may take the message info as a second argument.
-TELLS_SEQUENCE = hasattr(Subscription, 'CallbackType')
+# From Iron on, a callback may take the message info (sequence number) as a second argument.
+HAS_MESSAGE_INFO = hasattr(Subscription, 'CallbackType')
 
 
 class ImageSubscription:
     """
-    Subscribes to `image` of a camera, or to `image/compressed`.
+    Subscription to `image` of a camera, or to `image/compressed`.
 
-    Lost images are counted by gaps in the publication sequence numbers, where the middleware
-    numbers messages and the topic has one publisher; elsewhere `lost` is unknown.
+    Gaps in the publication sequence numbers are counted as lost images, if the middleware numbers
+    messages and the topic has one publisher; otherwise `lost` is unknown.
     transport: raw or compressed.
-    depth: images that may wait for the executor; 1: the newest only.
+    depth: queue depth; 1: only the newest image waits for the executor.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ImageSubscription:
         self._subscription = node.create_subscription(
             CompressedImage if transport == 'compressed' else Image,
             self.topic,
-            _accept_pairs(self._on_image_and_info) if TELLS_SEQUENCE else on_image,
+            _accept_pairs(self._on_image_and_info) if HAS_MESSAGE_INFO else on_image,
             qos.images(depth),
             event_callbacks=NO_SUBSCRIPTION_EVENTS,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
@@ -56,7 +56,7 @@ class ImageSubscription:
 
     @property
     def error_message(self) -> str | None:
-        """Why no images arrive: a RELIABLE subscription does not match a BEST_EFFORT publisher."""
+        """Reason why no images arrive: incompatible reliability (QoS) of a publisher; or None."""
         if self._subscription.qos_profile.reliability != ReliabilityPolicy.RELIABLE:
             return None
         for publisher in self._node.get_publishers_info_by_topic(self.topic):
@@ -92,12 +92,12 @@ class ImageSubscription:
 
 
 def image_topic(node: Node, topic: str, transport: str) -> str:
-    """Return the full name of the topic that carries the images of `topic` by a transport."""
+    """Return the full name of the topic for a transport, raw or compressed."""
     return node.resolve_topic_name(topic) + ('/compressed' if transport == 'compressed' else '')
 
 
 def _accept_pairs(callback: Callable[[Any, dict[str, Any]], None]) -> Callable[..., None]:
-    """Adapt a callback to the EventsExecutor, which passes message and info as one pair."""
+    """Adapt a callback (message, info) to the EventsExecutor, which passes them as one tuple."""
 
     @wraps(callback)  # rclpy inspects the parameters
     def call(*received: Any) -> None:

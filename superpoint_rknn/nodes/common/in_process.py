@@ -1,4 +1,4 @@
-"""Channels between the nodes of one process: objects are passed instead of messages."""
+"""Channels that pass objects between the nodes of one process, without serialisation."""
 
 from __future__ import annotations
 
@@ -13,57 +13,57 @@ T = TypeVar('T')
 
 class Channel(Generic[T]):
     """
-    Calls its subscribers with each object that is sent, in the sender's thread.
+    Channel that calls its subscribers with each object that is sent, in the sender's thread.
 
-    A subscriber only stores the object and does not change it: all get the same one.
+    All subscribers get the same object: they must not change it, and should only store it.
     """
 
     def __init__(self) -> None:
-        self._listeners: tuple[Callable[[T], None], ...] = ()
+        self._subscribers: tuple[Callable[[T], None], ...] = ()
 
     def __bool__(self) -> bool:
         """Return True if there are subscribers."""
-        return bool(self._listeners)
+        return bool(self._subscribers)
 
-    def subscribe(self, listener: Callable[[T], None]) -> None:
-        """Call `listener` with all that is sent from now on."""
-        self._listeners = (*self._listeners, listener)
+    def subscribe(self, subscriber: Callable[[T], None]) -> None:
+        """Call `subscriber` with each object that is sent from now on."""
+        self._subscribers = (*self._subscribers, subscriber)
 
-    def unsubscribe(self, listener: Callable[[T], None]) -> None:
-        """Call `listener` no more. Raises ValueError if it never subscribed."""
-        listeners = list(self._listeners)
-        listeners.remove(listener)
-        self._listeners = tuple(listeners)
+    def unsubscribe(self, subscriber: Callable[[T], None]) -> None:
+        """Stop calling `subscriber`. Raises ValueError if it is not subscribed."""
+        subscribers = list(self._subscribers)
+        subscribers.remove(subscriber)
+        self._subscribers = tuple(subscribers)
 
     def send(self, item: T) -> None:
-        """Call all listeners with an object."""
-        for listener in self._listeners:
-            listener(item)
+        """Call all subscribers with `item`."""
+        for subscriber in self._subscribers:
+            subscriber(item)
 
 
 class InProcessTopics:
-    """The channels of one camera: every image as it arrives, and what is published of it."""
+    """Channels of one camera: received images and published messages."""
 
     def __init__(self) -> None:
-        self.images: Channel[ReceivedImage] = Channel()  # sent by the executor's thread
-        self.keypoints: Channel[Keypoints] = Channel()  # by the inference thread
-        self.descriptors: Channel[Descriptors] = Channel()  # by the executor's thread
-        self.tracks: Channel[Keypoints] = Channel()  # by the tracker's thread
+        self.images: Channel[ReceivedImage] = Channel()  # sent in the executor thread
+        self.keypoints: Channel[Keypoints] = Channel()  # in the inference thread
+        self.descriptors: Channel[Descriptors] = Channel()  # in the executor thread
+        self.tracks: Channel[Keypoints] = Channel()  # in the tracker thread
 
 
 class InProcessCameras(dict[str, InProcessTopics]):
     """
-    InProcessTopics by the name of the camera, created on first use.
+    InProcessTopics of each camera by its name, created on first use.
 
-    Shared by the superpoint node, which sends, and its listeners; outlives both.
+    Shared by the superpoint node, the tracker node and FrontEnd.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._groups: list[list[str]] | None = None
 
-    def agree_on(self, groups: list[list[str]]) -> None:
-        """Raise ValueError if another node was configured for other cameras or stereo pairs."""
+    def check_groups(self, groups: list[list[str]]) -> None:
+        """Raise ValueError if the other node of this process has other cameras or stereo pairs."""
         if self._groups not in (None, groups):
             raise ValueError(
                 f'cameras, stereo: {groups}, the other node of this process has {self._groups}'

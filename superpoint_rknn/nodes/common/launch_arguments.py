@@ -1,4 +1,4 @@
-"""Words of launch arguments as values; needs neither ROS nor launch."""
+"""Parse launch arguments; needs neither ROS nor launch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ TRUE, FALSE = ('true', '1', 'yes'), ('false', '0', 'no')
 
 
 def boolean(name: str, word: str) -> bool:
-    """Value of the boolean launch argument `name`; ValueError unless `word` is a TRUE or FALSE."""
+    """Parse the boolean launch argument `name`. Raises ValueError unless it is a TRUE or FALSE."""
     if word.lower() in TRUE:
         return True
     if word.lower() in FALSE:

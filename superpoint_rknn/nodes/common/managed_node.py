@@ -33,11 +33,11 @@ DIAGNOSTICS_PERIOD = 1.0  # [s]
 
 class ManagedNode(LifecycleNode):
     """
-    A lifecycle node that logs every error in a transition; rclpy would hide an exception.
+    Lifecycle node that logs exceptions of transitions, which rclpy would hide.
 
-    Subclasses implement `configure`, `activate`, `stop`, `release` and `statuses`; `stop` and
-    `release` are called in any state and release whatever is held.
-    table, interpret, more: the node's parameters, see Parameters.
+    Subclasses implement `configure`, `activate`, `stop`, `release` and `statuses`. `stop` and
+    `release` must work in any state: they may be called several times.
+    table, interpret, more: parameters of the node, see Parameters.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ManagedNode(LifecycleNode):
 
     @property
     def is_blocked(self) -> bool:
-        """True while a call that can not be interrupted has not returned."""
+        """True while a call that can't be interrupted is blocked."""
         return False
 
     @property
@@ -73,7 +73,7 @@ class ManagedNode(LifecycleNode):
         return self._diagnostics is not None
 
     def configure(self) -> None:
-        """Advertise topics, load models. Raises RuntimeError or ValueError with the reason."""
+        """Create publishers, load models. Raises RuntimeError or ValueError with the reason."""
         raise NotImplementedError
 
     def activate(self) -> None:
@@ -81,7 +81,7 @@ class ManagedNode(LifecycleNode):
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Unsubscribe; let work under way end."""
+        """Unsubscribe; wait until running work ends."""
         raise NotImplementedError
 
     def release(self) -> None:
@@ -93,7 +93,7 @@ class ManagedNode(LifecycleNode):
         raise NotImplementedError
 
     def advertise(self, kind: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
-        """Create a publisher whose QoS profile parameters may override."""
+        """Create a publisher; `qos_overrides` parameters may override its QoS profile."""
         return self.create_lifecycle_publisher(
             kind,
             topic,
@@ -106,22 +106,22 @@ class ManagedNode(LifecycleNode):
         """Apply changed parameters that are not read for each image."""
 
     def shut_down(self) -> None:
-        """Shut down from any state, also after the context, where no transition works."""
+        """Shut down from any state, also after the context is shut down (no transitions then)."""
         if not self.finalized and self.context.ok():
-            with suppress(RCLError):  # during a transition that Ctrl-C ended
+            with suppress(RCLError):  # during a transition that Ctrl-C interrupted
                 self.trigger_shutdown()
         if not self.finalized:
             self._release()
             self.finalized = True
 
     def end_timer(self, timer: Timer) -> None:
-        """Destroy a timer; its callback is not called again, not even where it is due."""
-        if self.context.ok():  # else its timers are gone
+        """Destroy a timer; its callback is not called again, even if it is due."""
+        if self.context.ok():  # otherwise its timers are already destroyed
             timer.cancel()
         self.destroy_timer(timer)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Read parameters and configure; returns failure, with the reason logged, if refused."""
+        """Declare the parameters and configure; on an error log the reason and return FAILURE."""
         try:
             self.values.declare()
             self._diagnostics = self.create_publisher(
@@ -148,7 +148,7 @@ class ManagedNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop; publish the final counts."""
+        """Stop; publish the final counters."""
         self._stop()
         self._publish_diagnostics()
         return super().on_deactivate(state)
@@ -159,7 +159,7 @@ class ManagedNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Shut down in order, from any state."""
+        """Deactivate if active, then release everything."""
         if self.running:
             self.on_deactivate(state)
         self._release()
@@ -167,7 +167,7 @@ class ManagedNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Release everything: the node may be configured again."""
+        """Release everything, so that the node can be configured again."""
         self._release()
         return TransitionCallbackReturn.SUCCESS
 

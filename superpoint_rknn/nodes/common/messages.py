@@ -17,15 +17,15 @@ from superpoint_rknn.msg import Descriptors, Keypoints
 
 
 def nanoseconds(stamp: Time) -> int:
-    """Return the time since the epoch [ns]."""
+    """Return a stamp in nanoseconds."""
     return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 def grey_image(message: Image | CompressedImage) -> np.ndarray:
     """
-    Return the grey image of a message, (height, width) uint8; a view of its data where possible.
+    Return the grey image of a message, (height, width) uint8; a view of its data if possible.
 
-    Raises ValueError naming the field and the value if the message is no valid image.
+    Raises ValueError with field and value if the message is no valid image.
     """
     if isinstance(message, CompressedImage):
         return decompress(message.data, message.format)
@@ -43,7 +43,7 @@ def grey_image(message: Image | CompressedImage) -> np.ndarray:
 
 
 class ReceivedImage:
-    """An image message, when it arrived, and its grey image; any thread may use it."""
+    """An image message with its time of arrival and its grey image; thread-safe."""
 
     def __init__(self, message: Image | CompressedImage):
         self.message = message
@@ -53,10 +53,10 @@ class ReceivedImage:
 
     def grey(self) -> np.ndarray:
         """
-        Grey image, (height, width) uint8, converted once.
+        Return the grey image, (height, width) uint8; converted by the first call, then cached.
 
-        Two threads that call at the same time may both convert; their results are equal.
-        Raises ValueError naming the field and the value if the message is no valid image.
+        Two threads that call it at the same time may both convert, with equal results.
+        Raises ValueError with field and value if the message is no valid image.
         """
         if self._grey is None:
             self._grey = grey_image(self.message)
@@ -64,33 +64,31 @@ class ReceivedImage:
 
 
 def _grey_by_cv_bridge(message: Image, refusal: EncodingError) -> np.ndarray:
-    """Convert other encodings by cv_bridge; raise the refusal where it is not installed."""
+    """Convert other encodings by cv_bridge. Raises ValueError if it fails or is missing."""
     try:
         import cv_bridge
 
         return cv_bridge.CvBridge().imgmsg_to_cv2(message, 'mono8')
     except ImportError:  # raised by the first call where its compiled module is missing
-        raise ValueError(
-            f'{refusal}, and cv_bridge, which may know it, is not installed'
-        ) from None
+        raise ValueError(f'{refusal}; install cv_bridge, which supports more encodings') from None
     except (cv2.error, RuntimeError, TypeError) as error:  # CvBridgeError is a TypeError
         raise ValueError(f'encoding: cv_bridge: {error}') from error
 
 
 def float_array(values: np.ndarray) -> array:
-    """Return `values` as a message's float32[] field, without converting them one by one."""
+    """Return `values` as a float32[] field of a message; fast: copies bytes, not elements."""
     field = array('f')
     field.frombytes(bytes_of(np.ascontiguousarray(values, np.float32)))
     return field
 
 
 def bytes_of(values: np.ndarray) -> memoryview:
-    """Return the bytes of a C-contiguous array, without a copy."""
+    """Return a view of the bytes of a C-contiguous array."""
     return memoryview(values.data).cast('B')
 
 
 def keypoints_message(header: Header, image_size: tuple[int, int], points: Points) -> Keypoints:
-    """Return the message of an image's keypoints; image_size: (height, width) [px]."""
+    """Return the Keypoints message of an image; image_size: (height, width) [px]."""
     height, width = image_size
     return Keypoints(
         header=header,
@@ -103,7 +101,7 @@ def keypoints_message(header: Header, image_size: tuple[int, int], points: Point
 
 
 def descriptors_message(keypoints: Keypoints, data: np.ndarray, model: str) -> Descriptors:
-    """Return the message of descriptors, (N, dim) float32, of the points of `keypoints`."""
+    """Return the Descriptors message of N keypoints; data: (N, dim) float32."""
     return Descriptors(
         header=keypoints.header,
         keypoints=keypoints,
@@ -114,7 +112,7 @@ def descriptors_message(keypoints: Keypoints, data: np.ndarray, model: str) -> D
 
 
 def image_message(header: Header, image: np.ndarray) -> Image:
-    """Return the message of a bgr8 image, (height, width, 3) uint8."""
+    """Return the Image message of a BGR image, (height, width, 3) uint8."""
     height, width, channels = image.shape
     data = array('B')
     data.frombytes(bytes_of(np.ascontiguousarray(image)))

@@ -1,4 +1,4 @@
-"""Draw keypoints and tracks over their image."""
+"""Draw keypoints and tracks over an image (overlays)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 RING = np.array(
     [(dy, dx) for dy in range(-3, 4) for dx in range(-3, 4) if 5 <= dy * dy + dx * dx <= 10]
-)  # [px] a circle of radius 3 around a point
-TAIL = 10  # positions of a track that are drawn, the newest included
-AGES = np.array([2, 6, 16, 41])  # [images] from which the next colour is used
+)  # (dy, dx) of a ring of radius 3 [px] around a point
+TAIL = 10  # drawn positions per track, including the newest
+AGES = np.array([2, 6, 16, 41])  # [images] at which a track gets the next colour
 COLOURS = np.array(
     [(255, 120, 40), (230, 220, 40), (60, 220, 60), (40, 190, 255), (50, 50, 255)], np.uint8
 )  # BGR, from blue for a new track to red for an old one
@@ -22,9 +22,10 @@ COLOURS = np.array(
 
 def draw_points(image: np.ndarray, x: np.ndarray, y: np.ndarray, score: np.ndarray) -> np.ndarray:
     """
-    Return a copy of a grey image with a ring around each point, (height, width, 3) uint8 bgr.
+    Return a copy of a grey image with a ring around each point, (height, width, 3) uint8 BGR.
 
-    image: (height, width) uint8. x, y: (N,) [px]. score: (N,) 0..1; red is weak, green strong.
+    image: (height, width) uint8. x, y: (N,) [px].
+    score: (N,) in 0..1; colours from red (weak) to green (strong).
     """
     canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
     strength = (255 * np.sqrt(np.clip(score, 0, 1))).astype(np.uint8)
@@ -34,7 +35,7 @@ def draw_points(image: np.ndarray, x: np.ndarray, y: np.ndarray, score: np.ndarr
 
 
 class Tails:
-    """The last positions of the live tracks, to be drawn; for one thread."""
+    """The last TAIL positions of the live tracks. Not thread-safe."""
 
     def __init__(self) -> None:
         self.clear()
@@ -48,7 +49,7 @@ class Tails:
     def update(self, tracks: Tracks) -> None:
         """Add the tracks of the next image; tails of ended tracks are discarded."""
         now = np.stack([tracks.x, tracks.y], axis=1)
-        positions = np.repeat(now[:, None], TAIL, axis=1)  # a new track has no other position
+        positions = np.repeat(now[:, None], TAIL, axis=1)  # a new track has only this position
         _, before, after = np.intersect1d(
             self._keys, tracks.key, assume_unique=True, return_indices=True
         )
@@ -57,9 +58,9 @@ class Tails:
 
     def draw(self, image: np.ndarray) -> np.ndarray:
         """
-        Return a copy of the newest image with its tracks, coloured by age.
+        Return a copy of an image with the tracks, coloured by age, (height, width, 3) uint8 BGR.
 
-        image: (height, width) uint8.
+        image: (height, width) uint8, of the last `update`.
         """
         canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
         bucket = np.searchsorted(AGES, self._ages, side='right')
@@ -72,7 +73,7 @@ class Tails:
 
 
 def _draw_rings(canvas: np.ndarray, x: np.ndarray, y: np.ndarray, colours: np.ndarray) -> None:
-    """Put a ring around each point; colours: (N, 3) uint8 bgr."""
+    """Draw a ring around each point into `canvas`; colours: (N, 3) uint8 BGR."""
     height, width, _ = canvas.shape
     rows = np.rint(y).astype(np.intp)[:, None] + RING[:, 0]
     cols = np.rint(x).astype(np.intp)[:, None] + RING[:, 1]

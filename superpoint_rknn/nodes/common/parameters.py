@@ -1,4 +1,4 @@
-"""A node's parameters: declared, described, checked together, and turned into settings."""
+"""ROS parameters of a node: declaration, validation and conversion to settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ S = TypeVar('S')
 
 @dataclass(frozen=True)
 class NodeSettings(ParameterGroup):
-    """What both nodes have in common."""
+    """Parameters that both nodes have."""
 
     autostart: bool = parameter(
         True, 'Configure and activate at start, without a lifecycle manager.', read_only=True
@@ -38,7 +38,7 @@ class NodeSettings(ParameterGroup):
     )
     overlay_rate: float = parameter(
         10.0,
-        'Highest rate of overlay images, which are drawn only while somebody subscribes.',
+        'Maximum rate of overlay images; they are drawn only while there is a subscriber.',
         name='overlay.rate',
         unit='Hz',
         limits=(0.1, 1000),
@@ -46,7 +46,7 @@ class NodeSettings(ParameterGroup):
 
 
 def describe(parameter: Parameter) -> ParameterDescriptor:
-    """Description of a parameter for ROS."""
+    """Return the ROS descriptor of a parameter."""
     unit = f' [{parameter.unit}]' if parameter.unit else ''
     descriptor = ParameterDescriptor(
         description=parameter.help + unit, read_only=parameter.read_only
@@ -65,9 +65,9 @@ def describe(parameter: Parameter) -> ParameterDescriptor:
 
 def declare_parameter(node: Node, parameter: Parameter) -> Any:
     """
-    Declare a parameter, if it is not declared yet; returns its value.
+    Declare a parameter unless it is declared; return its value.
 
-    Raises rclpy's ParameterException naming the parameter if the value given for it is refused.
+    Raises rclpy's ParameterException, which names the parameter, if its value is invalid.
     """
     if not node.has_parameter(parameter.name):
         default = parameter.default
@@ -79,15 +79,16 @@ def declare_parameter(node: Node, parameter: Parameter) -> Any:
 
 class Parameters(Generic[S]):
     """
-    The values of a node's parameters, and the settings that they state, as they change.
+    Parameter values of a node and the settings made from them, updated when parameters are set.
 
-    neighbours: parameters of the other nodes in this process, which get the same arguments.
-
-    interpret: makes settings of (all values, names of the changed ones, settings before or None);
-    raises TypeError or ValueError with the reason if a value is bad.
-    changed: called with the names of changed parameters, after `settings` holds them.
-    more: further parameters, which depend on the values of those in the table; raises ValueError
-    with the reason if one of these is bad.
+    table: the parameters.
+    interpret: makes the settings from (all values, names of changed parameters, previous settings
+    or None); raises TypeError or ValueError with the reason if a value is invalid.
+    changed: called with the names of changed parameters after `settings` is updated.
+    more: returns further parameters, given the values of `table`; raises ValueError with the
+    reason if a value is invalid.
+    Attribute `other_nodes`: Parameters of the other nodes in this process. They get the same
+    arguments, so their parameters are not unknown here.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Parameters(Generic[S]):
         more: Callable[[dict[str, Any]], tuple[Parameter, ...]] = lambda values: (),
     ):
         self._settings: S | None = None  # until declared
-        self.neighbours: Sequence[Parameters] = ()
+        self.other_nodes: Sequence[Parameters] = ()
         self._node = node
         self._table = table
         self._interpret = interpret
@@ -109,7 +110,7 @@ class Parameters(Generic[S]):
 
     @property
     def settings(self) -> S:
-        """The settings that the values state. Raises RuntimeError before `declare`."""
+        """Settings for the current values. Raises RuntimeError before `declare`."""
         if self._settings is None:
             raise RuntimeError('the parameters are not declared yet')
         return self._settings
@@ -119,9 +120,9 @@ class Parameters(Generic[S]):
 
     def declare(self) -> None:
         """
-        Declare all parameters that are not declared yet, and take their values.
+        Declare all parameters and read their values; log unknown parameters once.
 
-        Raises ValueError, or rclpy's ParameterException, naming the parameter that is refused.
+        Raises ValueError or rclpy's ParameterException, which name the invalid parameter.
         """
         first = not self._values
         values = {p.name: declare_parameter(self._node, p) for p in self._table}
@@ -133,7 +134,7 @@ class Parameters(Generic[S]):
             self._node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, parameters: list) -> SetParametersResult:
-        """Take a change of several parameters together, or refuse it with the reason."""
+        """Set several parameters at once, or refuse all of them with the reason."""
         changes = {p.name: p.value for p in parameters if p.name in self._values}
         if not changes:
             return SetParametersResult(successful=True)
@@ -147,19 +148,19 @@ class Parameters(Generic[S]):
         return SetParametersResult(successful=True)
 
     def _checked(self, values: dict[str, Any], changed: set[str]) -> S:
-        """Settings that these values state; ValueError with the reason if they are bad."""
+        """Return the settings for these values. Raises ValueError with the reason if invalid."""
         checked = {p.name: p.check(values[p.name]) for p in self._table}
         return self._interpret(values | checked, changed, self._settings)
 
-    def _knows(self, name: str) -> bool:
+    def _is_known(self, name: str) -> bool:
         return self._node.has_parameter(name) or any(p.name == name for p in self._table)
 
     def _warn_of_unknown(self) -> None:
-        """Name parameters of the command line and of files that no node in this process has."""
+        """Warn of parameters, set by arguments or files, that no node in this process has."""
         with self._node.handle:
             given = self._node.handle.get_parameters(rclpy.parameter.Parameter)
         for name in sorted(given):
             is_qos = name.startswith('qos_overrides.')  # declared with the topics
-            if is_qos or any(each._knows(name) for each in (self, *self.neighbours)):
+            if is_qos or any(each._is_known(name) for each in (self, *self.other_nodes)):
                 continue
             self._node.get_logger().warning(f'{unknown_parameter(name)}; the value is ignored')

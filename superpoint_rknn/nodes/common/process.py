@@ -1,4 +1,4 @@
-"""A process that runs managed nodes and ends cleanly."""
+"""Run managed nodes in a process, with a clean shutdown on SIGINT and SIGTERM."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from superpoint_rknn.memory import keep_freed_memory
 from superpoint_rknn.nodes.common.executor import create_executor
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 
-WAKE_UP = 0.1  # [s] longest time until a signal is noticed
+WAKE_UP = 0.1  # [s] maximum time until a signal is noticed
 
 
 class Interruption:
-    """Flag that the handlers of SIGINT and SIGTERM set."""
+    """Flag that is set by SIGINT and SIGTERM."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -36,13 +36,14 @@ def run_nodes(
     create: Callable[[Interruption], Sequence[ManagedNode]], args: list[str] | None = None
 ) -> int:
     """
-    Run managed nodes until SIGINT or SIGTERM; return the exit code, 0 unless they can not start.
+    Run managed nodes until SIGINT or SIGTERM; return the exit code, 1 if they can't be created.
 
-    The process is theirs alone: it keeps freed memory, and has no generator of messages.
+    Call it once, in a process that does nothing else: it changes the memory allocator and the
+    import of message modules for the whole process.
 
-    create: makes the nodes, which stop waiting once the interruption is requested. Those with
-    autostart are brought up first, see `bring_up`.
-    The signals are handled here and not by rclpy, so that the nodes can still publish their last
+    create: returns the nodes; they must stop blocking when the interruption is requested. Nodes
+    with autostart are configured and activated, see `bring_up`.
+    Signals are handled here instead of by rclpy, so that the nodes can publish their final
     diagnostics.
     """
     _skip_message_generator()
@@ -59,7 +60,7 @@ def run_nodes(
         executor.add_node(node)
     _index_modules_by_file()
     bring_up([node for node in nodes if node.autostart], interruption)
-    keep_freed_memory()  # from here on: what loading a model took goes back to the system
+    keep_freed_memory()  # not earlier: memory freed after loading the model is returned
     while not interruption.requested:
         executor.spin_once(timeout_sec=WAKE_UP)
     blocked = take_down(nodes)
@@ -67,7 +68,7 @@ def run_nodes(
     for node in nodes:
         node.destroy_node()
     rclpy.try_shutdown()
-    if blocked:  # a normal exit would wait for that call, or destroy what it uses
+    if blocked:  # a normal exit would wait for the call, or free memory that it uses
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
@@ -76,10 +77,10 @@ def run_nodes(
 
 def _skip_message_generator() -> None:
     """
-    Have every message import its type support alone; call it before the first one does.
+    Keep messages from importing the generator of message code; call it before their first use.
 
-    rosidl_generator_py imports the generator of message code, too, unless that raises ImportError:
-    a tenth of the time of starting a node, and 10 MB.
+    rosidl_generator_py imports the generator unless that raises ImportError. It costs a tenth of
+    the start time of a node, and 10 MB.
     """
     sys.modules['rosidl_generator_py.generate_py_impl'] = None  # type: ignore[assignment]
 
@@ -88,8 +89,8 @@ def _index_modules_by_file() -> None:
     """
     Fill a cache of `inspect`, which rclpy's logger searches for the file of each caller.
 
-    Otherwise the first message resolves the links in the paths of all modules: a tenth of the time
-    of starting a node, or a pause when something is to be logged later.
+    Otherwise the first log message resolves symlinks in the paths of all modules, which costs a
+    tenth of the start time of a node, or blocks the node later.
     """
     files = {name: getattr(module, '__file__', None) for name, module in sys.modules.items()}
     inspect.modulesbyfile.update({file: name for name, file in files.items() if file})
@@ -97,9 +98,9 @@ def _index_modules_by_file() -> None:
 
 def bring_up(nodes: Sequence[ManagedNode], interruption: Interruption | None = None) -> bool:
     """
-    Configure nodes, then activate them from the last to the first; return False if one refuses.
+    Configure nodes, then activate them in reverse order; return False if a transition fails.
 
-    Name the node that feeds the others first: when it receives images, the others are active.
+    The first node publishes for the others: it is activated last, when they are active.
     """
     for transition, order in (('configure', nodes), ('activate', nodes[::-1])):
         for node in order:
@@ -111,7 +112,7 @@ def bring_up(nodes: Sequence[ManagedNode], interruption: Interruption | None = N
 
 
 def take_down(nodes: Sequence[ManagedNode]) -> bool:
-    """Shut nodes down, the first one first; return True if an inference call is blocked."""
+    """Shut nodes down in order; return True if an inference call is still blocked."""
     for node in nodes:
         node.shut_down()
     return any(node.is_blocked for node in nodes)

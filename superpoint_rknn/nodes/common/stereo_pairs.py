@@ -1,4 +1,4 @@
-"""Join the images of two cameras by their stamps."""
+"""Pair the images of two cameras by their stamps."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ T = TypeVar('T')
 
 class StereoPairs(Generic[T]):
     """
-    Joins the items of camera 0 and camera 1 whose stamps differ by at most a tolerance.
+    Pair the items of camera 0 and camera 1 whose stamps differ by at most a tolerance.
 
-    Each camera's stamps are expected in ascending order. An item is discarded without a partner
-    when the other camera is past its stamp, when `depth` newer items of its own camera wait, or
-    when its own camera's stamps run back. For one thread.
-    tolerance: largest difference between the stamps of a pair [ns], inclusive.
-    depth: items of one camera that may wait.
+    The stamps of each camera should ascend. An item is discarded without a partner when an item
+    of the other camera has a later stamp (beyond the tolerance), when `depth` newer items of its
+    own camera wait, or when the stamps of its own camera run backwards. Not thread-safe.
+    tolerance: maximum difference between the stamps of a pair [ns], inclusive.
+    depth: maximum number of waiting items.
     """
 
     def __init__(self, tolerance: int, depth: int = 1):
         self._tolerance = tolerance
         self._depth = depth
-        # Items of one camera at most: of two that wait, one would be a partner or discarded.
+        # Only one of the two is non-empty: an item joins or discards waiting items of the other.
         self._waiting: tuple[deque[tuple[int, T]], ...] = (deque(), deque())
 
     def add(self, camera: int, stamp: int, item: T) -> tuple[tuple[T, T] | None, list[T], list[T]]:
         """
         Add the next item of a camera, 0 or 1; stamp: [ns].
 
-        Returns the pair that it completes, if any, and the discarded items of each camera.
+        Returns the pair that it completes or None, and the discarded items of each camera.
         """
         own, other = self._waiting[camera], self._waiting[1 - camera]
         discarded: tuple[list[T], list[T]] = ([], [])
@@ -49,7 +49,7 @@ class StereoPairs(Generic[T]):
         return None, *discarded
 
     def clear(self) -> tuple[list[T], list[T]]:
-        """Discard all items that wait; returns those of each camera."""
+        """Discard all waiting items; return those of each camera."""
         first, second = ([item for _, item in waiting] for waiting in self._waiting)
         for waiting in self._waiting:
             waiting.clear()

@@ -28,12 +28,12 @@ from superpoint_rknn.nodes.common.qos import FEATURES, OVERLAYS
 
 class Camera:
     """
-    Subscribes to `image`; publishes `keypoints`, `descriptors` and `overlay`.
+    Subscription to `image`, publishers of `keypoints`, `descriptors` and `overlay`.
 
-    name: prefix of the topics' names; empty: no prefix.
+    name: prefix of the topic names; empty: no prefix.
     transport: raw or compressed.
-    in_process: channels to listeners in this process, which also receive what arrives and what
-    is published; None: there are none.
+    in_process: channels of this process, to which images, keypoints and descriptors are sent,
+    too; None: there are none.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Camera:
         Subscribe to images.
 
         on_image: called in the executor's thread with each image.
-        depth: images that may wait for the executor.
+        depth: queue depth of the subscription.
         """
         self._on_image = on_image
         self._subscription = ImageSubscription(
@@ -79,7 +79,7 @@ class Camera:
         self.active = True
 
     def deactivate(self) -> None:
-        """Unsubscribe; images under way are dropped."""
+        """Unsubscribe; images that are being processed are dropped."""
         self.active = False
         if self._subscription is not None:
             self._subscription.destroy()
@@ -92,18 +92,18 @@ class Camera:
 
     @property
     def error_message(self) -> str | None:
-        """Why no images arrive, where that is known."""
+        """Reason why no images arrive; None if none is known."""
         return None if self._subscription is None else self._subscription.error_message
 
     @property
     def has_descriptor_subscribers(self) -> bool:
-        """True if descriptors would reach somebody."""
-        listeners = self._in_process is not None and bool(self._in_process.descriptors)
-        return listeners or self._descriptors.get_subscription_count() > 0
+        """True if `descriptors` has a subscriber, in this process or another."""
+        in_process = self._in_process is not None and bool(self._in_process.descriptors)
+        return in_process or self._descriptors.get_subscription_count() > 0
 
     @property
     def has_overlay_subscribers(self) -> bool:
-        """True if an overlay would reach somebody."""
+        """True if `overlay` has a subscriber."""
         return self._overlay.get_subscription_count() > 0
 
     def publish_keypoints(self, image: ReceivedImage, detection: Detection) -> Keypoints:
@@ -119,9 +119,9 @@ class Camera:
 
     def publish_descriptors(self, keypoints: Keypoints, data: np.ndarray, model: str) -> None:
         """
-        Publish descriptors and count them.
+        Publish the descriptors of an image and count them.
 
-        keypoints: the message that published the points. data: (N, dim) float32. model: its name.
+        keypoints: message of the same N points. data: (N, dim) float32. model: name of the model.
         """
         message = descriptors_message(keypoints, data, model)
         self._descriptors.publish(message)
@@ -130,13 +130,13 @@ class Camera:
         self.counters.count('descriptors')
 
     def publish_overlay(self, image: ReceivedImage, detection: Detection) -> None:
-        """Draw the keypoints over their image and publish it."""
+        """Draw the keypoints over their image and publish the overlay."""
         points = detection.keypoints
         canvas = draw_points(image.grey(), points.x, points.y, points.score)
         self._overlay.publish(image_message(image.message.header, canvas))
 
     def receive(self, message: Image | CompressedImage) -> None:
-        """Pass an image on, with its time of arrival: the callback of the subscription."""
+        """Count an image and pass it on, with its time of arrival (subscription callback)."""
         self.counters.arrive()
         image = ReceivedImage(message)
         self.warnings.check_stamp(image.stamp)

@@ -1,4 +1,4 @@
-"""Raw descriptor maps on their way from the inference thread to the descriptor timer."""
+"""Buffers that pass raw descriptor maps from the inference thread to the descriptor timer."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from superpoint_rknn.msg import Keypoints
 
 @dataclass(frozen=True)
 class PendingDescriptors:
-    """What the descriptor step needs, all of one image."""
+    """A raw descriptor map to be sampled at keypoints, with the keypoints of the same image."""
 
-    detection: Detection  # with its raw descriptor map
-    keypoints: Keypoints  # the message that published the points
+    detection: Detection  # with the raw descriptor map
+    keypoints: Keypoints  # the published message
     extractor: Extractor
 
 
@@ -24,8 +24,8 @@ class DescriptorBuffers:
     """
     Triple buffer of raw descriptor maps: one being written, the newest complete, one being read.
 
-    The writer (one thread) and the reader (another) never wait for each other's work. A complete
-    map that was not read before a newer one is complete is discarded.
+    The writer (one thread) and the reader (another) never block each other. A complete map is
+    discarded if a newer one is complete before it is read.
     maps: three arrays of the raw map's shape and dtype.
     """
 
@@ -39,22 +39,22 @@ class DescriptorBuffers:
 
     @property
     def has_newest(self) -> bool:
-        """True if a complete map waits to be taken."""
+        """True if there is a complete map that was not taken yet."""
         return self._newest is not None
 
     def writable(self) -> np.ndarray:
-        """Map that the next inference may overwrite, until `complete`; for the writer alone."""
+        """Map that the writer may overwrite, until it calls `complete`."""
         return self._writing
 
     def complete(self, pending: PendingDescriptors) -> None:
-        """Make the map of `writable`, which `pending` holds, the newest."""
+        """Mark the map of `writable`, which `pending` holds, as the newest complete one."""
         with self._lock:
             self._release(self._newest)
             self._newest = pending
             self._writing = self._free.pop()
 
     def take_newest(self) -> PendingDescriptors | None:
-        """Take the newest map, once; it is valid until the next call. None if there is none."""
+        """Return the newest map once, valid until the next call; None if there is no new one."""
         with self._lock:
             if self._newest is None:
                 return None

@@ -1,4 +1,4 @@
-"""The timer that publishes descriptors, 5 times a second by default, and for which images."""
+"""The descriptor timer: publish descriptors at `descriptors.rate`, 5 Hz by default."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from typing import Protocol
 
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 
-TICKS = 4  # of the timer in a period of `descriptors.rate`
-SHORTEST_TICK = 0.005  # [s] unless the period itself is shorter
-MARGIN = 0.2  # periods of the camera that its next image may be late
+TICKS = 4  # timer ticks per period of `descriptors.rate`
+MIN_TICK = 0.005  # [s] unless the period is shorter
+MARGIN = 0.2  # [camera periods] tolerated delay of the next image
 SMOOTHING = 0.2  # weight of the newest measurement
-PAUSE = 3.0  # periods of the camera: a longer interval is a pause, the period is unknown then
+PAUSE = 3.0  # [camera periods] after a longer interval the camera period is unknown
 
 
 class DescriptorSchedule:
     """
-    Decides for which images of a camera or stereo pair the raw descriptor map is fetched.
+    Select the images of a camera or stereo pair whose raw descriptor map is fetched.
 
-    A map costs the NPU a transfer of 1 MB and only a few images a second are described. So it is
-    fetched for the image that is expected to be the newest complete one when descriptors are
-    next due, by the measured camera period and processing time. Where that fails, descriptors are
-    overdue: the next image's map is fetched, and the timer's next tick publishes.
-    Times are of `monotonic` [s].
+    Fetching a map transfers 1 MB, but only a few images a second are described. The map is
+    fetched for the image that is expected to be the newest complete one when descriptors are due,
+    estimated from the camera period and the processing time. If the estimate fails, descriptors
+    are overdue: the map of the next image is fetched, and the next timer tick publishes them.
+    Times are those of time.monotonic [s].
     """
 
     def __init__(self) -> None:
-        self.due = 0.0  # when descriptors are published next; set by the timer
-        self._started: float | None = None  # when processing of the last image started
-        self._period: float | None = None  # between two of these [s]
-        self._duration: float | None = None  # of processing until the map is complete [s]
+        self.due = 0.0  # next time to publish descriptors; set by the timer
+        self._started: float | None = None  # start of processing of the last image
+        self._period: float | None = None  # camera period: interval between two starts [s]
+        self._duration: float | None = None  # from the start until the map is complete [s]
 
     def start(self, has_map: bool) -> bool:
         """
-        Return True if the map of the image whose processing starts now is to be fetched.
+        Start the processing of an image; return True if its map is to be fetched.
 
-        has_map: an older complete map waits to be described.
+        has_map: an older map is complete but not described yet.
         """
         now = monotonic()
         if self._started is not None:
@@ -54,7 +54,7 @@ class DescriptorSchedule:
         return not has_map and next_complete > self.due
 
     def complete(self) -> None:
-        """Note that the image whose processing started last is complete."""
+        """Record that the image that was started last is complete."""
         if self._started is None:
             return
         duration = monotonic() - self._started
@@ -64,44 +64,44 @@ class DescriptorSchedule:
             self._duration += SMOOTHING * (duration - self._duration)
 
 
-def tick_of(period: float) -> float:
-    """Return the timer's period for a period of descriptors, both [s]."""
-    return min(period, max(period / TICKS, SHORTEST_TICK))
+def tick_period(period: float) -> float:
+    """Return the period of the timer for a period of `descriptors.rate`, both [s]."""
+    return min(period, max(period / TICKS, MIN_TICK))
 
 
-class Described(Protocol):
-    """A pipeline whose descriptors a timer publishes."""
+class DescriptorPipeline(Protocol):
+    """Protocol of a pipeline with descriptors to publish."""
 
     schedule: DescriptorSchedule
 
     def publish_descriptors(self) -> bool:
-        """Describe the newest complete map and publish; return False if there is none."""
+        """Sample the newest map and publish its descriptors; return False if there is none."""
         ...
 
 
 class DescriptorTimer:
     """
-    Publishes the descriptors of each pipeline `rate` times a second, in a callback of its own.
+    Timer that publishes the descriptors of each pipeline at `rate` [Hz].
 
-    The timer runs in the executor, on the steady clock: under use_sim_time without /clock the
-    node's own clock stands still. It ticks more often than it publishes, so that descriptors
-    that are overdue follow soon. Several pipelines are spread over the period, so that images
-    wait less for the executor.
+    Its callback runs in the executor, on the steady clock: with use_sim_time and without /clock
+    the node's clock stands still. It ticks several times per period, so that overdue descriptors
+    are published soon. The pipelines are due at different times of the period, so that the
+    callback blocks images in the executor for less time.
     """
 
-    def __init__(self, node: ManagedNode, pipelines: Sequence[Described], rate: float):
+    def __init__(self, node: ManagedNode, pipelines: Sequence[DescriptorPipeline], rate: float):
         self._node = node
         self._pipelines = pipelines
         self._period = 1.0 / rate
-        tick = tick_of(self._period)
-        self._early = tick / 2  # a tick this much before the due time serves it
+        tick = tick_period(self._period)
+        self._early = tick / 2  # [s] a tick this much before the due time counts
         now = monotonic()
         for number, pipeline in enumerate(pipelines, 1):
             pipeline.schedule.due = now + self._period * number / len(pipelines)
         self._timer = node.create_timer(tick, self._publish_due, clock=node.steady_clock)
 
     def stop(self) -> None:
-        """Publish no more, not even where descriptors are due."""
+        """Stop publishing; descriptors that are due are not published."""
         self._node.end_timer(self._timer)
 
     def _publish_due(self) -> None:
@@ -111,5 +111,5 @@ class DescriptorTimer:
             if now < schedule.due - self._early or not pipeline.publish_descriptors():
                 continue
             schedule.due += self._period
-            if schedule.due <= now:  # overdue by a period and more
+            if schedule.due <= now:  # overdue by at least a period
                 schedule.due = now + self._period

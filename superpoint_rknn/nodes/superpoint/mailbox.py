@@ -1,4 +1,4 @@
-"""Hand-over from the executor to the inference thread: bounded, never blocking the executor."""
+"""One-slot mailbox from the executor to the inference thread: drops old items, never blocks."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ T = TypeVar('T')
 
 class Mailbox(Generic[S, T]):
     """
-    One slot per camera or stereo pair, which holds the newest item; one thread takes them.
+    One slot per camera or stereo pair that holds its newest item; one thread takes the items.
 
-    The slot whose last turn is longest ago is next, so that a fast camera does not starve a slow
-    one.
+    Slots are served round-robin (least recently served first), so that a fast camera does not
+    starve a slow one. Thread-safe.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._items: dict[S, T] = {}
-        self._turns: dict[S, int] = {}  # number of each slot's last turn
+        self._turns: dict[S, int] = {}  # slot: number of its last turn
         self._turn = 0
         self._busy_since: float | None = None
         self._closed = False
 
     def put(self, slot: S, item: T) -> T | None:
-        """Leave an item; returns the older one that it replaces, or itself once closed."""
+        """Put an item; return the older item that it replaces, or the item itself if closed."""
         with self._changed:
             if self._closed:
                 return item
@@ -38,7 +38,7 @@ class Mailbox(Generic[S, T]):
             return replaced
 
     def take(self) -> tuple[S, T] | None:
-        """Wait for an item, with its slot; None once closed. The item taken before is done."""
+        """Mark the last taken item as done; wait for the next slot and item, None if closed."""
         with self._changed:
             self._busy_since = None
             self._changed.notify_all()
@@ -53,24 +53,24 @@ class Mailbox(Generic[S, T]):
             return slot, self._items.pop(slot)
 
     def clear(self) -> list[tuple[S, T]]:
-        """Take back all items that wait, with their slots."""
+        """Remove all waiting items; return them with their slots."""
         with self._changed:
             items = list(self._items.items())
             self._items.clear()
             return items
 
     def wait_done(self, timeout: float) -> bool:
-        """Wait until the item taken last is done; False if it is not after `timeout` [s]."""
+        """Wait until the last taken item is done; return False after `timeout` [s]."""
         with self._changed:
             return self._changed.wait_for(lambda: self._busy_since is None, timeout)
 
     def busy_for(self) -> float:
-        """How long the item taken last is being worked on [s]; 0 if it is done."""
+        """Return the time since the last item was taken [s]; 0 if it is done."""
         with self._changed:
             return 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
 
     def close(self) -> None:
-        """End `take` for good; items that still wait are left to `clear`."""
+        """Close the mailbox: `take` returns None; waiting items remain until `clear`."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

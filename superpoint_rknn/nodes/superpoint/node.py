@@ -29,19 +29,20 @@ from superpoint_rknn.runtimes.model_files import find_model
 from superpoint_rknn.runtimes.open import RuntimeSettings, open_runtime
 from superpoint_rknn.runtimes.runtime import Runtime
 
-STOP_TIMEOUT = 1.0  # [s] for an inference under way to end when the node is stopped
-POLL_PERIOD = 0.1  # [s] longest time until an interruption is noticed while a model is loaded
-IMAGE_DEPTH = 1  # images that may wait for the executor: the newest only
-IN_PROCESS_DEPTH = 5  # the same where the tracker in this process wants each image
+STOP_TIMEOUT = 1.0  # [s] for the running inference to end when the node is stopped
+POLL_PERIOD = 0.1  # [s] of checking for an interruption while a model is loaded
+IMAGE_DEPTH = 1  # queue depth of image subscriptions: the newest image only
+IN_PROCESS_DEPTH = 5  # the same with a tracker in this process, which tracks every image
 
 
 class SuperPointNode(ManagedNode):
     """
-    Runs SuperPoint on the images of cameras.
+    Lifecycle node that publishes the keypoints and descriptors of camera images.
 
-    Callbacks only hand images over; the worker thread alone uses the runtime. The descriptor
-    timer makes descriptors in a callback of its own, out of the keypoints' way.
-    interruption: while it is requested, a model that is being loaded is not waited for.
+    Image callbacks only put images into the mailbox; only the worker thread uses the runtime.
+    Descriptors are computed in the callback of the descriptor timer, so that keypoints are
+    published without delay.
+    interruption: aborts `configure` while a model is loaded.
     in_process: channels to the tracker in this process; None: there is none.
     """
 
@@ -65,12 +66,14 @@ class SuperPointNode(ManagedNode):
         return self._worker is not None and self._worker.is_blocked
 
     def configure(self) -> None:
-        """Advertise topics, load the model. Raises RuntimeError or ValueError with the reason."""
+        """Create publishers, load the model. Raises RuntimeError or ValueError with the reason."""
         if self.is_blocked:
-            raise RuntimeError('the last inference call has not returned; try again, or restart')
+            raise RuntimeError(
+                'the last inference call has not returned; try again later, or restart the node'
+            )
         groups = groups_of(self.values['cameras'], self.values['stereo'])
         if self._in_process is not None:
-            self._in_process.agree_on(groups)
+            self._in_process.check_groups(groups)
         mailbox: Mailbox[ImagePipeline | StereoPipeline, Any] = Mailbox()
         for names in groups:
             sides = [ImagePipeline(self._camera(name), self.values, mailbox) for name in names]
@@ -97,7 +100,7 @@ class SuperPointNode(ManagedNode):
         self._start_descriptors()
 
     def stop(self) -> None:
-        """Unsubscribe, drop what waits, let an inference under way end."""
+        """Unsubscribe, drop waiting images, wait until the running inference ends."""
         self._stop_descriptors()
         if self._worker is None or not any(camera.active for camera in self._cameras):
             return
@@ -106,10 +109,10 @@ class SuperPointNode(ManagedNode):
         for pipeline, item in self._worker.mailbox.clear():
             pipeline.drop(item)
         if not self._worker.mailbox.wait_done(STOP_TIMEOUT):
-            self.get_logger().warning(f'the inference has not ended within {STOP_TIMEOUT} s')
+            self.get_logger().warning(f'the running inference did not end within {STOP_TIMEOUT} s')
 
     def release(self) -> None:
-        """Close the runtime, unless a call into it is blocked; destroy the publishers."""
+        """Close the runtime, unless an inference call is blocked; destroy the publishers."""
         if self._worker is not None:
             busy = self._worker.mailbox.busy_for() > 0
             if not self._worker.stop(0.1 if busy else STOP_TIMEOUT):
@@ -119,7 +122,7 @@ class SuperPointNode(ManagedNode):
             self._cameras.pop().destroy()
 
     def statuses(self) -> list[DiagnosticStatus]:
-        """Per camera: counts, rates, stage times and the state of the runtime."""
+        """Return the status of each camera: counters, rates, stage timings, runtime state."""
         worker = self._worker
         if worker is None or worker.runtime is None:  # not configured
             return []
@@ -175,7 +178,7 @@ class SuperPointNode(ManagedNode):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until it is interrupted; returns the exit code."""
+    """Run the node until it is interrupted; return the exit code."""
     return run_node(SuperPointNode, args)
 
 

@@ -1,4 +1,4 @@
-"""The superpoint node's parameters: what they are, and how they are turned into settings."""
+"""Parameters of the superpoint node, and their conversion to settings."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from superpoint_rknn.nodes.common.camera_names import CameraSettings, parameter_
 from superpoint_rknn.nodes.common.parameters import NodeSettings
 from superpoint_rknn.settings import Parameter, ParameterGroup, parameter
 
-LEAST_RATE = 0.01  # [Hz] of descriptors, if any
+MIN_RATE = 0.01  # [Hz] of descriptors, if any
 
 
 @dataclass(frozen=True)
 class SuperPointSettings(ParameterGroup):
-    """When the superpoint node does its work. Raises ValueError for a setting out of range."""
+    """Settings of the superpoint node alone. Raises ValueError for a setting out of range."""
 
     descriptors_rate: float = parameter(
         5.0,
-        "How often descriptors are published; 0: never, above the camera's rate: for every image.",
+        'Rate of `descriptors`; 0: never; above the camera rate: for every image.',
         name='descriptors.rate',
         unit='Hz',
         limits=(0, 1000),
@@ -33,9 +33,9 @@ class SuperPointSettings(ParameterGroup):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if 0 < self.descriptors_rate < LEAST_RATE:
+        if 0 < self.descriptors_rate < MIN_RATE:
             raise ValueError(
-                f'descriptors.rate: {self.descriptors_rate}, expected 0 or at least {LEAST_RATE}'
+                f'descriptors.rate: {self.descriptors_rate}, expected 0 or at least {MIN_RATE}'
             )
 
 
@@ -48,10 +48,12 @@ PARAMETERS = (
 
 
 def parameters_of_cameras(values: dict[str, Any]) -> tuple[Parameter, ...]:
-    """What each of several cameras has for itself. Raises ValueError if `cameras` is bad."""
+    """Return the parameters of single cameras. Raises ValueError if `cameras` is invalid."""
     cameras = CameraSettings.from_values(values).cameras
     return tuple(
-        Parameter(parameter_of(camera, 'mask'), '', f"As `mask`, for {camera}; '': that one.")
+        Parameter(
+            parameter_of(camera, 'mask'), '', f"As `mask`, for {camera} alone; '': as `mask`."
+        )
         for camera in cameras
         if camera
     )
@@ -61,10 +63,11 @@ def settings_of(
     values: dict[str, Any], changed: set[str], before: dict[str, Settings] | None
 ) -> dict[str, Settings]:
     """
-    Settings of each camera that the values of its parameters state.
+    Return the settings of each camera, by its name.
 
-    changed: names of those that differ from what stated the settings `before`.
-    Raises ValueError with the reason if a value is bad.
+    values: of all parameters. changed: names of the parameters that changed since `before`.
+    before: the previous settings; None: there are none.
+    Raises ValueError with the reason if a value is invalid.
     """
     SuperPointSettings.from_values(values)
     detector = DetectorSettings.from_values(values)
@@ -79,14 +82,14 @@ def settings_of(
 
 
 def mask_path(camera: str, values: dict[str, Any]) -> str:
-    """Path of a camera's mask: its own, else that of all; '' where there is none."""
+    """Path of the mask of a camera: its own, else the common one; '' if there is none."""
     return values.get(parameter_of(camera, 'mask'), '') or values['mask']
 
 
 def masks_of(
     paths: Iterable[str], known: dict[str, np.ndarray | None]
 ) -> dict[str, np.ndarray | None]:
-    """Masks by path, read unless known. Raises ValueError if a file is no image."""
+    """Return masks by path; read those not in `known`. Raises ValueError if one is no image."""
     masks = {'': None, **known}
     for path in paths:
         if path not in masks:

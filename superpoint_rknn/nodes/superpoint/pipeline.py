@@ -1,7 +1,7 @@
 """
 The image pipeline of one camera, from top to bottom.
 
-  on_image             executor's thread: the image waits in the mailbox
+  on_image             executor thread: put the image into the mailbox
   process              inference thread: grey image -> Extractor.detect (model input, inference,
                        decode) -> publish keypoints -> keep the raw descriptor map -> overlay
   publish_descriptors  descriptor timer: convertTo step for the keypoints -> publish descriptors
@@ -33,17 +33,17 @@ from superpoint_rknn.runtimes.runtime import Runtime
 
 @dataclass
 class Detected:
-    """An image whose keypoints were found."""
+    """An image and its detection."""
 
     image: ReceivedImage
     detection: Detection
     extractor: Extractor
-    buffers: DescriptorBuffers | None  # that the raw descriptor map belongs to; None: not fetched
+    buffers: DescriptorBuffers | None  # of its raw descriptor map; None: not fetched
     stages_ms: dict[str, float]
 
 
 class ImagePipeline:
-    """From a camera's images to its keypoints and descriptors."""
+    """Detect and publish the keypoints and descriptors of one camera's images."""
 
     def __init__(self, camera: Camera, parameters: Parameters, mailbox: Mailbox):
         self.camera = camera
@@ -55,7 +55,7 @@ class ImagePipeline:
         self._overlays = RateLimiter()
 
     def activate(self, depth: int) -> None:
-        """Subscribe to images; `depth` of them may wait for the executor."""
+        """Subscribe to images; depth: queue depth of the subscription."""
         self.camera.activate(self.on_image, depth)
 
     def deactivate(self) -> None:
@@ -63,21 +63,21 @@ class ImagePipeline:
         self.camera.deactivate()
 
     def on_image(self, image: ReceivedImage) -> None:
-        """Leave an image for the inference thread; an older one that still waits is dropped."""
+        """Put an image into the mailbox; drop the older image that it replaces."""
         replaced = self._mailbox.put(self, image)
         if replaced is not None:
             self.drop(replaced)
 
     def drop(self, image: ReceivedImage) -> None:
-        """Count an image that is not processed."""
+        """Count an image as dropped."""
         self.camera.counters.finish('dropped')
 
     def process(self, image: ReceivedImage, runtime: Runtime) -> bool:
         """
-        Find the keypoints of an image and publish them.
+        Detect the keypoints of an image, publish them and count the image.
 
-        Returns True if the runtime was used; False if the image was bad, which is logged and
-        counted, or is no longer wanted. Raises RuntimeError if the inference failed.
+        Returns True if the runtime was used; False if the image was invalid (logged and counted as
+        failed) or the camera is inactive. Raises RuntimeError if the inference failed.
         """
         outcome = 'dropped'
         try:
@@ -92,7 +92,7 @@ class ImagePipeline:
             keypoints = self.publish_keypoints(detected)
             outcome = 'published'
         except (ValueError, cv2.error) as error:
-            self.camera.warnings.refused(error)
+            self.camera.warnings.warn_refused(error)
             return False
         finally:
             self.camera.counters.finish(outcome)
@@ -103,16 +103,18 @@ class ImagePipeline:
 
     def detect(self, image: ReceivedImage, runtime: Runtime, with_map: bool) -> Detected:
         """
-        Find the keypoints of an image.
+        Detect the keypoints of an image.
 
-        with_map: fetch the raw descriptor map, if somebody would get descriptors.
-        Raises ValueError or cv2.error for a bad image, RuntimeError if the inference failed.
+        with_map: fetch the raw descriptor map, if `descriptors` has a subscriber.
+        Raises ValueError or cv2.error for an invalid image, RuntimeError if the inference failed.
         """
         start = time.perf_counter()
         grey = image.grey()
         converted = time.perf_counter()
         extractor = self._extractor
-        if extractor is None or extractor.runtime is not runtime:  # opened, or opened again
+        if (
+            extractor is None or extractor.runtime is not runtime
+        ):  # first image, or the runtime was reopened
             self._extractor = extractor = Extractor(runtime)
             self._buffers = None
         extractor.settings = self._parameters.settings[self.camera.name]
@@ -130,7 +132,7 @@ class ImagePipeline:
         return message
 
     def keep_descriptor_map(self, detected: Detected, keypoints: Keypoints) -> None:
-        """Make the raw descriptor map of an image the newest, if it was fetched."""
+        """Pass the raw descriptor map of an image to the descriptor timer, if it was fetched."""
         if detected.buffers is not None:
             self.camera.counters.count('descriptor_maps')
             detected.buffers.complete(
@@ -138,7 +140,7 @@ class ImagePipeline:
             )
 
     def finish(self, detected: Detected) -> None:
-        """Do what is less urgent than the keypoints: stage times, overlay."""
+        """Do the less urgent work after publishing the keypoints: stage timings, overlay."""
         total = 1e3 * (time.perf_counter() - detected.image.arrived)
         self.camera.counters.stages({**detected.stages_ms, 'total': total})
         due = self._overlays.select_if_due(time.monotonic_ns(), self._parameters['overlay.rate'])
@@ -146,7 +148,7 @@ class ImagePipeline:
             self.camera.publish_overlay(detected.image, detected.detection)
 
     def publish_descriptors(self) -> bool:
-        """Describe the newest image with a descriptor map and publish; False if there is none."""
+        """Sample the newest map and publish its descriptors; return False if there is none."""
         pending = self.take_pending()
         if pending is not None:
             self.describe(pending)
@@ -154,12 +156,12 @@ class ImagePipeline:
 
     @property
     def has_pending(self) -> bool:
-        """True if a complete descriptor map waits to be described."""
+        """True if there is a complete descriptor map that was not described yet."""
         buffers = self._buffers
         return buffers is not None and buffers.has_newest
 
     def take_pending(self) -> PendingDescriptors | None:
-        """Take the newest raw descriptor map with its keypoints, once; None without a new one."""
+        """Return the newest raw descriptor map, with its keypoints, once; None if none is new."""
         buffers = self._buffers
         return None if buffers is None else buffers.take_newest()
 
@@ -177,11 +179,11 @@ class ImagePipeline:
         )
 
     def discard_pending(self) -> None:
-        """Discard the raw descriptor map that was not described yet, also one under way."""
+        """Discard the pending raw descriptor map, also that of the running inference."""
         self._buffers = None
 
     def _wanted_buffers(self, extractor: Extractor) -> DescriptorBuffers | None:
-        """Buffers for the raw descriptor map; None if nobody would get descriptors."""
+        """Return the buffers for raw descriptor maps; None if `descriptors` has no subscriber."""
         if self._parameters['descriptors.rate'] <= 0 or not self.camera.has_descriptor_subscribers:
             return None
         buffers = self._buffers

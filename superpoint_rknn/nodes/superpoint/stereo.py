@@ -15,17 +15,17 @@ from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
 from superpoint_rknn.nodes.superpoint.pipeline import Detected, ImagePipeline
 from superpoint_rknn.runtimes.runtime import Runtime
 
-PAIR_DEPTH = 8  # images of one camera that may wait for their partners: at 30 Hz 0.27 s
+PAIR_DEPTH = 8  # images of one camera that wait for their partners; 0.27 s at 30 Hz
 
 Pair = tuple[ReceivedImage, ReceivedImage]  # left, right
 
 
 class StereoPipeline:
     """
-    From the images of a left and a right camera to keypoints and descriptors of both.
+    Detect and publish the keypoints and descriptors of stereo pairs.
 
     sides: the pipelines of the left and the right camera.
-    tolerance: largest difference between the stamps of a pair [ns].
+    tolerance: maximum difference between the stamps of a pair [ns].
     """
 
     def __init__(self, sides: Sequence[ImagePipeline], mailbox: Mailbox, tolerance: int):
@@ -33,21 +33,23 @@ class StereoPipeline:
         self._mailbox = mailbox
         self._pairs: StereoPairs[ReceivedImage] = StereoPairs(tolerance, PAIR_DEPTH)
         self.schedule = DescriptorSchedule()
-        self._completing = threading.Lock()  # the newest maps of both sides are of one pair
+        self._completing = (
+            threading.Lock()
+        )  # keeps the newest maps of both sides those of one pair
 
     def activate(self, depth: int) -> None:
-        """Subscribe to images; `depth` of each camera may wait for the executor."""
+        """Subscribe to the images of both cameras; depth: queue depth of each subscription."""
         for number, side in enumerate(self._sides):
             side.camera.activate(partial(self.on_image, number), depth)
 
     def deactivate(self) -> None:
-        """Unsubscribe; images that wait for their partners are dropped."""
+        """Unsubscribe; drop images that wait for their partners."""
         for side in self._sides:
             side.deactivate()
         self._drop_unpaired(self._pairs.clear())
 
     def on_image(self, number: int, image: ReceivedImage) -> None:
-        """Leave an image of camera 0 or 1 for the inference thread once its partner is there."""
+        """Put the pair that an image of camera 0 or 1 completes, if any, into the mailbox."""
         pair, *unpaired = self._pairs.add(number, image.stamp, image)
         self._drop_unpaired(unpaired)
         if pair is not None:
@@ -56,13 +58,13 @@ class StereoPipeline:
                 self.drop(replaced)
 
     def drop(self, pair: Pair) -> None:
-        """Count a pair that is not processed."""
+        """Count both images of a pair as dropped."""
         for side, image in zip(self._sides, pair, strict=True):
             side.drop(image)
 
     def process(self, pair: Pair, runtime: Runtime) -> bool:
         """
-        Find the keypoints of both images and publish them, or neither's.
+        Detect the keypoints of both images and publish them, or of neither.
 
         Returns and raises as ImagePipeline.process.
         """
@@ -72,7 +74,7 @@ class StereoPipeline:
         with_maps = self.schedule.start(has_map)
         try:
             for i, (side, image) in enumerate(zip(self._sides, pair, strict=True)):
-                if not side.camera.active:  # perhaps since the first inference
+                if not side.camera.active:  # deactivated, perhaps during the first inference
                     return bool(found)
                 outcomes[i] = 'failed'
                 found.append(side.detect(image, runtime, with_maps))
@@ -84,7 +86,7 @@ class StereoPipeline:
                 keypoints.append(side.publish_keypoints(found[i]))
                 outcomes[i] = 'published'
         except (ValueError, cv2.error) as error:
-            side.camera.warnings.refused(error)
+            side.camera.warnings.warn_refused(error)
             return bool(found)
         finally:
             for side, outcome in zip(self._sides, outcomes, strict=True):
@@ -98,7 +100,7 @@ class StereoPipeline:
         return True
 
     def publish_descriptors(self) -> bool:
-        """Describe the newest pair with descriptor maps and publish; False if there is none."""
+        """Sample the newest maps of a pair and publish its descriptors; return False if none."""
         with self._completing:
             pending = [side.take_pending() for side in self._sides]
         for side, taken in zip(self._sides, pending, strict=True):
@@ -107,7 +109,7 @@ class StereoPipeline:
         return any(taken is not None for taken in pending)
 
     def discard_pending(self) -> None:
-        """Discard the raw descriptor maps that were not described yet."""
+        """Discard the pending raw descriptor maps."""
         for side in self._sides:
             side.discard_pending()
 

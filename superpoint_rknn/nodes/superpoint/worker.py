@@ -13,20 +13,23 @@ from superpoint_rknn.nodes.superpoint.stereo import StereoPipeline
 from superpoint_rknn.runtimes.runtime import Runtime
 
 FAILURES_BEFORE_REOPENING = 5  # in a row
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # [s] before a failing runtime is opened again
-SLOW = 5.0  # [s] after which an inference that has not returned is reported
+MIN_RETRY_PAUSE, MAX_RETRY_PAUSE = 0.5, 30.0  # [s] before each retry to reopen the runtime
+SLOW_INFERENCE = 5.0  # [s] after which a running inference is reported as blocked
 
 
 class Worker(threading.Thread):
     """
-    Opens a runtime, has the pipelines process what the mailbox holds, closes the runtime.
+    Thread that opens the runtime, passes the mailbox's items to their pipelines, closes it.
 
-    A call into a runtime can't be interrupted: a worker that is blocked in one is left behind as
-    a daemon thread together with the runtime, which is never closed while in use.
+    On an NPU error (RuntimeError of an inference) the image is counted as failed. After
+    FAILURES_BEFORE_REOPENING errors in a row the runtime is closed and reopened; failed attempts
+    are retried with growing pauses.
+    A runtime call can't be interrupted: a worker that is blocked in one is abandoned as a daemon
+    thread, together with the runtime, which is never closed while in use.
 
-    open_runtime: opens the runtime; called in this thread, again after failures in a row.
-    mailbox: a slot for each pipeline; `process` of the pipeline gets the item and the runtime.
-    log: of the node.
+    open_runtime: opens the runtime; called in this thread.
+    mailbox: its slots are the pipelines; `process` is called with each item and the runtime.
+    log: logger of the node.
     """
 
     def __init__(
@@ -37,40 +40,40 @@ class Worker(threading.Thread):
     ):
         super().__init__(name='superpoint_worker', daemon=True)
         self.mailbox = mailbox
-        self.runtime: Runtime | None = None  # opened last, maybe closed since
-        self.opened = threading.Event()  # set once opened, or failed to
+        self.runtime: Runtime | None = None  # the last one; it may be closed
+        self.opened = threading.Event()  # set when opening succeeded or failed
         self.reopened = 0
         self._error_message: str | None = None
         self._open_runtime = open_runtime
         self._log = log
         self._stopping = threading.Event()
-        self._pause = FIRST_PAUSE
+        self._pause = MIN_RETRY_PAUSE
 
     @property
     def error_message(self) -> str | None:
-        """What keeps the runtime from working now, if anything."""
+        """Reason why the runtime does not work now; None if it works."""
         seconds = self.mailbox.busy_for()
-        if self._error_message is None and seconds > SLOW:
+        if self._error_message is None and seconds > SLOW_INFERENCE:
             return f'the inference has not returned for {seconds:.0f} s'
         return self._error_message
 
     @property
     def is_blocked(self) -> bool:
-        """True while the thread has not ended, after `stop`: a call has not returned."""
+        """True while the thread runs; after `stop`: while a runtime call is blocked."""
         return self.is_alive()
 
     def stop(self, timeout: float) -> bool:
-        """End the thread and close the runtime; False if it is blocked for `timeout` [s]."""
+        """End the thread and close the runtime; return False if blocked after `timeout` [s]."""
         self._stopping.set()
         self.mailbox.close()
         self.join(timeout)
         return not self.is_alive()
 
     def run(self) -> None:
-        """Open the runtime, work until `stop`, close the runtime."""
+        """Open the runtime, process items until `stop`, close the runtime."""
         try:
             runtime = self._open()
-        except Exception as error:  # whatever it is, configure reports it
+        except Exception as error:  # of any kind: configure reports it
             self._log.debug(traceback.format_exc())
             self._error_message = str(error)
             return
@@ -85,7 +88,7 @@ class Worker(threading.Thread):
     def _close(self, runtime: Runtime) -> None:
         try:
             runtime.close()
-        except Exception as error:  # whatever it is, opening it again will show
+        except Exception as error:  # of any kind: reopening shows whether it matters
             self._log.warning(f'the runtime could not be closed: {error}')
 
     def _work(self, runtime: Runtime) -> None:
@@ -102,7 +105,7 @@ class Worker(threading.Thread):
                 self._log.error(f'image dropped:\n{traceback.format_exc()}')
             else:
                 if worked:
-                    failures, self._error_message, self._pause = 0, None, FIRST_PAUSE
+                    failures, self._error_message, self._pause = 0, None, MIN_RETRY_PAUSE
             if failures >= FAILURES_BEFORE_REOPENING:
                 failures = 0
                 self._close(runtime)
@@ -113,16 +116,16 @@ class Worker(threading.Thread):
         self._close(runtime)
 
     def _reopen(self) -> Runtime | None:
-        """Open the runtime again, with growing pauses, until it opens; None once stopped."""
+        """Reopen the runtime, retry with growing pauses; return None if stopped meanwhile."""
         while not self._stopping.wait(self._pause):
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._pause = min(2 * self._pause, MAX_RETRY_PAUSE)
             try:
                 runtime = self._open()
-            except Exception as error:  # whatever it is, it may pass
-                self._error_message = f'the runtime could not be opened again: {error}'
+            except Exception as error:  # of any kind: it may be temporary
+                self._error_message = f'the runtime could not be reopened: {error}'
                 self._log.error(f'{self._error_message}; next attempt in {self._pause:g} s')
             else:
                 self.reopened += 1
-                self._log.warning('the runtime was closed and opened again after failures')
+                self._log.warning('the runtime was closed and reopened after failed inferences')
                 return runtime
         return None

@@ -1,4 +1,4 @@
-"""The camera model from the newest `camera_info`."""
+"""Camera model of a camera from its newest `camera_info`."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from superpoint_rknn.tracking.tracker import Tracks
 
 class Calibration:
     """
-    The camera model of the newest camera_info; computed again only when that changes.
+    Cache of the camera model of the newest camera_info; updated when that changes.
 
-    topic: of the camera_info, for error messages.
+    topic: full name of the camera_info topic, for error messages.
     """
 
     def __init__(self, topic: str):
         self.info: CameraInfo | None = None
         self._topic = topic
-        self._why = 'nothing received'
+        self._reason = 'nothing received'
         self._source: tuple | None = None
         self._camera_model: CameraModel | None = None
 
     @property
     def error_message(self) -> str:
-        """Why there is no camera model, while there is none."""
-        return f'{self._topic}: {self._why}'
+        """Reason why there is no camera model, if there is none."""
+        return f'{self._topic}: {self._reason}'
 
     def camera_model(self, size: tuple[int, int]) -> CameraModel | None:
         """Return the camera model for images of a size (height, width); None if unknown."""
@@ -44,14 +44,14 @@ class Calibration:
             try:
                 self._camera_model = camera_model_from_info(info, size)
             except ValueError as error:
-                self._camera_model, self._why = None, str(error)
+                self._camera_model, self._reason = None, str(error)
             self._source = source
         return self._camera_model
 
 
 @dataclass(frozen=True)
-class View:
-    """The tracks in one camera's image, with its camera model."""
+class CameraTracks:
+    """The tracks in the image of one camera, and its camera model."""
 
     tracks: Tracks
     camera_model: CameraModel | None  # None: unknown
@@ -60,9 +60,9 @@ class View:
 
 def camera_model_from_info(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
     """
-    Return the camera model for images of `image_size` (height, width).
+    Return the camera model of a camera_info for images of `image_size` (height, width) [px].
 
-    Raises ValueError naming the field and the value if the calibration is not for such images.
+    Raises ValueError with field and value if the calibration is not for such images.
     """
     if info.width and (info.height, info.width) != image_size:
         raise ValueError(

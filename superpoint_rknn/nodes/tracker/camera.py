@@ -27,16 +27,16 @@ from superpoint_rknn.nodes.tracker.calibration import Calibration
 from superpoint_rknn.nodes.tracker.messages import tracks_message
 from superpoint_rknn.tracking.tracker import Tracks
 
-IMAGES_DEPTH = 5  # two images that arrive together are both tracked
+IMAGES_DEPTH = 5  # queue depth: images that arrive at the same time are all tracked
 
 
 class TrackerCamera:
     """
-    Subscribes to `image`, `camera_info`, `keypoints` and `descriptors`; publishes `tracks` and
-    `tracks_overlay`.
+    Subscriptions to `image`, `camera_info`, `keypoints` and `descriptors`; publishers of `tracks`
+    and `tracks_overlay`.
 
-    name: prefix of the topics' names; empty: no prefix.
-    feed: gives images, keypoints and descriptors in place of their topics; None: the topics do.
+    name: prefix of the topic names; empty: no prefix.
+    in_process: channels that replace the topics image, keypoints and descriptors; None: topics.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class TrackerCamera:
         self._on_received: Callable[[ReceivedImage], None] | None = None
         self._images: ImageSubscription | None = None
         self._subscriptions: list[Subscription] = []
-        self._listening: list[tuple[Channel, Callable]] = []
+        self._channels: list[tuple[Channel, Callable]] = []
         self._tails = Tails()
         self._overlays = RateLimiter()
         self._tracks = self._publisher(Keypoints, 'tracks', FEATURES)
@@ -66,7 +66,7 @@ class TrackerCamera:
 
     @property
     def has_detector(self) -> bool:
-        """True if somebody publishes keypoints."""
+        """True if `keypoints` has a publisher."""
         # count_publishers does not apply remapping
         topic = self._node.resolve_topic_name(topic_of(self.name, 'keypoints'))
         return self._in_process is not None or self._node.count_publishers(topic) > 0
@@ -77,7 +77,7 @@ class TrackerCamera:
         on_keypoints: Callable[[Keypoints], None] | None = None,
         on_descriptors: Callable[[Descriptors], None] | None = None,
     ) -> None:
-        """Subscribe to images, and to keypoints and descriptors where a callback is given."""
+        """Subscribe to images and camera_info, and to the topics whose callbacks are given."""
         self._on_received = on_image
         self._subscribe(CameraInfo, 'camera_info', self._on_camera_info, CAMERA_INFOS)
         if self._in_process is not None:
@@ -89,7 +89,7 @@ class TrackerCamera:
             for channel, callback in channels:
                 if callback is not None:
                     channel.subscribe(callback)
-                    self._listening.append((channel, callback))
+                    self._channels.append((channel, callback))
             return
         if on_keypoints is not None:
             self._subscribe(Keypoints, 'keypoints', on_keypoints, FEATURES)
@@ -109,8 +109,8 @@ class TrackerCamera:
         if self._images is not None:
             self._images.destroy()
             self._images = None
-        while self._listening:
-            channel, callback = self._listening.pop()
+        while self._channels:
+            channel, callback = self._channels.pop()
             channel.unsubscribe(callback)
         while self._subscriptions:
             self._node.destroy_subscription(self._subscriptions.pop())
@@ -121,7 +121,7 @@ class TrackerCamera:
             self._node.destroy_lifecycle_publisher(publisher)
 
     def publish(self, image: ReceivedImage, tracks: Tracks) -> None:
-        """Publish the tracks in an image."""
+        """Publish the tracks of an image, and the overlay."""
         header, size = image.message.header, image.grey().shape
         message = tracks_message(header, size, tracks)
         self._tracks.publish(message)
@@ -131,13 +131,13 @@ class TrackerCamera:
         self._draw_overlay(image, tracks)
 
     def _draw_overlay(self, image: ReceivedImage, tracks: Tracks) -> None:
-        """Draw and publish the tracks with their tails while somebody subscribes."""
+        """Draw the tracks with their tails and publish the overlay, if it has a subscriber."""
         if not self._overlay.get_subscription_count():
             self._tails.clear()
             return
         self._tails.update(tracks)
-        moment = time.monotonic_ns()
-        if self._overlays.select_if_due(moment, self._parameters['overlay.rate']):
+        rate = self._parameters['overlay.rate']
+        if self._overlays.select_if_due(time.monotonic_ns(), rate):
             canvas = self._tails.draw(image.grey())
             self._overlay.publish(image_message(image.message.header, canvas))
 

@@ -1,4 +1,4 @@
-"""The messages for an estimator: `feature` and `restart`."""
+"""Publish `feature` and `restart` for a VIO estimator (VINS-Fusion, VINS-Mono)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from std_msgs.msg import Bool, Header
 from superpoint_rknn.nodes.common.diagnostics import THROTTLE, ImageCounters
 from superpoint_rknn.nodes.common.messages import nanoseconds
 from superpoint_rknn.nodes.common.parameters import Parameters
-from superpoint_rknn.nodes.tracker.calibration import View
+from superpoint_rknn.nodes.tracker.calibration import CameraTracks
 from superpoint_rknn.nodes.tracker.vins import VinsAdapter, feature_message
 
 
 class FeatureOutput:
     """
-    Publishes `feature` and `restart` of one camera or stereo pair; for one thread.
+    Publish `feature` and `restart` for one camera or stereo pair. Not thread-safe.
 
-    feature, restart: publishers of sensor_msgs/PointCloud and std_msgs/Bool, shared by all.
-    numbers: of these cameras among all. VINS-Fusion has one camera or pair: only the first is
-    published for it.
+    feature, restart: publishers of sensor_msgs/PointCloud and std_msgs/Bool, of all cameras.
+    numbers: indices of these cameras among all. VINS-Fusion supports one camera or stereo pair:
+    only the first is published for it.
     """
 
     def __init__(
@@ -42,20 +42,22 @@ class FeatureOutput:
         self._adapter: VinsAdapter | None = None
 
     def restart(self) -> None:
-        """Tell the estimator to restart, if it was sent features."""
+        """Publish `restart` if features were published, and start a new sequence."""
         if self._adapter is not None:
             self._restart.publish(Bool(data=True))
         self.reset()
 
     def reset(self) -> None:
-        """Start a new sequence: the next features do not continue the last ones."""
+        """Start a new sequence: the next features do not continue the previous ones."""
         self._adapter = None
 
-    def publish(self, header: Header, left: View, right: View | None = None) -> None:
+    def publish(
+        self, header: Header, left: CameraTracks, right: CameraTracks | None = None
+    ) -> None:
         """
-        Publish the features of an image; without a camera model there are none, with a warning.
+        Publish the features of an image; without a camera model, only warn.
 
-        right: the same tracks in the other camera of a stereo pair.
+        right: the same tracks in the right image of a stereo pair; None: there is none.
         """
         style = self._parameters['feature.format']
         if style == 'off' or (style == 'vins_fusion' and self._numbers[0] > 0):

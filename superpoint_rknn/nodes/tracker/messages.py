@@ -1,4 +1,4 @@
-"""Convert the tracker's messages to arrays and back."""
+"""Convert the messages of the tracker to arrays and back."""
 
 from __future__ import annotations
 
@@ -14,35 +14,37 @@ from superpoint_rknn.tracking.tracker import Tracks
 
 
 def points_of(message: Keypoints) -> Points:
-    """Return the points of a message; raise ValueError naming a field that is inconsistent."""
+    """Return the keypoints of a message. Raises ValueError that names an inconsistent field."""
     x, y, score = (
         np.array(values, np.float32) for values in (message.x, message.y, message.score)
     )
     if not len(x) == len(y) == len(score):
-        raise ValueError(f'x, y, score: {len(x)}, {len(y)}, {len(score)} values, expected as many')
+        raise ValueError(
+            f'x, y, score: {len(x)}, {len(y)}, {len(score)} values, expected equal numbers'
+        )
     inside = (x >= -0.5) & (x <= message.width) & (y >= -0.5) & (y <= message.height)
     if not inside.all():
         first = np.flatnonzero(~inside)[0]
         raise ValueError(
-            f'x, y: point {first} at ({x[first]}, {y[first]}), outside of the image of '
+            f'x, y: point {first} at ({x[first]}, {y[first]}), outside the image of '
             f'{message.height}x{message.width}'
         )
     return Points(x, y, score)
 
 
 def descriptor_rows(message: Descriptors) -> np.ndarray:
-    """Return descriptors, (N, dim) float32; raise ValueError unless each point has one."""
+    """Return descriptors, (N, dim) float32. Raises ValueError unless there is one per keypoint."""
     data = np.array(message.data, np.float32)
     count = len(message.keypoints.x)
     if message.dim < 1 or len(data) != count * message.dim:
-        raise ValueError(f'data: {len(data)} values, expected {count} points of {message.dim}')
+        raise ValueError(f'data: {len(data)} values, expected {count} keypoints x {message.dim}')
     if not np.isfinite(data).all():
-        raise ValueError('data: not all are finite')
+        raise ValueError('data: not all values are finite')
     return data.reshape(count, message.dim)
 
 
 def tracks_message(header: Header, image_size: tuple[int, int], tracks: Tracks) -> Keypoints:
-    """Return the message of an image's tracks, oldest first; image_size: (height, width) [px]."""
+    """Return the `tracks` message of an image, oldest first; image_size: (height, width) [px]."""
     message = keypoints_message(header, image_size, Points(tracks.x, tracks.y, tracks.score))
     message.id = _uint32_array(tracks.id)
     message.age = _uint32_array(tracks.age)
@@ -50,7 +52,7 @@ def tracks_message(header: Header, image_size: tuple[int, int], tracks: Tracks) 
 
 
 def _uint32_array(values: np.ndarray) -> array:
-    """Return `values` as a message's uint32[] field, without converting them one by one."""
+    """Return `values` as a uint32[] field of a message; fast: copies bytes, not elements."""
     field = array('I')
     field.frombytes(bytes_of(np.ascontiguousarray(values, np.uint32)))
     return field

@@ -24,10 +24,10 @@ from superpoint_rknn.nodes.tracker.thread import TrackerThread
 
 class TrackerNode(ManagedNode):
     """
-    Tracks the keypoints of cameras over time.
+    Lifecycle node that tracks keypoints in the images of cameras.
 
-    Callbacks only hand messages over; a thread for each camera or stereo pair does the work.
-    Every image is tracked, also one without keypoints.
+    Callbacks only put messages into a queue; a thread per camera or stereo pair processes them.
+    Every image is tracked, with or without keypoints.
     in_process: channels that replace the topics image, keypoints and descriptors; None: topics.
     """
 
@@ -44,10 +44,10 @@ class TrackerNode(ManagedNode):
         super().__init__('tracker', PARAMETERS, track_settings_of, **kwargs)
 
     def configure(self) -> None:
-        """Advertise topics."""
+        """Create the publishers."""
         groups = groups_of(self.values['cameras'], self.values['stereo'])
         if self._in_process is not None:
-            self._in_process.agree_on(groups)
+            self._in_process.check_groups(groups)
         feature = self._publisher(PointCloud, 'feature')
         restart = self._publisher(Bool, 'restart')
         for names in groups:
@@ -63,12 +63,12 @@ class TrackerNode(ManagedNode):
             self._threads.append(TrackerThread(self, self.values, cameras, output))
 
     def activate(self) -> None:
-        """Subscribe to all topics, start the threads."""
+        """Subscribe to all topics and start the threads."""
         for thread in self._threads:
             thread.activate()
 
     def stop(self) -> None:
-        """Unsubscribe; let the images being tracked end."""
+        """Unsubscribe, drop waiting images and end the threads."""
         for thread in self._threads:
             thread.deactivate()
 
@@ -81,7 +81,7 @@ class TrackerNode(ManagedNode):
             self.destroy_lifecycle_publisher(self._shared_publishers.pop())
 
     def statuses(self) -> list[DiagnosticStatus]:
-        """Per camera: counts, rates, stage times and live tracks."""
+        """Return the status of each camera: counters, rates, stage timings, live tracks."""
         return [
             images_status(
                 f'{self.get_fully_qualified_name()}: {title_of(camera.name)}',
@@ -103,7 +103,7 @@ class TrackerNode(ManagedNode):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until it is interrupted; returns the exit code."""
+    """Run the node until it is interrupted; return the exit code."""
     return run_node(TrackerNode, args)
 
 

@@ -1,4 +1,4 @@
-"""The tracker node's parameters."""
+"""Parameters of the tracker node."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ from superpoint_rknn.tracking.tracker import TrackSettings
 
 @dataclass(frozen=True)
 class TrackerSettings(ParameterGroup):
-    """What the tracker node waits for and what it sends to an estimator."""
+    """Settings of the tracker node alone. Raises ValueError for a setting out of range."""
 
     keypoints_wait: float = parameter(
         0.2,
-        'Longest time that an image waits for its keypoints, and for the other image of a stereo '
-        'pair, before it is tracked without; it does not wait for keypoints of an image that a '
-        'later one shows to be dropped.',
+        'Timeout of the wait of an image for its keypoints, and for the right image of its stereo '
+        'pair; then it is tracked without. The wait for keypoints also ends when those of a later '
+        'image arrive, since the detector has dropped this image.',
         unit='s',
         limits=(0, 10),
     )
     feature_format: str = parameter(
         'off',
-        'Message on `feature`: for VINS-Fusion (nine channels) or VINS-Mono (five).',
+        'Format of `feature`: for VINS-Fusion (nine channels) or VINS-Mono (five channels).',
         name='feature.format',
         choices=('off', 'vins_fusion', 'vins_mono'),
     )
     feature_rate: float = parameter(
         0.0,
-        'Highest rate of messages on `feature`; 0: one for every image. The tracker of VINS-Mono '
-        'sends 10.',
+        "Maximum rate of `feature`; 0: one message per image. VINS-Mono's own tracker has 10 Hz.",
         name='feature.rate',
         unit='Hz',
         limits=(0, 1000),
@@ -50,6 +49,6 @@ PARAMETERS = (
 def track_settings_of(
     values: dict[str, Any], changed: set[str], before: TrackSettings | None
 ) -> TrackSettings:
-    """Settings that the values of PARAMETERS state; ValueError with the reason if one is bad."""
+    """Return the settings for parameter values. Raises ValueError with the reason if invalid."""
     CameraSettings.from_values(values)
     return TrackSettings.from_values(values)

@@ -1,4 +1,4 @@
-"""Queue from the executor to the tracker's thread: joins images, keypoints and right images."""
+"""Queue from the executor to the tracker thread: joins images, keypoints and right images."""
 
 from __future__ import annotations
 
@@ -12,34 +12,36 @@ from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.messages import ReceivedImage, nanoseconds
 from superpoint_rknn.nodes.common.stereo_pairs import StereoPairs
 
-IMAGES = 16  # that wait; the oldest leaves when there are more
-KEYPOINTS = 32  # that wait for their image
-DESCRIPTORS = 2
+IMAGES = 16  # maximum number of waiting images; more evict the oldest
+KEYPOINTS = 32  # maximum number of keypoint messages that wait for their images
+DESCRIPTORS = 2  # maximum number of waiting descriptor messages
 
 
 @dataclass
 class ImageJob:
-    """An image to be tracked, with its keypoints and its right image where they have arrived."""
+    """An image to be tracked, with its keypoints and its right image if they have arrived."""
 
     image: ReceivedImage
-    deadline: float  # end of the wait for the rest, by time.perf_counter [s]
+    deadline: float  # end of the wait for keypoints and right image, time.perf_counter [s]
     expects_keypoints: bool
     expects_right: bool
     keypoints: Keypoints | None = None
     right: ReceivedImage | None = None  # of the same stereo pair
-    has_left: bool = False  # the queue
+    is_taken: bool = False  # no longer in the queue
 
 
 class TrackerQueue:
     """
-    Joins images, keypoints and right images by stamp; images leave in the order of arrival.
+    FIFO of images that joins each with its keypoints and right image by stamp. Thread-safe.
 
-    Keypoints have their image's stamp. An image leaves with its keypoints, or without them once
-    keypoints of a later image have arrived (the detector dropped this image); with its right
-    image, or without it once the right camera is past its stamp; when its deadline has passed; or
-    when the queue is full. One thread takes.
+    Keypoints have the stamp of their image. The oldest image is ready
+    - when its keypoints, or those of a later image (the detector dropped this one), and its right
+      image, or a later one, have arrived;
+    - at its deadline;
+    - when the queue is full.
+    One thread calls `take`.
 
-    tolerance: largest difference between the stamps of a stereo pair [ns]; None: there is no
+    tolerance: maximum difference between the stamps of a stereo pair [ns]; None: there is no
     right camera.
     """
 
@@ -50,11 +52,11 @@ class TrackerQueue:
         if tolerance is not None:
             self._pairs = StereoPairs(tolerance, IMAGES)
         self._keypoints: dict[int, Keypoints] = {}
-        # Images that left without keypoints: stamp [ns] -> arrival [s].
+        # Images that were taken without keypoints: stamp [ns] -> time of arrival [s].
         self._without_keypoints: dict[int, float] = {}
         self._descriptors: deque[Descriptors] = deque(maxlen=DESCRIPTORS)
-        self._last_image: int | None = None  # stamps, in the order of arrival [ns]
-        self._last_keypoints: int | None = None
+        self._last_image: int | None = None  # stamp of the last image that arrived [ns]
+        self._last_keypoints: int | None = None  # the same of keypoints
         self._closed = False
 
     def put_image(
@@ -63,7 +65,7 @@ class TrackerQueue:
         """
         Add an image that waits at most `wait` [s] for its keypoints and its right image.
 
-        Returns the images that are dropped, of this and of the right camera.
+        Returns the dropped images of the left and of the right camera.
         """
         deadline = time.perf_counter() + wait
         job = ImageJob(image, deadline, expects_keypoints, self._pairs is not None)
@@ -80,7 +82,7 @@ class TrackerQueue:
             return [oldest.image], rights + ([oldest.right] if oldest.right else [])
 
     def put_right(self, image: ReceivedImage) -> list[ReceivedImage]:
-        """Add an image of the right camera; return those that are dropped."""
+        """Add an image of the right camera; return the dropped ones of this camera."""
         with self._changed:
             rights = self._join(1, image.stamp, image)
             self._changed.notify_all()
@@ -88,9 +90,9 @@ class TrackerQueue:
 
     def put_keypoints(self, message: Keypoints) -> float | None:
         """
-        Add the keypoints of an image, which may have arrived already or not.
+        Add the keypoints of an image, before or after the image itself.
 
-        Returns their delay after the image [s] if it has left without them; else None.
+        Returns their delay after the image [s] if it was taken without them; else None.
         """
         stamp = nanoseconds(message.header.stamp)
         with self._changed:
@@ -105,13 +107,13 @@ class TrackerQueue:
             return None if arrived is None else time.perf_counter() - arrived
 
     def put_descriptors(self, message: Descriptors) -> None:
-        """Add descriptors; they are taken after their image."""
+        """Add descriptors; they are taken after their image. The oldest are evicted."""
         with self._changed:
             self._descriptors.append(message)
             self._changed.notify_all()
 
     def take(self) -> ImageJob | Descriptors | None:
-        """Wait for the next image or descriptors to process; None once closed."""
+        """Wait for the next image or descriptors and return them; None once closed."""
         with self._changed:
             while not self._closed:
                 if self._images and self._is_ready(self._images[0]):
@@ -128,7 +130,7 @@ class TrackerQueue:
             return None
 
     def clear(self) -> tuple[list[ReceivedImage], list[ReceivedImage]]:
-        """Discard all that waits; return the images, of this and of the right camera."""
+        """Discard all waiting items; return the images of the left and of the right camera."""
         with self._changed:
             rights = [] if self._pairs is None else self._pairs.clear()[1]
             jobs = [self._leave() for _ in range(len(self._images))]
@@ -140,7 +142,7 @@ class TrackerQueue:
             return [job.image for job in jobs], rights
 
     def close(self) -> None:
-        """End `take` for good."""
+        """Close the queue: `take` returns None from now on."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -148,7 +150,7 @@ class TrackerQueue:
     def _join(
         self, camera: int, stamp: int, item: ImageJob | ReceivedImage
     ) -> list[ReceivedImage]:
-        """Find the partner of an image; return right images that will have none."""
+        """Join an image with its stereo partner; return right images that have none."""
         if self._pairs is None:
             return []
         pair, lefts, rights = self._pairs.add(camera, stamp, item)
@@ -156,7 +158,7 @@ class TrackerQueue:
             job.expects_right = False
         if pair is not None:
             job, right = pair
-            if job.has_left:
+            if job.is_taken:
                 return [*rights, right]
             job.right, job.expects_right = right, False
         return rights
@@ -167,9 +169,9 @@ class TrackerQueue:
         return complete or len(self._images) >= IMAGES or time.perf_counter() >= job.deadline
 
     def _leave(self) -> ImageJob:
-        """Take the oldest image out, with its keypoints where they have arrived."""
+        """Remove the oldest image, with its keypoints if they have arrived, and return it."""
         job = self._images.popleft()
-        job.has_left = True
+        job.is_taken = True
         job.keypoints = self._keypoints.pop(job.image.stamp, None)
         return job
 
@@ -183,7 +185,7 @@ class TrackerQueue:
         return any(job.image.stamp <= stamp for job in self._images)
 
     def _discard_keypoints_after(self, stamp: int) -> None:
-        """Discard keypoints with later stamps: the stamps ran back."""
+        """Discard keypoints with later stamps, since stamps ran backwards."""
         self._keypoints = {s: k for s, k in self._keypoints.items() if s <= stamp}
         self._without_keypoints.clear()
         if self._last_keypoints is not None and self._last_keypoints > stamp:

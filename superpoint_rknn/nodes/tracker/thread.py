@@ -1,4 +1,4 @@
-"""The tracker's thread: one for each camera or stereo pair."""
+"""The tracker thread of one camera or stereo pair."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from superpoint_rknn.nodes.common.diagnostics import THROTTLE
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.messages import ReceivedImage, nanoseconds
 from superpoint_rknn.nodes.common.parameters import Parameters
-from superpoint_rknn.nodes.tracker.calibration import View
+from superpoint_rknn.nodes.tracker.calibration import CameraTracks
 from superpoint_rknn.nodes.tracker.camera import TrackerCamera
 from superpoint_rknn.nodes.tracker.feature_output import FeatureOutput
 from superpoint_rknn.nodes.tracker.messages import descriptor_rows, points_of
@@ -27,11 +27,11 @@ from superpoint_rknn.tracking.tracker import Tracker
 
 class TrackerThread:
     """
-    Tracks the keypoints of a camera over time, and finds the tracks in the right camera's images.
+    Track the keypoints of a camera, and match the tracks in the images of the right camera.
 
-    Messages arrive in the executor's thread and wait in a queue; a thread of its own, which lives
-    from activation to deactivation, does the work.
-    cameras: one, or the left and the right one of a stereo pair.
+    Callbacks in the executor thread put messages into a queue; a thread that runs from
+    `activate` to `deactivate` processes them.
+    cameras: one camera, or the left and the right camera of a stereo pair.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class TrackerThread:
         self._last_stamp: int | None = None
 
     def activate(self) -> None:
-        """Subscribe and start the thread, with no tracks."""
+        """Subscribe and start the thread, without tracks."""
         self._queue = self._new_queue()
         self.tracker.restart()
         self._output.reset()
@@ -66,7 +66,7 @@ class TrackerThread:
         self._thread.start()
 
     def deactivate(self) -> None:
-        """Unsubscribe, wait for the image being tracked; images that still wait are dropped."""
+        """Unsubscribe, drop waiting images, wait until the thread ends."""
         for camera in self.cameras:
             camera.deactivate()
         if self._thread is not None:
@@ -81,12 +81,12 @@ class TrackerThread:
         return TrackerQueue(round(1e9 * self._parameters['sync_tolerance']))
 
     def _on_image(self, image: ReceivedImage) -> None:
-        """Put an image into the queue; the oldest is dropped where too many wait."""
+        """Put an image into the queue; drop the oldest if the queue is full."""
         wait = self._parameters['keypoints_wait']
         self._drop(*self._queue.put_image(image, wait, self._left.has_detector))
 
     def _on_keypoints(self, message: Keypoints) -> None:
-        """Put keypoints into the queue; warn if they arrive too late."""
+        """Put keypoints into the queue; warn if their image was tracked without them."""
         late = self._queue.put_keypoints(message)
         if late is None:
             return
@@ -103,7 +103,7 @@ class TrackerThread:
         self._drop([], self._queue.put_right(image))
 
     def _drop(self, lefts: list[ReceivedImage], rights: list[ReceivedImage]) -> None:
-        """Count dropped images of the left and of the right camera."""
+        """Count images of the left and of the right camera as dropped."""
         for camera, images in zip(self.cameras, (lefts, rights), strict=False):
             for _ in images:
                 camera.counters.finish('dropped')
@@ -123,7 +123,7 @@ class TrackerThread:
                 )
 
     def _track(self, job: ImageJob) -> None:
-        """Track one image and publish; a bad image is logged and counted."""
+        """Track an image and publish its tracks; log and count an invalid image as failed."""
         outcome, right_outcome = 'failed', 'dropped'
         counters = self._left.counters
         start = time.perf_counter()
@@ -138,14 +138,14 @@ class TrackerThread:
             tracked = time.perf_counter()
             self._left.publish(job.image, tracks)
             outcome = 'published'
-            left = View(tracks, camera_model, self._left.calibration)
+            left = CameraTracks(tracks, camera_model, self._left.calibration)
             right = None
             if self._right is not None:
                 right, right_outcome = self._find_right(self._right, job, left)
             found = time.perf_counter()
             self._output.publish(job.image.message.header, left, right)
         except (ValueError, cv2.error) as error:
-            self._left.warnings.refused(error)
+            self._left.warnings.warn_refused(error)
             return
         finally:
             counters.finish(outcome)
@@ -163,9 +163,9 @@ class TrackerThread:
         )
 
     def _find_right(
-        self, camera: TrackerCamera, job: ImageJob, left: View
-    ) -> tuple[View | None, str]:
-        """Find the tracks in the right image and publish them; return its outcome, too."""
+        self, camera: TrackerCamera, job: ImageJob, left: CameraTracks
+    ) -> tuple[CameraTracks | None, str]:
+        """Match the tracks in the right image and publish them; return them and its outcome."""
         if job.right is None:
             self._left.counters.count('without_right')
             return None, 'dropped'
@@ -179,12 +179,12 @@ class TrackerThread:
             )
             camera.publish(job.right, tracks)
         except (ValueError, cv2.error) as error:
-            camera.warnings.refused(error)
+            camera.warnings.warn_refused(error)
             return None, 'failed'
-        return View(tracks, camera_model, camera.calibration), 'published'
+        return CameraTracks(tracks, camera_model, camera.calibration), 'published'
 
     def _describe(self, message: Descriptors) -> None:
-        """Give the descriptors of an image to the tracker; ValueError if they are inconsistent."""
+        """Add the descriptors of an image to the tracker. Raises ValueError if invalid."""
         points = points_of(message.keypoints)
         rows = descriptor_rows(message)
         self._left.counters.count('descriptors')
@@ -194,7 +194,7 @@ class TrackerThread:
         self._left.counters.stages({'describe': 1e3 * (time.perf_counter() - start)})
 
     def _keypoints_of(self, job: ImageJob, size: tuple[int, int]) -> Points | None:
-        """Return the keypoints of an image; None, with a warning, if they do not fit it."""
+        """Return the keypoints of an image; None, with a warning, if they are invalid."""
         message = job.keypoints
         if message is None:
             self._left.counters.count('without_keypoints')
@@ -211,10 +211,10 @@ class TrackerThread:
             return None
 
     def _check_stamp(self, stamp: int) -> None:
-        """Restart the tracker where stamps jump; ValueError for the same stamp twice."""
+        """Restart the tracker if stamps jump. Raises ValueError if a stamp is repeated."""
         last = self._last_stamp
         if stamp == last:
-            raise ValueError(f'header.stamp: {stamp} ns, the same as of the image before')
+            raise ValueError(f'header.stamp: {stamp} ns, the same as the previous image')
         if jumps(last, stamp):
             times = self._left.counters.count('restarts')
             self._log.warning(

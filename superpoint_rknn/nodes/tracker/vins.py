@@ -1,9 +1,9 @@
 """
-Tracks in the format of VINS-Fusion and VINS-Mono: sensor_msgs/PointCloud on `feature`.
+Convert tracks to sensor_msgs/PointCloud on `feature`, for VINS-Fusion and VINS-Mono.
 
-Both assume that an id has no gaps: after a gap they would assign its observations to the wrong
-images. So ids stand for pieces of tracks without gaps (Tracks.key), and a piece that was left out
-of a message is not sent again.
+Both assume that the observations of an id have no gaps: after a gap they would assign them to the
+wrong images. So an id is that of a part of a track without gaps (Tracks.key), and a part that was
+missing in a message is not sent again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from superpoint_rknn.nodes.common.messages import float_array
 from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.tracker import Tracks
 
-EXACT = 2**24  # below it float32 holds every integer
+EXACT = 2**24  # float32 represents all smaller integers exactly
 FUSION_CHANNELS = ('id', 'camera', 'u', 'v', 'vx', 'vy', 'gx', 'gy', 'gz')
 MONO_CHANNELS = ('id', 'u', 'v', 'vx', 'vy')
 
@@ -31,9 +31,9 @@ class Features:
     """The features of one image or stereo pair; one row per point and camera."""
 
     id: np.ndarray  # (N,) int64, below 2^24
-    camera: np.ndarray  # (N,) int64, number of the camera
+    camera: np.ndarray  # (N,) int64, index of the camera
     pixel: np.ndarray  # (N, 2) u, v in the image [px]
-    direction: np.ndarray  # (N, 2) undistorted, on the plane z = 1
+    direction: np.ndarray  # (N, 2) undistorted X / Z, Y / Z
     velocity: np.ndarray  # (N, 2) of the direction [1/s]
 
     def __add__(self, other: Features) -> Features:
@@ -43,9 +43,9 @@ class Features:
 
 class FeatureIds:
     """
-    Map keys of tracks to ids below a limit, without two equal ids in a message.
+    Map track keys to ids below a limit, unique within each message.
 
-    limit: larger than the number of tracks in a message.
+    limit: must exceed the number of tracks in a message.
     """
 
     def __init__(self, limit: int):
@@ -56,10 +56,11 @@ class FeatureIds:
 
     def assign(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """
-        Ids for the tracks of the next message.
+        Assign ids to the tracks of the next message.
 
-        keys: (N,) int64. Returns which of them to send, ascending by key, (M,), and their ids:
-        the key modulo the limit, or the next id that no other track of the message has.
+        keys: (N,) int64.
+        Returns the indices of the keys to send, ascending by key, (M,), and their ids, (M,): the
+        key modulo the limit or, if another track has that id, the next free one.
         """
         order = np.argsort(keys)
         keys = keys[order]
@@ -82,30 +83,30 @@ class FeatureIds:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The tracks in one camera's image; one row per track."""
+class Observations:
+    """Observations of the tracks in the image of one camera; one row per track."""
 
     key: np.ndarray  # (N,) int64
     pixel: np.ndarray  # (N, 2) [px]
-    direction: np.ndarray  # (N, 2); NaN where the camera model has none
+    direction: np.ndarray  # (N, 2) X / Z, Y / Z; NaN if undistortion failed
     velocity: np.ndarray  # (N, 2) of the direction [1/s]; 0 for a new track
 
     def features(self, rows: np.ndarray, ids: np.ndarray, camera: int) -> Features:
-        """Return some rows as features, with their ids and the number of the camera."""
+        """Return some rows as features; ids: of these rows; camera: its index."""
         cameras = np.full(len(rows), camera, np.int64)
         return Features(ids, cameras, self.pixel[rows], self.direction[rows], self.velocity[rows])
 
 
-class Motion:
-    """Velocities of one camera's tracks, from image to image."""
+class VelocityEstimator:
+    """Estimate track velocities of one camera from successive images."""
 
     def __init__(self) -> None:
         self._stamp: int | None = None
         self._keys: np.ndarray = np.zeros(0, np.int64)  # of the last image
         self._directions: np.ndarray = np.zeros((0, 2))
 
-    def observe(self, stamp: int, tracks: Tracks, camera_model: CameraModel) -> Seen:
-        """Return directions and velocities of the tracks in the next image; stamp: [ns]."""
+    def observe(self, stamp: int, tracks: Tracks, camera_model: CameraModel) -> Observations:
+        """Return the observations of the next image; stamp: of the image [ns]."""
         directions = camera_model.undistort(tracks.x, tracks.y)
         velocities = np.zeros_like(directions)
         if self._stamp is not None:
@@ -114,15 +115,19 @@ class Motion:
             velocities[now] = (directions[now] - self._directions[before]) / seconds
         velocities[~np.isfinite(velocities)] = 0
         self._stamp, self._keys, self._directions = stamp, tracks.key, directions
-        return Seen(tracks.key, np.stack([tracks.x, tracks.y], axis=1), directions, velocities)
+        return Observations(
+            tracks.key, np.stack([tracks.x, tracks.y], axis=1), directions, velocities
+        )
 
 
 class VinsAdapter:
     """
-    Turns the tracks of one image, or stereo pair, after another into features.
+    Convert the tracks of successive images or stereo pairs to features.
 
-    style: vins_fusion or vins_mono. cameras: that the estimator has (VINS-Mono's NUM_OF_CAM).
-    numbers: of the one or two of them whose tracks come here; other cameras' ids are others.
+    style: vins_fusion or vins_mono.
+    cameras: number of cameras of the estimator (NUM_OF_CAM of VINS-Mono).
+    numbers: indices of the camera or stereo pair converted here; the ids of different cameras
+    never collide.
     """
 
     def __init__(self, style: str, cameras: int = 1, numbers: Sequence[int] = (0,)):
@@ -133,10 +138,10 @@ class VinsAdapter:
         self.restart()
 
     def restart(self) -> None:
-        """Start a new sequence: what follows does not continue what was before."""
+        """Start a new sequence: the next features do not continue the previous ones."""
         self._ids = FeatureIds(self._limit)
         self._stamp: int | None = None
-        self._motion, self._right_motion = Motion(), Motion()
+        self._motion, self._right_motion = VelocityEstimator(), VelocityEstimator()
         self._sent = RateLimiter()
 
     def update(
@@ -150,16 +155,16 @@ class VinsAdapter:
         """
         Return the features to send for the next image; None if there is nothing to send.
 
-        stamp: of the image [ns], later than the one before.
-        rate: most messages a second [Hz]; 0: one for every image.
-        right: those of the tracks that the second camera sees, and its lens.
-        VINS-Mono is sent nothing for the first image, and only tracks seen more than once.
+        stamp: of the image [ns], later than that of the previous one.
+        rate: maximum rate of messages [Hz]; 0: one per image.
+        right: the tracks in the right image and the model of its camera; None: there is none.
+        For VINS-Mono: None for the first image, and only tracks with an age above 1.
         """
         first, step = self._stamp is None, stamp - (self._stamp or 0)
         self._stamp = stamp
         left = self._motion.observe(stamp, tracks, camera_model)
         if right is None:
-            self._right_motion = Motion()  # no velocity across a gap
+            self._right_motion = VelocityEstimator()  # no velocity across a gap
         else:
             seen_right = self._right_motion.observe(stamp, *right)
         if rate > 0 and not self._sent.select_if_due(stamp, rate, 0 if first else step):
@@ -188,10 +193,10 @@ def feature_message(
     header: Header, features: Features, style: str, cameras: int = 1
 ) -> PointCloud:
     """
-    Return the message with the features of an image; cameras: of the estimator.
+    Return the `feature` message of an image; cameras: number of cameras of the estimator.
 
-    VINS-Fusion documents six channels but reads nine where there are six: the last three, the
-    true position of the point, are 0. VINS-Mono's ids are id * cameras + camera, its frame is
+    VINS-Fusion documents six channels but reads nine if there are more than five; the last three
+    (ground truth position) are 0. The ids of VINS-Mono are id * cameras + camera, its frame_id is
     "world".
     """
     common = [*features.pixel.T, *features.velocity.T]

@@ -1,4 +1,4 @@
-"""Do this CPU's kernels multiply uint8 by int8 exactly?"""
+"""Detect CPUs on which onnxruntime's uint8 x int8 kernels overflow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from superpoint_rknn.runtimes.onnx.protobuf import (
 
 DATA_TYPES = {'float32': 1, 'uint8': 2, 'int8': 3}  # TensorProto.DataType
 CHANNELS, SIDE = 16, 8
-BYTE, WEIGHT = 255, 127  # the largest products
+BYTE, WEIGHT = 255, 127  # factors of the largest product
 
 
 @cache
@@ -27,8 +27,8 @@ def has_int8_overflow() -> bool:
     """
     Return True if onnxruntime's uint8 x int8 convolution clips sums on this CPU.
 
-    x86 with AVX2 and without VNNI adds pairs of products in 16 bits, where 255 * 127 + 255 * 127
-    becomes 32767. Compares a small convolution of such values with the exact sum.
+    x86 CPUs with AVX2 but without VNNI add pairs of products in 16 bits, which clips
+    255 * 127 + 255 * 127 to 32767. The test compares a small convolution with the exact sum.
     """
     exact = CHANNELS * BYTE * WEIGHT
     scale = exact / 200  # the exact sum becomes 200, a clipped one about 100

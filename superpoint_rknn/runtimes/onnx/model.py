@@ -1,4 +1,4 @@
-"""Read untrusted ONNX files, which must be self-contained and have a SuperPoint's tensors."""
+"""Read and validate untrusted ONNX files: self-contained, with the tensors of a SuperPoint."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DTYPES: dict[str, np.dtype] = {
 }
 UINT8 = 2  # TensorProto.DataType
 LOGIT_CHANNELS = 65
-DOMAINS = {'', 'ai.onnx', 'com.microsoft'}  # of onnxruntime's own operators
+DOMAINS = {'', 'ai.onnx', 'com.microsoft'}  # of onnxruntime's built-in operators
 
 
 # Messages that hold tensors or nodes, at any depth: the type of each field's messages, by type.
@@ -61,10 +61,10 @@ INNER_MESSAGES: dict[type[IntEnum], dict[IntEnum, type[IntEnum]]] = {
 
 def read_onnx(path: Path) -> bytes:
     """
-    Read the file of a model and check it.
+    Read and validate a model file; return its content.
 
-    Raises ModelError if the file is missing or not an ONNX model, if it refers to external data
-    (which could be any file of this machine), or if it needs custom operators.
+    Raises ModelError if the file is missing or not an ONNX model, refers to external data (which
+    could be any file of this machine), or needs custom operators.
     """
     try:
         content = path.read_bytes()
@@ -115,9 +115,9 @@ def _check_operator(path: Path, node: Message) -> None:
 
 def has_signed_first_layer(content: bytes) -> bool:
     """
-    Return True if a layer that reads the image has, or may have, int8 weights.
+    Return True if a layer that reads the model input has, or may have, int8 weights.
 
-    content: of the model's file, see `read_onnx`.
+    content: of the model file, see `read_onnx`.
     """
     inputs: set[str] = set()
     unsigned: set[str] = set()
@@ -129,7 +129,7 @@ def has_signed_first_layer(content: bytes) -> bool:
                 unsigned.add(constant.text(Tensor.NAME))
         nodes += graph.messages(Graph.NODE)
     readers = [node for node in nodes if inputs.intersection(node.texts(Node.INPUT))]
-    # The slice holds the weights' name; it is empty in a damaged file with fewer inputs.
+    # The slice contains the name of the weights; it is empty if a damaged file has fewer inputs.
     return not all(
         node.text(Node.OP_TYPE) == 'Conv'
         or (
@@ -143,7 +143,7 @@ def has_signed_first_layer(content: bytes) -> bool:
 def read_tensors(
     path: Path, session: onnxruntime.InferenceSession
 ) -> tuple[TensorSpec, TensorSpec, TensorSpec]:
-    """Specs of image, logits and descriptors. Raises ModelError if this is not a SuperPoint."""
+    """Return the specs of model input, logits and descriptors. Raises ModelError if invalid."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 2:
         raise ModelError(
@@ -176,9 +176,9 @@ def _spec(path: Path, node: onnxruntime.NodeArg, metadata: dict[str, str]) -> Te
             zero_point = int(metadata[f'{node.name}.zero_point'])
         except (KeyError, ValueError) as error:
             raise ModelError(
-                f'{path}: the quantisation of {node.name!r} is not stated: metadata '
-                f'{node.name}.scale and {node.name}.zero_point are missing or no numbers; make '
-                'the model by `superpoint_rknn quantize`'
+                f'{path}: the quantization of {node.name!r} is unknown: the metadata '
+                f'{node.name}.scale and {node.name}.zero_point are missing or not numbers; make '
+                'the model with `superpoint_rknn quantize`'
             ) from error
         limits = np.iinfo(dtype)
         if not (0 < scale < np.inf and limits.min <= zero_point <= limits.max):

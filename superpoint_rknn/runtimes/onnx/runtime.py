@@ -1,4 +1,4 @@
-"""Run models on the CPU by onnxruntime, with the same integers as on an NPU."""
+"""Run models on the CPU with onnxruntime, with the same integers as on an NPU."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class OnnxRuntime:
     """
     A SuperPoint model on the CPU; see Runtime.
 
-    Supports quantised models as `superpoint_rknn quantize` writes them, and float models, whose
-    input is (x - mean) / std of the grey values.
+    Supports quantized models of `superpoint_rknn quantize`, and float models, whose input is
+    (x - mean) / std of the grey values.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class OnnxRuntime:
         """
         Load an .onnx file.
 
-        mean, std: of the model's input, see resolve_normalisation.
-        pass_through: without effect, since no library converts the input.
-        threads: of one inference; None: one for each physical core.
+        mean, std: of the input normalisation, see resolve_normalisation.
+        pass_through: without effect: the input is always passed through.
+        threads: threads of one inference; None: one per physical core.
         Raises ModelError, with the reason, if the file can't be used.
         """
         check_pass_through(pass_through)
@@ -78,7 +78,7 @@ class OnnxRuntime:
         if precise:
             log.warning(
                 f'{path}: sums of uint8 x int8 products overflow on this CPU; the weights are '
-                're-encoded, which is slower; models of `superpoint_rknn quantize` avoid that'
+                're-encoded, which is slower; models of `superpoint_rknn quantize` avoid this'
             )
         self.name = f'onnxruntime {onnxruntime.__version__}'
         self.model = model_id(path, content)
@@ -102,7 +102,7 @@ class OnnxRuntime:
         self._session: onnxruntime.InferenceSession | None = session
         self._run_options = onnxruntime.RunOptions()
         self._run_options.log_severity_level = ERRORS_ONLY
-        # Skips the descriptor layers if only the logits are fetched.
+        # Skip the descriptor layers if only the logits are fetched.
         self._run_options.only_execute_path_to_fetches = True
         self._with_descriptors = self._bind(session)
         self._logits_only = self._bind(session)
@@ -162,7 +162,7 @@ class OnnxRuntime:
 
 
 def physical_cores() -> int:
-    """Number of physical cores that this process may use."""
+    """Return the number of physical cores that this process may use."""
     allowed = os.sched_getaffinity(0)
     cores = set()
     for cpu in allowed:
@@ -179,7 +179,7 @@ def _options(threads: int, precise: bool) -> onnxruntime.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = ERRORS_ONLY
-    # Waiting threads sleep: spinning would take the core from other processes.
+    # Waiting threads sleep: spinning would block cores for other processes.
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     if precise:
         options.add_session_config_entry('session.x64quantprecision', '1')
@@ -187,7 +187,7 @@ def _options(threads: int, precise: bool) -> onnxruntime.SessionOptions:
 
 
 def _float_table(path: Path, mean: float | None, std: float | None) -> np.ndarray:
-    """Normalised input of a float model for each grey value, (256,) float32."""
+    """Return the normalised input of a float model per grey value, (256,) float32."""
     mean, std = resolve_normalisation(path, None, mean, std)
     if not (math.isfinite(mean) and math.isfinite(std)) or std == 0:
         raise ModelError(f'{path}: mean {mean}, std {std}: expected numbers, std not 0')

@@ -31,7 +31,7 @@ class Query(IntEnum):
 
 
 class TensorType(IntEnum):
-    """Element types; those after INT16 exist in generation 2 only."""
+    """Element types of tensors; those after INT16 exist in generation 2 only."""
 
     FLOAT32 = 0
     FLOAT16 = 1
@@ -46,7 +46,7 @@ class TensorType(IntEnum):
 
 
 class Quantized(IntEnum):
-    """Kinds of quantisation of a tensor."""
+    """Quantization schemes of a tensor."""
 
     NONE = 0
     DFP = 1  # dynamic fixed point: real = q * 2^-fl
@@ -54,7 +54,7 @@ class Quantized(IntEnum):
 
 
 class Format(IntEnum):
-    """Order of a tensor's dimensions in memory."""
+    """Memory layout of a tensor."""
 
     NCHW = 0
     NHWC = 1
@@ -147,7 +147,7 @@ class TensorMem2(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Abi:
-    """One generation of the interface."""
+    """ABI of one generation of the NPU libraries."""
 
     generation: int
     tensor_attr: type[ctypes.Structure]
@@ -158,7 +158,7 @@ class Abi:
 
     @property
     def prototypes(self) -> dict[str, tuple[Any, list[Any]]]:
-        """Result type and argument types of every function used here."""
+        """Result type and argument types of every used function, by its name."""
         # The fifth argument of generation 2 is always NULL: its struct changes between releases.
         init = [ctypes.POINTER(Context), c_void_p, c_uint32, c_uint32]
         outputs = [Context, c_uint32, ctypes.POINTER(self.output)]
@@ -183,7 +183,7 @@ class Abi:
         return prototypes
 
     def bind(self, library: ctypes.CDLL) -> None:
-        """Declare the prototypes. Raises AttributeError that names a missing function."""
+        """Declare the prototypes. Raises AttributeError, which names a missing function."""
         for name, (restype, argtypes) in self.prototypes.items():
             function = getattr(library, name)
             function.restype = restype
@@ -195,7 +195,7 @@ GENERATION_2 = Abi(2, TensorAttr2, reversed_dims=False, tensor_mem=TensorMem2)
 
 
 def abi_of(library: ctypes.CDLL) -> Abi | None:
-    """ABI of a loaded library, detected by functions that only one generation has, or None."""
+    """Return the ABI of a loaded library, by functions of one generation only; None if unknown."""
     if hasattr(library, 'rknn_inputs_map'):
         return GENERATION_1
     return GENERATION_2 if hasattr(library, 'rknn_dup_context') else None

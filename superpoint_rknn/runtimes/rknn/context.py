@@ -11,7 +11,7 @@ from superpoint_rknn.runtimes.rknn.library import RknnLibrary
 
 class RknnContext:
     """
-    A model loaded on the NPU. Every method raises NpuError if the library reports an error.
+    A model loaded on the NPU. Every method raises NpuError if the library returns an error code.
 
     Not thread-safe: two concurrent calls on one context can crash the kernel.
     """
@@ -26,7 +26,7 @@ class RknnContext:
         check('rknn_init', self._functions.rknn_init(*arguments))
 
     def destroy(self) -> None:
-        """Destroy the context; it can't be used after this."""
+        """Destroy the context; it can't be used afterwards."""
         check('rknn_destroy', self._functions.rknn_destroy(self._handle))
 
     def input_attrs(self) -> list[ctypes.Structure]:
@@ -38,7 +38,7 @@ class RknnContext:
         return [self._attr(Query.OUTPUT_ATTR, i) for i in range(self._counts().n_output)]
 
     def versions(self) -> tuple[str, str]:
-        """Query the versions of library and driver, without the build's date and hash."""
+        """Query the versions of library and driver, without build date and hash."""
         sdk = SdkVersion()
         self._query(Query.SDK_VERSION, sdk)
         texts = (sdk.api_version, sdk.drv_version)
@@ -59,7 +59,7 @@ class RknnContext:
         check('rknn_run', self._functions.rknn_run(self._handle, None))
 
     def outputs_get(self, outputs: ctypes.Array) -> None:
-        """Fetch outputs; every call, also a failed one, needs a call of outputs_release."""
+        """Fetch outputs; each call, even if it fails, must be followed by outputs_release."""
         code = self._functions.rknn_outputs_get(self._handle, len(outputs), outputs, None)
         check('rknn_outputs_get', code)
 

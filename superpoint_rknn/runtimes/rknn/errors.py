@@ -1,10 +1,10 @@
-"""Error codes of the NPU library, with likely causes and remedies."""
+"""NPU errors: error codes of the library, with likely causes and remedies."""
 
 from __future__ import annotations
 
 TIMEOUT, PARAM_INVALID, MODEL_INVALID, OUTPUT_INVALID = -2, -5, -6, -9
 
-# code: (name, likely cause and remedy). The spelling of the names is the library's.
+# code: (name as spelled by the library, likely cause and remedy)
 ERRORS = {
     -1: (
         'RKNN_ERR_FAIL',
@@ -31,8 +31,7 @@ ERRORS = {
     MODEL_INVALID: (
         'RKNN_ERR_MODEL_INVALID',
         'the file is damaged, not a .rknn file, or made for another NPU generation or a newer '
-        'library; '
-        'convert the model for this chip',
+        'library; convert the model for this chip',
     ),
     -7: ('RKNN_ERR_CTX_INVALID', 'the context is no longer valid; open the model again'),
     -8: (
@@ -72,7 +71,7 @@ MODEL_ERRORS = {MODEL_INVALID, -11, -12, -13, -14}  # caused by the model file
 
 
 class NpuError(RuntimeError):
-    """A call of the NPU library failed with an error code."""
+    """NPU error: a call of the NPU library returned an error code."""
 
     def __init__(self, call: str, code: int):
         name, advice = ERRORS.get(code, ('unknown error', 'update the library and the driver'))
@@ -82,6 +81,6 @@ class NpuError(RuntimeError):
 
 
 def check(call: str, code: int) -> None:
-    """Raise NpuError unless `code`, the result of `call`, is 0."""
+    """Raise NpuError if `code`, the return value of `call`, is not 0."""
     if code != 0:
         raise NpuError(call, code)

@@ -13,7 +13,7 @@ from superpoint_rknn.runtimes.runtime import RuntimeUnavailableError
 
 # librknn_api.so is a wrapper of librknn_runtime.so; some system images have only the latter.
 NAMES = ('librknnrt.so', 'librknn_api.so', 'librknn_runtime.so')
-# Folders of vendors' system images that the loader may not search.
+# Folders of vendors' system images that the dynamic loader may not search.
 FOLDERS = ('/usr/lib', '/usr/lib64', '/usr/local/lib', '/oem/usr/lib', '/vendor/lib64')
 VERSION = re.compile(rb'librknn\w* version:? *([0-9][\w.]*)')
 
@@ -31,7 +31,7 @@ class _SymbolInfo(ctypes.Structure):
 
 @dataclass(frozen=True)
 class RknnLibrary:
-    """A loaded library with declared prototypes."""
+    """A loaded NPU library with declared prototypes."""
 
     path: str
     abi: Abi
@@ -40,7 +40,7 @@ class RknnLibrary:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Result of loading one candidate."""
+    """Result of trying to load one candidate library."""
 
     path: str
     generation: int | None  # None if it can't be used
@@ -76,7 +76,7 @@ def find_library(path: str | Path | None = None) -> RknnLibrary:
     """
     Load the library at `path`, or the first usable one.
 
-    Raises RuntimeUnavailableError, which lists every library that was tried.
+    Raises RuntimeUnavailableError, which lists all libraries that were tried, if none is usable.
     """
     reasons = []
     for candidate in _candidates(path):
@@ -93,7 +93,7 @@ def find_library(path: str | Path | None = None) -> RknnLibrary:
 
 
 def probe_libraries(path: str | Path | None = None) -> list[ProbeResult]:
-    """Try to load every candidate; return what was found."""
+    """Try to load every candidate library; return all results."""
     probes = []
     for candidate in _candidates(path):
         try:
@@ -107,7 +107,7 @@ def probe_libraries(path: str | Path | None = None) -> list[ProbeResult]:
 
 
 def library_version(path: str | Path) -> str | None:
-    """Version from the text of a library file, which needs no NPU; None if it states none."""
+    """Read the version from a library file, without loading it; None if not found."""
     try:
         match = VERSION.search(Path(path).read_bytes())
     except OSError:
@@ -123,7 +123,7 @@ def _candidates(path: str | Path | None) -> list[str]:
 
 
 def _file_of(functions: ctypes.CDLL) -> str | None:
-    """File that a library was loaded from; None on systems without dladdr(3)."""
+    """Return the file that a library was loaded from; None on systems without dladdr(3)."""
     info = _SymbolInfo()
     dladdr = getattr(ctypes.CDLL(None), 'dladdr', None)
     if dladdr is None:

@@ -1,8 +1,8 @@
 """
-Run models on a Rockchip NPU by Rockchip's Python package rknnlite: the fallback for librknn.
+Run models on a Rockchip NPU with Rockchip's Python package rknnlite, the fallback for librknn.
 
-The package always converts outputs to float32 and does not expose scales and zero points, so that
-neither pass-through input nor raw outputs are possible, which costs time on every image.
+The package always converts outputs to float32 and does not expose scales and zero points. So
+neither pass-through input nor raw outputs are possible, and each image takes more time.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from superpoint_rknn.runtimes.runtime import (
 )
 
 PACKAGES = ('rknn-toolkit-lite2', 'rknn_toolkit_lite')
-# Before this version each inference leaves about 5 MB in reference cycles.
+# Older versions leave about 5 MB in reference cycles at each inference.
 FIRST_WITHOUT_CYCLES = (2, 5, 0)
-COLLECT_EVERY = 8  # images
+COLLECT_EVERY = 8  # [images] interval of garbage collections for older versions
 
 
 class RknnliteRuntime:
@@ -48,11 +48,11 @@ class RknnliteRuntime:
         pass_through: str = 'auto',
     ):
         """
-        Load a .rknn file, whose card must state the image's size.
+        Load a .rknn file; its model card must contain the input size.
 
         mean, std: must be None, since the library normalises. pass_through: must not be 'true'.
         Raises RuntimeUnavailableError if the package or the NPU can't be used, ModelError if the
-        file can't.
+        model file can't be used.
         """
         if mean is not None or std is not None or pass_through == 'true':
             raise RuntimeUnavailableError(
@@ -107,7 +107,7 @@ class RknnliteRuntime:
         self._ownership.close()
 
     def _read_tensors(self, path: Path) -> None:
-        """Learn the outputs' shapes from an inference; the package has no query for them."""
+        """Get the shapes of the outputs by an inference, since the package can't query them."""
         try:
             outputs = self._run(np.zeros(self._size, np.uint8))
         except RuntimeError as error:
@@ -177,7 +177,7 @@ def _open(rknnlite: Any, path: Path) -> Any:
 
 
 def _failure(step: Callable[..., int], *arguments: str) -> str | None:
-    """Call a step of opening; return why it failed, or None."""
+    """Call a function of rknnlite; return the reason if it failed, else None."""
     try:
         code = step(*arguments)
     except Exception as error:  # the package raises Exception itself
@@ -186,14 +186,14 @@ def _failure(step: Callable[..., int], *arguments: str) -> str | None:
 
 
 def _image_size(path: Path) -> tuple[int, int]:
-    """Height and width from the model card: rknnlite has no query for them."""
+    """Read height and width from the model card, since rknnlite can't query them."""
     size = read_card(path).get('input', {}).get('size')
     match size:
         case [height, width] if all(type(side) is int and side > 0 for side in size):
             return height, width
     raise ModelError(
         f'{path.with_suffix(".json")}: "input": "size": {size!r:.40}, expected [height, width]; '
-        'rknnlite needs it: add it to the model card'
+        'rknnlite needs it; add it to the model card'
     )
 
 

@@ -1,4 +1,4 @@
-"""Run models on a Rockchip NPU by its C library, with pass-through input and raw outputs."""
+"""Run models on a Rockchip NPU with its C library, with pass-through input and raw outputs."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ class LibrknnRuntime:
     """
     A SuperPoint model on the NPU; see Runtime.
 
-    The first thread that calls `infer` owns the NPU: while it lives, `infer` raises RuntimeError
-    in every other thread. `close` is thread-safe, also during a blocked call: see ThreadOwnership.
+    The first thread that calls `infer` owns the NPU: while it is alive, `infer` raises
+    RuntimeError in all other threads. `close` is thread-safe, even during a blocked call: see
+    ThreadOwnership.
     """
 
     def __init__(
@@ -48,17 +49,18 @@ class LibrknnRuntime:
         core_mask: int | None = None,
     ):
         """
-        Load a .rknn file, which takes a minute on an RV1126 if it isn't pre-compiled.
+        Load a .rknn file, which takes a minute on an RV1126 unless it is pre-compiled.
 
-        mean, std: of the model's input, see resolve_input_table.
-        pass_through: 'true' sets input bytes that the library doesn't convert, 'false' lets the
-        library normalise and quantise (slow), 'auto' is 'true' wherever that is possible.
-        library: file or name of the library; None searches the usual folders.
+        mean, std: of the input normalisation, see resolve_normalisation.
+        pass_through: 'true': pass the input bytes through to the NPU without conversion by the
+        library; 'false': the library normalises and quantizes (slow); 'auto': 'true' if the input
+        is quantized.
+        library: file or name of the library; None: search the usual folders.
         zero_copy: share memory with the NPU instead of copying (generation 2 only); falls back to
         copies, with a warning, if the results differ.
-        core_mask: NPU cores to use, one bit each, on chips that have several.
+        core_mask: NPU cores to use, one bit per core, on chips with several cores.
         Raises RuntimeUnavailableError if the library or the NPU can't be used, ModelError if the
-        file can't.
+        model file can't be used.
         """
         check_pass_through(pass_through)
         self._path = Path(path)
@@ -69,7 +71,7 @@ class LibrknnRuntime:
             )
         self._core_mask = core_mask
         self.stages_ms: dict[str, float] = {}
-        self.zero_copy = False  # whether memory is shared with the NPU
+        self.zero_copy = False  # True if memory is shared with the NPU
         content = self._read_file()
         self.model = model_id(self._path, content)
         self._resources = contextlib.ExitStack()  # closing it twice is harmless
@@ -90,7 +92,7 @@ class LibrknnRuntime:
         """
         Run the model on one image; see Runtime.
 
-        Raises NpuError (a RuntimeError) if the library reports an error, RuntimeError if the
+        Raises NpuError (a RuntimeError) if the library returns an error code, RuntimeError if the
         runtime is closed or another thread owns the NPU, ValueError if an array has another shape
         or dtype.
         """
@@ -157,9 +159,9 @@ class LibrknnRuntime:
         if pass_through == 'true' and quantization is None:
             raise ModelError(
                 f'{self._path}: {self.input.name} is {self.input.dtype} without 8-bit '
-                'quantisation, which pass-through needs; set input.pass_through to auto'
+                'quantization, which pass-through needs; set input.pass_through to auto'
             )
-        self.pass_through = False  # whether the library takes the input bytes unconverted
+        self.pass_through = False  # True if the library does not convert the input bytes
         self.input_table: np.ndarray | None = None
         if quantization is not None and pass_through != 'false':
             self.pass_through = True
@@ -169,7 +171,7 @@ class LibrknnRuntime:
         return CopyTransfer(self._context, self._tensors, self.pass_through, self.input_table)
 
     def _enable_zero_copy(self, content: bytes) -> None:
-        """Switch to zero copy if its results equal those of copied data."""
+        """Switch to zero copy; fall back to copies, with a warning, if the results differ."""
         if self._library.abi.tensor_mem is None:
             log.warning('zero copy is not supported on generation 1: data is copied')
             return
@@ -177,7 +179,7 @@ class LibrknnRuntime:
         image = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
         expected = self._results(image)
         try:
-            # From here on the library rejects copies on this context.
+            # From now on the library rejects copies in this context.
             shared = ZeroCopyTransfer(self._context, self._tensors)
             self._resources.callback(self._release, shared.free)
             self._transfer = shared

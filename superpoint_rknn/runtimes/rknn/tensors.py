@@ -1,4 +1,4 @@
-"""Tensors of an .rknn model: their attributes, and the conversion of outputs."""
+"""Tensors of a .rknn model: their attributes, and conversion of outputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RAW_DTYPES = (np.int8, np.uint8)
 
 @dataclass(frozen=True)
 class RknnTensor:
-    """A tensor as the library stores it: `spec.dtype` is its native element type."""
+    """A tensor in the library's memory layout; `spec.dtype` is its native element type."""
 
     index: int
     spec: TensorSpec
@@ -35,7 +35,7 @@ class RknnTensor:
 
     @property
     def is_raw(self) -> bool:
-        """True if its elements are quantised bytes, which are used without conversion."""
+        """True if its elements are quantized bytes, which are fetched without conversion."""
         return self.spec.quantization is not None
 
     @property
@@ -45,7 +45,7 @@ class RknnTensor:
 
 
 def read_tensor(abi: Abi, attr: ctypes.Structure) -> RknnTensor:
-    """Read a tensor's attributes. Raises ModelError if a SuperPoint can't have them."""
+    """Convert the attributes of a tensor. Raises ModelError for unsupported ones."""
     name = attr.name.decode(errors='replace') or f'tensor {attr.index}'
     if attr.n_dims != 4:
         raise ModelError(f'{name}: {attr.n_dims} dimensions, expected 4')
@@ -72,7 +72,7 @@ def read_tensor(abi: Abi, attr: ctypes.Structure) -> RknnTensor:
 
 
 def read_tensors(context: RknnContext) -> tuple[RknnTensor, RknnTensor, RknnTensor]:
-    """Read image, logits and descriptors. Raises ModelError if this is not a SuperPoint."""
+    """Query model input, logits and descriptors. Raises ModelError if this is no SuperPoint."""
     inputs = [read_tensor(context.abi, attr) for attr in context.input_attrs()]
     outputs = [read_tensor(context.abi, attr) for attr in context.output_attrs()]
     if len(inputs) != 1 or len(outputs) != 2:
@@ -101,13 +101,13 @@ def _quantization(name: str, attr: ctypes.Structure, dtype: np.dtype) -> Quantiz
 
 class OutputReader:
     """
-    Reads one output into a caller's array.
+    Fetch one output into the caller's array (C, H, W).
 
-    The library writes to the array itself if it can. Otherwise (NHWC, or want_float rejected), it
-    writes to a buffer, which `finish` converts.
+    The library writes into that array if possible. Otherwise (NHWC, or want_float rejected) it
+    writes into a buffer, which `finish` converts.
 
-    dtype: of the caller's array; the tensor's native type, or float32.
-    Attribute `size`: what the library writes [bytes].
+    dtype: of the caller's array: the native type of the tensor, or float32.
+    Attribute `size`: number of bytes that the library writes.
     """
 
     def __init__(self, tensor: RknnTensor, dtype: DTypeLike):
@@ -123,16 +123,16 @@ class OutputReader:
 
     @property
     def has_native(self) -> bool:
-        """True if `finish` can convert the native type itself."""
+        """True if `finish` can convert the native element type."""
         return self._tensor.is_raw or self._tensor.spec.dtype.kind == 'f'
 
     def use_native(self) -> None:
-        """Fetch the native type from now on, without the library's conversion to float."""
+        """Fetch native elements from now on, not converted to float by the library."""
         self._want_float = False
         self._set_buffer()
 
     def prepare(self, output: ctypes.Structure, target: np.ndarray) -> None:
-        """Fill in the request to rknn_outputs_get."""
+        """Fill in `output`, the request to rknn_outputs_get; target: the caller's array."""
         buffer = target if self._buffer is None else self._buffer
         output.want_float = self._want_float
         output.is_prealloc = 1
@@ -141,7 +141,7 @@ class OutputReader:
         output.size = self.size
 
     def finish(self, target: np.ndarray) -> None:
-        """Convert the buffer, if one is used, to `target` (C, H, W)."""
+        """Convert the buffer, if there is one, into `target` (C, H, W)."""
         if self._buffer is None:
             return
         source = self._buffer.transpose(2, 0, 1) if self._tensor.nhwc else self._buffer

@@ -1,4 +1,4 @@
-"""Thread ownership of the NPU, and destruction of a context that may be in use."""
+"""Thread ownership of the NPU, and safe destruction of a context that is in use."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from contextlib import contextmanager
 
 class ThreadOwnership:
     """
-    Restricts calls to one thread: the first that calls, for as long as it lives.
+    Restrict calls to the first thread that calls, while it is alive.
 
-    Two threads in one context can crash the kernel, and so can destroying a context that is in
-    use. A blocked call can't be interrupted, so its context is destroyed when the call returns,
-    or never.
+    Two threads in one context, or the destruction of a context in use, can crash the kernel. A
+    blocked call can't be interrupted: its context is destroyed when the call returns, or never.
 
-    name: of the owned resource, for messages. destroy: releases it; called once.
+    name: of the owned resource, for error messages. destroy: releases it; called once.
     """
 
     def __init__(self, name: str, destroy: Callable[[], None]):
@@ -27,7 +26,7 @@ class ThreadOwnership:
 
     @contextmanager
     def acquire(self) -> Iterator[None]:
-        """Guard a call. Raises RuntimeError in another thread than the owner, or after `close`."""
+        """Guard a call. Raises RuntimeError in threads other than the owner, and after `close`."""
         thread = threading.current_thread()
         if not self._lock.acquire(blocking=False):
             raise RuntimeError(

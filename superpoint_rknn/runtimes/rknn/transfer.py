@@ -1,4 +1,4 @@
-"""The two transfer paths between CPU and NPU: copies by the library, or zero copy."""
+"""Transfer of inputs and outputs between CPU and NPU: by copies, or by zero copy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SIGN_FLIPPED = np.arange(256, dtype=np.uint8) ^ SIGN_BIT
 
 @dataclass(frozen=True)
 class ModelTensors:
-    """The three tensors of a SuperPoint, and the dtype in which descriptors are returned."""
+    """The three tensors of a SuperPoint model, and the dtype of returned descriptors."""
 
     image: RknnTensor
     logits: RknnTensor
@@ -33,9 +33,10 @@ class ModelTensors:
 
 class CopyTransfer:
     """
-    Copies by rknn_inputs_set and rknn_outputs_get, with reused buffers.
+    Transfer by copies (rknn_inputs_set, rknn_outputs_get), with reused buffers.
 
-    pass_through: set input bytes that the library doesn't convert, mapped by `table` (256,) first.
+    pass_through: the library does not convert the input bytes.
+    table: (256,) input table that maps the image first; None: the identity.
     """
 
     def __init__(
@@ -51,25 +52,25 @@ class CopyTransfer:
         self._inputs[0].index = tensors.image.index
         self._inputs[0].pass_through = pass_through
         self._inputs[0].type = attr.type if pass_through else TensorType.UINT8
-        # One channel: NCHW and NHWC are the same bytes, but the library checks the name.
+        # With one channel NCHW and NHWC are the same bytes, but the library checks the format.
         self._inputs[0].fmt = attr.fmt if pass_through else Format.NHWC
         self._inputs[0].size = tensors.image.elements
         self._table = None if table is None else table.view(np.uint8)
-        # The table of most signed inputs: XOR takes a tenth of the time of a look-up.
+        # The input table of most int8 inputs: XOR takes a tenth of the time of a table look-up.
         self._flips_sign = self._table is not None and np.array_equal(self._table, _SIGN_FLIPPED)
         height, width = tensors.image.spec.shape[2:]
         self._converted = np.empty((height, width) if table is not None else 0, np.uint8)
         self._logits = OutputReader(tensors.logits, np.float32)
         self._descriptors = OutputReader(tensors.descriptors, tensors.descriptors_dtype)
-        # The library takes requests in the order of the outputs: of the two, only the first can
-        # be fetched alone.
+        # The library expects requests in the order of the outputs: only the first output can be
+        # fetched alone.
         self._logits_index = tensors.logits.index
         self._requests = {count: (context.abi.output * count)() for count in (1, 2)}
         self._unused = np.empty(tensors.descriptors.spec.shape[1:], tensors.descriptors_dtype)
         self._types_settled = False
 
     def set_input(self, image: np.ndarray) -> None:
-        """Set the model input to an image (H, W) uint8."""
+        """Set the model input to an image, (H, W) uint8."""
         if self._flips_sign:
             image = np.bitwise_xor(image, SIGN_BIT, out=self._converted)
         elif self._table is not None:
@@ -78,7 +79,7 @@ class CopyTransfer:
         self._context.inputs_set(self._inputs)
 
     def fetch(self, logits: np.ndarray, descriptors: np.ndarray | None) -> None:
-        """Fetch the outputs to the given arrays; descriptors None: logits only."""
+        """Fetch the outputs into the given arrays (C, H, W); descriptors None: only logits."""
         if descriptors is None and self._logits_index == 1:
             descriptors = self._unused
         requests = self._requests[1 if descriptors is None else 2]
@@ -88,7 +89,7 @@ class CopyTransfer:
         try:
             self._context.outputs_get(requests)
         except NpuError:
-            # The error of outputs_get is the relevant one.
+            # Report the error of outputs_get, not that of the release.
             with contextlib.suppress(NpuError):
                 self._context.outputs_release(requests)
             raise
@@ -103,9 +104,9 @@ class CopyTransfer:
 
     def fall_back_to_native(self, error: NpuError) -> bool:
         """
-        Fall back to native output types if the library rejected want_float; False otherwise.
+        Fall back to native output types if the library rejected want_float; False if not.
 
-        Only before the first successful fetch: after it, the library is known to convert.
+        Only before the first successful fetch, which shows that the library supports want_float.
         """
         readers = (self._logits, self._descriptors)
         rejected = error.call == 'rknn_outputs_get' and error.code in (
@@ -121,7 +122,7 @@ class CopyTransfer:
         return True
 
     def free(self) -> None:
-        """Do nothing: the context frees all that this path uses."""
+        """Do nothing: the context frees all its memory."""
 
     def _check_size(self, size: int, reader: OutputReader) -> None:
         if size != reader.size:
@@ -133,10 +134,10 @@ class CopyTransfer:
 
 class ZeroCopyTransfer:
     """
-    Zero copy, generation 2: input and outputs are in memory shared with the NPU.
+    Transfer by zero copy (generation 2): input and outputs are in memory shared with the NPU.
 
-    The NPU normalises and quantises the image by the model's own parameters. The library flushes
-    the CPU caches around each run, which is the default of rknn_init.
+    The NPU normalises and quantizes the image as the model was converted. The library flushes the
+    CPU caches around each run, which is the default of rknn_init.
     """
 
     def __init__(self, context: RknnContext, tensors: ModelTensors):
@@ -147,7 +148,7 @@ class ZeroCopyTransfer:
             self._logits = self._share_output(tensors.logits, np.dtype(np.float32))
             self._descriptors = self._share_output(tensors.descriptors, tensors.descriptors_dtype)
         except BaseException:
-            # The first error is the relevant one.
+            # Report the first error, not that of `free`.
             with contextlib.suppress(NpuError):
                 self.free()
             raise
@@ -157,7 +158,7 @@ class ZeroCopyTransfer:
         np.copyto(self._image, image)
 
     def fetch(self, logits: np.ndarray, descriptors: np.ndarray | None) -> None:
-        """Copy the outputs to the given arrays; descriptors None: logits only."""
+        """Copy the outputs into the given arrays (C, H, W); descriptors None: only logits."""
         np.copyto(logits, self._logits)
         if descriptors is not None:
             np.copyto(descriptors, self._descriptors)

@@ -19,18 +19,18 @@ def test_valid_names_are_accepted(names):
 @pytest.mark.parametrize(
     ('names', 'stereo', 'reason'),
     [
-        (['cam0', ''], False, "'' is no name"),
-        (['/cam0'], False, "'/cam0' is no name"),
-        (['cam0/'], False, "'cam0/' is no name"),
-        (['0cam'], False, "'0cam' is no name"),
-        (['~/cam'], False, "'~/cam' is no name"),
-        (['cam-0'], False, "'cam-0' is no name"),
-        (['{node}'], False, "'{node}' is no name"),
-        (['a', 'b', 'a'], False, "'a' is there twice"),
+        (['cam0', ''], False, "'' is not a valid name"),
+        (['/cam0'], False, "'/cam0' is not a valid name"),
+        (['cam0/'], False, "'cam0/' is not a valid name"),
+        (['0cam'], False, "'0cam' is not a valid name"),
+        (['~/cam'], False, "'~/cam' is not a valid name"),
+        (['cam-0'], False, "'cam-0' is not a valid name"),
+        (['{node}'], False, "'{node}' is not a valid name"),
+        (['a', 'b', 'a'], False, "'a' is listed twice"),
         ([], False, '0 names, expected 1 to'),
         ([f'c{i}' for i in range(99)], False, '99 names, expected 1 to'),
         ([''], True, 'stereo: 1 cameras'),
-        (['a', 'b', 'c'], True, "stereo: 3 cameras, ['a', 'b', 'c'], expected pairs"),
+        (['a', 'b', 'c'], True, "stereo: 3 cameras, ['a', 'b', 'c'], expected an even number"),
     ],
 )
 def test_invalid_names_raise(names, stereo, reason):

@@ -3,9 +3,9 @@
 import pytest
 
 from superpoint_rknn.nodes.common.diagnostics import ImageCounters
-from superpoint_rknn.nodes.common.image_subscription import TELLS_SEQUENCE, ImageSubscription
+from superpoint_rknn.nodes.common.image_subscription import HAS_MESSAGE_INFO, ImageSubscription
 
-pytestmark = pytest.mark.skipif(not TELLS_SEQUENCE, reason='this rclpy does not number messages')
+pytestmark = pytest.mark.skipif(not HAS_MESSAGE_INFO, reason='this rclpy does not number messages')
 
 
 class Node:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from superpoint_rknn.nodes.superpoint import descriptor_timer
-from superpoint_rknn.nodes.superpoint.descriptor_timer import DescriptorSchedule, tick_of
+from superpoint_rknn.nodes.superpoint.descriptor_timer import DescriptorSchedule, tick_period
 
 RATE = 5.0  # [Hz] of descriptors
 SECONDS = 200
@@ -34,7 +34,7 @@ def _simulate(clock, camera_hz, duration, jitter=0.1, rate=RATE, every=False):
     """
     random = np.random.default_rng(0)
     schedule = DescriptorSchedule()
-    period, tick = 1 / rate, tick_of(1 / rate)
+    period, tick = 1 / rate, tick_period(1 / rate)
     schedule.due = period
     arrivals = np.arange(0, SECONDS, 1 / camera_hz)
     arrivals += random.uniform(-jitter, jitter, arrivals.size) / camera_hz

@@ -71,7 +71,7 @@ def test_npu_errors_drop_images_until_the_model_is_reopened(rig, start, photo):
     assert len(keypoints.x) > 100
     log = process.log.read_text()
     assert 'RKNN_ERR_TIMEOUT (-2)' in log
-    assert 'the runtime was closed and opened again after failures' in log
+    assert 'the runtime was closed and reopened after failed inferences' in log
     assert int(rig.raw_counts()['failed']) == 8
     assert rig.graph.interrupt(process)[0] == 0
     assert 'violations: none' in process.log.read_text()

@@ -224,8 +224,8 @@ def test_descriptors_of_a_stereo_pair_are_of_the_same_images(cameras, photo):
 @pytest.mark.parametrize(
     ('given', 'reason'),
     [
-        ({'cameras': '[cam0, cam0]'}, "cameras: 'cam0' is there twice"),
-        ({'cameras': '[/cam0]'}, "cameras: '/cam0' is no name"),
+        ({'cameras': '[cam0, cam0]'}, "cameras: 'cam0' is listed twice"),
+        ({'cameras': '[/cam0]'}, "cameras: '/cam0' is not a valid name"),
         ({'cameras': '[a, b, c]', 'stereo': 'true'}, 'stereo: 3 cameras'),
     ],
 )

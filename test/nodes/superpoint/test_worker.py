@@ -139,7 +139,7 @@ def test_an_error_drops_the_image_and_the_next_one_is_processed():
 
 
 def test_errors_in_a_row_reopen_the_runtime_with_growing_pauses(monkeypatch):
-    monkeypatch.setattr(worker_module, 'FIRST_PAUSE', 0.05)
+    monkeypatch.setattr(worker_module, 'MIN_RETRY_PAUSE', 0.05)
     first, second = FaultyRuntime(), FaultyRuntime()
     bench = Bench(first, RuntimeUnavailableError('busy'), RuntimeUnavailableError('busy'), second)
     bench.start()
@@ -198,7 +198,7 @@ def test_a_blocked_runtime_is_abandoned_and_not_closed_while_in_use(monkeypatch)
     assert runtime.entered.wait(5)
     assert not bench.worker.mailbox.wait_done(0.05)
     assert bench.worker.error_message is None
-    monkeypatch.setattr(worker_module, 'SLOW', 0.01)
+    monkeypatch.setattr(worker_module, 'SLOW_INFERENCE', 0.01)
     assert bench.worker.error_message.startswith('the inference has not returned for ')
     assert not bench.worker.stop(0.05)
     assert not runtime.closed
@@ -222,7 +222,7 @@ def test_an_unexpected_error_is_logged_and_the_worker_continues():
 
 
 def test_pauses_grow_while_every_reopened_runtime_fails(monkeypatch):
-    monkeypatch.setattr(worker_module, 'FIRST_PAUSE', 0.05)
+    monkeypatch.setattr(worker_module, 'MIN_RETRY_PAUSE', 0.05)
     runtimes = [FaultyRuntime() for _ in range(4)]
     for runtime in runtimes:
         runtime.broken = True

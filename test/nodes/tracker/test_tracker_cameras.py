@@ -149,5 +149,5 @@ def test_ids_in_features_are_unique_across_cameras(rigs, photo, style):
 def test_invalid_cameras_leave_the_node_unconfigured(graph):
     process = graph.start(*TRACKER, cameras='[a, b, c]', stereo='true')
     graph.wait(lambda: 'not configured' in process.log.read_text(), 'the error')
-    assert "stereo: 3 cameras, ['a', 'b', 'c'], expected pairs" in process.log.read_text()
+    assert "stereo: 3 cameras, ['a', 'b', 'c'], expected an even number" in process.log.read_text()
     assert graph.interrupt(process)[0] == 0
