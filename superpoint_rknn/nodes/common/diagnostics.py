@@ -135,6 +135,7 @@ def images_status(
     outputs: dict[str, str],
     details: dict[str, object],
     error_message: str | None = None,
+    silence: str | None = None,
 ) -> DiagnosticStatus:
     """
     Return the status of one camera for /diagnostics.
@@ -142,6 +143,7 @@ def images_status(
     outputs: output topic: name of its counter; the rate of each is reported.
     details: further values; `runtime`, if given, is the hardware id.
     error_message: reason why the camera does not work now; None if it works.
+    silence: reason why no images arrive; None if it is not known.
     """
     report = counters.report()
     counts, recent = report.counts, report.recent
@@ -157,7 +159,8 @@ def images_status(
         level = DiagnosticStatus.WARN
         message = f'no pair: {recent["unpaired"]} images had no partner in the last second'
     elif recent['received'] <= 0:
-        level, message = DiagnosticStatus.WARN, 'no images'
+        level = DiagnosticStatus.WARN
+        message = f'no images: {silence}' if silence else 'no images'
     first = ('received', *OUTCOMES, 'pending', 'lost')
     values = {
         **{key: counts[key] for key in first},

@@ -77,6 +77,10 @@ class Camera:
             depth,
         )
         self.active = True
+        self._node.get_logger().info(
+            f'active: {self._subscription.topic} [{self._transport}] -> '
+            f'{self._keypoints.topic_name}'
+        )
 
     def deactivate(self) -> None:
         """Unsubscribe; images that are being processed are dropped."""
@@ -90,10 +94,9 @@ class Camera:
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
 
-    @property
-    def error_message(self) -> str | None:
-        """Reason why no images arrive; None if none is known."""
-        return None if self._subscription is None else self._subscription.error_message
+    def check_images(self) -> str | None:
+        """Call once a second: see ImageSubscription.check; None while not subscribed."""
+        return None if self._subscription is None else self._subscription.check()
 
     @property
     def has_descriptor_subscribers(self) -> bool:

@@ -136,7 +136,8 @@ class SuperPointNode(ManagedNode):
                     'runtime': worker.runtime.name,
                     'model': worker.runtime.model,
                 },
-                worker.error_message or camera.error_message,
+                worker.error_message,
+                camera.check_images(),
             )
             for camera in self._cameras
         ]

@@ -103,6 +103,14 @@ class TrackerCamera:
             self.counters,
             IMAGES_DEPTH,
         )
+        self._node.get_logger().info(
+            f'active: {self._images.topic} [{self._parameters["image_transport"]}] -> '
+            f'{self._tracks.topic_name}'
+        )
+
+    def check_images(self) -> str | None:
+        """Call once a second: see ImageSubscription.check; None while not subscribed."""
+        return None if self._images is None else self._images.check()
 
     def deactivate(self) -> None:
         """Unsubscribe."""

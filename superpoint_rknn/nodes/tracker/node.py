@@ -91,6 +91,7 @@ class TrackerNode(ManagedNode):
                     'tracks_alive': camera.alive,
                     **{f'tracks_{what}': n for what, n in thread.tracker.counts.items()},
                 },
+                silence=camera.check_images(),
             )
             for thread in self._threads
             for camera in thread.cameras

@@ -12,6 +12,7 @@ class Node:
     """Stand-in with those methods of a node that a subscription calls."""
 
     publishers = 1
+    _parameter_overrides = {}
 
     def resolve_topic_name(self, topic):
         return f'/{topic}'

@@ -12,6 +12,7 @@ from ros_graph import RELIABLE, Graph, image_message
 from sensor_msgs.msg import Image
 
 from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.nodes.common import image_subscription
 from superpoint_rknn.nodes.common.managed_node import DIAGNOSTICS_PERIOD
 from superpoint_rknn.nodes.superpoint import descriptor_timer
 from superpoint_rknn.nodes.superpoint.node import SuperPointNode
@@ -171,6 +172,49 @@ def start(graph):
 def test_images_of_a_best_effort_camera_arrive(start):
     best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
     start(qos=best_effort).wait_ready().process_images()
+
+
+def reliability(bench):
+    """Reliability of the node's image subscription, as the graph shows it."""
+    (info,) = bench.graph.node.get_subscriptions_info_by_topic('/image')
+    return info.qos_profile.reliability
+
+
+def test_the_subscription_is_reliable_while_all_publishers_are(start):
+    bench = start().wait_ready()
+    bench.node.statuses()
+    bench.graph.wait(lambda: reliability(bench) == ReliabilityPolicy.RELIABLE, 'RELIABLE')
+    best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    other = bench.graph.node.create_publisher(Image, 'image', best_effort)
+    bench.cameras.append(other)  # destroyed at the end
+
+    def is_best_effort():
+        bench.node.statuses()
+        return reliability(bench) == ReliabilityPolicy.BEST_EFFORT
+
+    bench.graph.wait(is_best_effort, 'BEST_EFFORT')
+    bench.wait_ready().process_images()
+
+
+def test_an_overridden_reliability_stays(start):
+    name = 'qos_overrides./image.subscription.reliability'
+    bench = start(**{name: 'best_effort'}).wait_ready()
+    bench.node.statuses()
+    bench.graph.spin(lambda: False, 0.5)
+    assert reliability(bench) == ReliabilityPolicy.BEST_EFFORT
+
+
+def test_missing_images_are_explained_once(start, monkeypatch):
+    bench = start().wait_ready()
+    logged = []
+    monkeypatch.setattr(image_subscription, 'SILENCE', 0.0)
+    log = bench.node.get_logger()
+    monkeypatch.setattr(log, 'warning', lambda text, **_: logged.append(text))
+    monkeypatch.setattr(bench.node, 'get_logger', lambda: log)
+    for _ in range(3):
+        (status,) = bench.node.statuses()
+    assert status.message == 'no images: /image: published by /test, but no message arrives'
+    assert [text.partition(': ')[2] for text in logged] == [status.message.partition(': ')[2]]
 
 
 def test_descriptor_maps_are_fetched_only_while_subscribed(start):
