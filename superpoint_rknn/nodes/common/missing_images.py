@@ -44,7 +44,7 @@ def _alternatives(node: Node, topic: str, kind: type[Image] | type[CompressedIma
     found = {
         name: types
         for name, types in node.get_topic_names_and_types()
-        if set(types) & set(TYPES.values()) and node.count_publishers(name)
+        if set(types) & set(TYPES.values()) and _is_published_by_others(node, name)
     }
     compressed = f'{topic}/compressed'
     if kind is Image and compressed in found:
@@ -56,3 +56,9 @@ def _alternatives(node: Node, topic: str, kind: type[Image] | type[CompressedIma
         return '; no image topic has one: is the camera driver running in this ROS domain?'
     listed = ', '.join(f'{name} [{", ".join(found[name])}]' for name in sorted(found)[:MAX_LISTED])
     return f'; image topics with a publisher: {listed}: launch with image:=TOPIC, or remap'
+
+
+def _is_published_by_others(node: Node, topic: str) -> bool:
+    own = (node.get_name(), node.get_namespace())
+    publishers = node.get_publishers_info_by_topic(topic)
+    return any((p.node_name, p.node_namespace) != own for p in publishers)
