@@ -11,6 +11,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 THROTTLE = 5.0  # [s] between two equal warnings
+LEAST_DESCRIPTORS = 0.5  # share of the expected ones, below which it is a warning
 OUTCOMES = ('published', 'dropped', 'failed')
 
 
@@ -136,6 +137,8 @@ def images_status(
     details: dict[str, object],
     error_message: str | None = None,
     silence: str | None = None,
+    descriptors_rate: float = 0.0,
+    live_tracks: int | None = None,
 ) -> DiagnosticStatus:
     """
     Return the status of one camera for /diagnostics.
@@ -144,23 +147,16 @@ def images_status(
     details: further values; `runtime`, if given, is the hardware id.
     error_message: reason why the camera does not work now; None if it works.
     silence: reason why no images arrive; None if it is not known.
+    descriptors_rate: expected rate of descriptors [Hz]; 0: none are expected.
+    live_tracks: number of live tracks; None: the node does not track.
     """
     report = counters.report()
     counts, recent = report.counts, report.recent
     level, message = DiagnosticStatus.OK, 'ok'
     if error_message:
         level, message = DiagnosticStatus.ERROR, error_message
-    elif recent['failed'] > 0:
-        level, message = (
-            DiagnosticStatus.WARN,
-            f'{recent["failed"]} images failed in the last second',
-        )
-    elif recent['unpaired'] > 0 and recent['published'] <= 0:
-        level = DiagnosticStatus.WARN
-        message = f'no pair: {recent["unpaired"]} images had no partner in the last second'
-    elif recent['received'] <= 0:
-        level = DiagnosticStatus.WARN
-        message = f'no images: {silence}' if silence else 'no images'
+    elif warning := _warning(report, silence, descriptors_rate, live_tracks):
+        level, message = DiagnosticStatus.WARN, warning
     first = ('received', *OUTCOMES, 'pending', 'lost')
     values = {
         **{key: counts[key] for key in first},
@@ -181,3 +177,29 @@ def images_status(
         hardware_id=str(details.get('runtime', '')),
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
     )
+
+
+def _warning(
+    report: Report, silence: str | None, descriptors_rate: float, live_tracks: int | None
+) -> str | None:
+    """Return what is wrong with the images since the last report; None if nothing is."""
+    recent = report.recent
+    if recent['failed'] > 0:
+        return f'{recent["failed"]} images failed in the last second'
+    if recent['unpaired'] > 0 and recent['published'] <= 0:
+        return f'no pair: {recent["unpaired"]} images had no partner in the last second'
+    if recent['received'] <= 0:
+        return f'no images: {silence}' if silence else 'no images'
+    if recent['dropped'] > recent['published']:
+        return f'{recent["dropped"]} of {recent["received"]} images dropped in the last second'
+    if recent['late_keypoints'] > 0:
+        return f'keypoints of {recent["late_keypoints"]} images were late in the last second'
+    if live_tracks == 0:
+        return 'no tracks'
+    expected = min(descriptors_rate * report.period, recent['published'])
+    if expected >= 2 and recent['descriptors'] < LEAST_DESCRIPTORS * expected:
+        return (
+            f'descriptors at {recent["descriptors"] / report.period:.1f} Hz, expected '
+            f'{expected / report.period:.1f} Hz'
+        )
+    return None

@@ -138,6 +138,7 @@ class SuperPointNode(ManagedNode):
                 },
                 worker.error_message,
                 camera.check_images(),
+                self.values['descriptors.rate'] if camera.has_descriptor_subscribers else 0.0,
             )
             for camera in self._cameras
         ]

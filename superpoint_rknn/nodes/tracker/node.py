@@ -92,6 +92,7 @@ class TrackerNode(ManagedNode):
                     **{f'tracks_{what}': n for what, n in thread.tracker.counts.items()},
                 },
                 silence=camera.check_images(),
+                live_tracks=camera.alive,
             )
             for thread in self._threads
             for camera in thread.cameras

@@ -1,6 +1,12 @@
 import pytest
 
-from superpoint_rknn.nodes.common.diagnostics import DiagnosticStatus, ImageCounters, images_status
+from superpoint_rknn.nodes.common import diagnostics
+from superpoint_rknn.nodes.common.diagnostics import (
+    OUTCOMES,
+    DiagnosticStatus,
+    ImageCounters,
+    images_status,
+)
 
 
 def values_of(status):
@@ -81,6 +87,48 @@ def test_unpaired_images_are_a_warning():
         DiagnosticStatus.WARN,
         'no pair: 1 images had no partner in the last second',
     )
+
+
+def warning_after(counts, **expected):
+    """Message of the status after images with these outcomes and other counts."""
+    counters = ImageCounters()
+    for name, number in counts.items():
+        for _ in range(number if name in OUTCOMES else 0):
+            counters.arrive()
+            counters.finish(name)
+        if name not in OUTCOMES:
+            counters.count(name, number)
+    result = images_status('camera', counters, {}, {}, **expected)
+    assert (result.level == DiagnosticStatus.OK) == (result.message == 'ok')
+    return result.message
+
+
+def test_a_warning_while_most_images_are_dropped():
+    assert warning_after({'published': 5, 'dropped': 5}) == 'ok'
+    message = warning_after({'published': 5, 'dropped': 6})
+    assert message == '6 of 11 images dropped in the last second'
+
+
+def test_a_warning_about_late_keypoints():
+    message = warning_after({'published': 5, 'late_keypoints': 2})
+    assert message == 'keypoints of 2 images were late in the last second'
+
+
+@pytest.mark.parametrize(('live', 'message'), [(None, 'ok'), (0, 'no tracks'), (1, 'ok')])
+def test_a_warning_without_tracks(live, message):
+    assert warning_after({'published': 5}, live_tracks=live) == message
+
+
+def test_a_warning_if_the_rate_of_descriptors_is_not_reached(monkeypatch):
+    times = iter(range(100))
+    monkeypatch.setattr(diagnostics.time, 'monotonic', lambda: float(next(times)))
+    few = {'published': 30, 'descriptors': 2}
+    assert warning_after(few, descriptors_rate=0.0) == 'ok'
+    message = warning_after(few, descriptors_rate=5.0)
+    assert message == 'descriptors at 2.0 Hz, expected 5.0 Hz'
+    assert warning_after({'published': 30, 'descriptors': 3}, descriptors_rate=5.0) == 'ok'
+    slow = {'published': 3, 'descriptors': 2}  # every image but one is described
+    assert warning_after(slow, descriptors_rate=1000.0) == 'ok'
 
 
 def test_lost_count_is_unknown_without_sequence_numbers():
