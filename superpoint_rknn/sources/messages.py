@@ -11,12 +11,12 @@ from superpoint_rknn.features.image import COLOUR_AS_STORED, decompress, to_grey
 
 
 def stamp_ns(header: Any) -> int:
-    """Timestamp of a message's header [ns]."""
+    """Return the timestamp of a message header [ns]."""
     return header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
 
 
 def grey_image(message: Any) -> np.ndarray:
-    """Grey image of an Image or CompressedImage, (height, width) uint8. Raises ValueError."""
+    """Decode an Image or CompressedImage to grey, (height, width) uint8. Raises ValueError."""
     if hasattr(message, 'format'):
         return decompress(message.data, message.format)
     layout = (message.height, message.width, message.step, message.encoding)

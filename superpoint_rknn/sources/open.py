@@ -59,7 +59,7 @@ def _natural(path: Path) -> list[int | str]:
 
 
 def thinned(source: Pictures | Video | Bag | Sequence[Frame], limit: int) -> Iterator[Frame]:
-    """At most `limit` images, evenly spread if their number is known, else the first ones."""
+    """Iterate over at most `limit` images: evenly spread if their number is known."""
     try:
         step = max(1, -(-len(source) // limit))
     except TypeError:

@@ -103,7 +103,7 @@ def test_a_stamp_that_runs_back_causes_a_warning(rig, photo):
     rig.graph.wait(lambda: len(rig.keypoints) == 3, 'keypoints')
     assert rig.keypoints[-1].header.stamp.sec == 1
     rig.wait_counts(stamps_back=1)
-    assert 'header.stamp runs back from (2, 0) to (1, 0)' in process.log.read_text()
+    assert 'header.stamp ran backwards from (2, 0) to (1, 0)' in process.log.read_text()
 
 
 def test_images_that_arrive_during_an_inference_are_dropped_and_counted(rig, photo, gate):
