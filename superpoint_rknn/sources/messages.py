@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import cv2
 import numpy as np
+from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys.store import Typestore
 
 from superpoint_rknn.features.image import COLOUR_AS_STORED, decompress, to_grey
+
+
+@cache
+def message_types(is_ros1: bool = False) -> Typestore:
+    """ROS's own message definitions: rosbags would compile those in a recording to code."""
+    return get_typestore(Stores.ROS1_NOETIC if is_ros1 else Stores.ROS2_HUMBLE)
 
 
 def stamp_ns(header: Any) -> int:
