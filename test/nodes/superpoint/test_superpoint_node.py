@@ -88,7 +88,9 @@ def test_invalid_images_count_as_failed_and_the_next_image_is_processed(rig, pho
     assert keypoints.header == image.header
     counts = rig.wait_counts(received=5, published=1, dropped=0, failed=4)
     assert counts['model'].startswith('superpoint_400x640_u8@')
+    assert counts['decode_and_describe'].startswith('native (')
     log = process.log.read_text()
+    assert log.count(f'decode and describe: {counts["decode_and_describe"]}') == 1
     assert '/image: image refused' in log
     assert 'nonsense' in log
 
