@@ -13,10 +13,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from superpoint_rknn.features import CELL
 from superpoint_rknn.features.descriptors import DescriptorSampler
 from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector, Keypoints
 from superpoint_rknn.features.mask import allowed_map
+from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.features.resize import RESIZE_MODES, ImageTransform
+from superpoint_rknn.native.features import (
+    MAX_CHANNELS,
+    MAX_SIZE,
+    NativeDescriptorSampler,
+    NativeKeypointDetector,
+)
+from superpoint_rknn.native.library import library
 from superpoint_rknn.runtimes.runtime import Runtime
 from superpoint_rknn.settings import ParameterGroup, parameter
 
@@ -78,8 +87,8 @@ class Extractor:
         _, _, height, width = runtime.input.shape
         self.network_size = (height, width)
         self._model_input = np.empty(self.network_size, np.uint8)
-        self._detector = KeypointDetector(height, width)
-        self._sampler = DescriptorSampler(channels, rows, cols, runtime.descriptors.quantization)
+        self._detector = keypoint_detector(height, width)
+        self._sampler = descriptor_sampler(channels, rows, cols, runtime.descriptors.quantization)
         self._geometry: _Geometry | None = None  # of the last image
 
     def new_descriptor_map(self) -> np.ndarray:
@@ -144,3 +153,21 @@ class Extractor:
             geometry = _Geometry(settings, (height, width), transform, allowed)
             self._geometry = geometry
         return geometry
+
+
+def keypoint_detector(height: int, width: int) -> KeypointDetector | NativeKeypointDetector:
+    """Return the native detector; NumPy's without the library, and for sizes beyond its limits."""
+    native = library()
+    if native is None or max(height, width) > MAX_SIZE:
+        return KeypointDetector(height, width)
+    return NativeKeypointDetector(native, height, width)
+
+
+def descriptor_sampler(
+    channels: int, rows: int, cols: int, quantization: Quantization | None
+) -> DescriptorSampler | NativeDescriptorSampler:
+    """Return the native sampler; NumPy's without the library, and for sizes beyond its limits."""
+    native = library()
+    if native is None or max(rows, cols) > MAX_SIZE // CELL or channels > MAX_CHANNELS:
+        return DescriptorSampler(channels, rows, cols, quantization)
+    return NativeDescriptorSampler(native, channels, rows, cols, quantization)

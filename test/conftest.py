@@ -28,6 +28,7 @@ NEEDS = {
     'convert': OFFLINE,
     'evaluate': OFFLINE,
     'quantize': OFFLINE,
+    'native/test_native_properties.py': ('hypothesis',),
     'network': OFFLINE,
     'nodes': ('rclpy', 'onnx', 'onnxruntime', 'skimage'),
     'extract': OFFLINE,

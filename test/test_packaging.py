@@ -16,11 +16,12 @@ import sys
 from pathlib import Path
 import superpoint_rknn
 from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.native.library import library
 from superpoint_rknn.nodes.superpoint import node as superpoint_node
 from superpoint_rknn.runtimes.model_files import shipped_models
 assert Keypoints(width=3).width == 3 and Descriptors(dim=256).dim == 256
 print(Path(superpoint_rknn.__file__).parent, shipped_models(), sep='\\n')
-print(superpoint_rknn.__version__)
+print(superpoint_rknn.__version__, library()._name, sep='\\n')
 """
 
 
@@ -60,7 +61,9 @@ def probe(prefix, packages, cwd):
             [str(prefix / 'lib'), os.environ.get('LD_LIBRARY_PATH', '')]
         ),
     }
-    modules, models, version = run([sys.executable, '-c', PROBE], env=env, cwd=cwd).splitlines()
+    output = run([sys.executable, '-c', PROBE], env=env, cwd=cwd)
+    modules, models, version, native = output.splitlines()
+    assert prefix in Path(native).parents
     assert version == ET.parse(CHECKOUT / 'package.xml').findtext('version')
     env['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
     assert 'usage: superpoint_rknn' in run([prefix / 'bin/superpoint_rknn', '-h'], env=env)

@@ -7,6 +7,7 @@ import pytest
 
 from superpoint_rknn import parameters
 from superpoint_rknn.settings import Parameter, ParameterGroup, parameter
+from superpoint_rknn.tracking.tracker import TrackSettings
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def test_a_group_is_frozen():
 
 
 def test_every_parameter_has_a_unique_name_a_valid_default_and_a_help_text():
-    everything = (*parameters.SUPERPOINT, *parameters.TRACKER)
+    everything = (*parameters.SUPERPOINT, *TrackSettings.parameters())
     assert len({p.name for p in everything}) == len(everything)
     for p in everything:
         assert repr(p.check(p.default)) == repr(p.default)

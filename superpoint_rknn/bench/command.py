@@ -29,6 +29,7 @@ from superpoint_rknn.bench.graph import (
     has_ros,
     node_figures,
     ros_rows,
+    start_figures,
     tracker_figures,
 )
 from superpoint_rknn.bench.recordings import IMAGES, load_recording, recording_path
@@ -117,16 +118,18 @@ def measure(folder: Path, images: Path | None = None, quick: bool = False) -> di
 
 
 def _measure_nodes(path: Path, quick: bool) -> dict:
-    """Figures of the superpoint node, and of both nodes."""
+    """Figures of the superpoint node, of its start, and of both nodes."""
     seconds = QUICK_SECONDS if quick else SECONDS
     figures = [node_figures(path, rate, seconds) for rate in (RATES[-1:] if quick else RATES)]
+    start = start_figures(path)
     if quick:
-        return {'node': figures}
+        return {'node': figures, 'start': start}
     no_drop, first = first_drop(path, figures, seconds)
     # a rate that gives every image descriptors
     figures.append(node_figures(path, RATES[0], seconds, descriptors_rate=200.0))
     return {
         'node': figures,
+        'start': start,
         'no_drop_hz': no_drop,
         'first_drop_hz': first,
         'tracker': [tracker_figures(path, rate, seconds) for rate in RATES[:2]],

@@ -8,17 +8,21 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from superpoint_rknn.bench.timing import cpu_seconds
+from superpoint_rknn.memory import resident_mb
 from superpoint_rknn.processes import Process, ProcessGroup
 
 RATES = (30.0, 60.0, 120.0)  # [Hz]
 MAX_RATE = 1000.0  # [Hz]
 RATE_STEP = 1.25  # factor from one rate to the next, until images are dropped
+START_RATE, START_SECONDS = 30.0, 2.0  # of the images after the start of the node [Hz], [s]
 TIMEOUT = 120.0  # [s] for a process to warm up, and to end
 
 
@@ -54,7 +58,9 @@ def node_figures(
         node = _start(graph, 'bench.measured_node', recording, *parameters)
         played = ('--rate', rate, '--seconds', seconds)
         camera = _start(graph, 'bench.ros_camera', recording, *played, core=0)
-        results = _play(graph, camera, node)
+        _wait_until_warm(graph, camera)
+        node.send_signal(signal.SIGUSR1)
+        results = _play(graph, camera)
         node.send_signal(signal.SIGINT)
         measured = json.loads(graph.finish(node, TIMEOUT).splitlines()[-1])
     latencies = 1e3 * np.array(results['latencies'] or [np.nan])
@@ -76,6 +82,53 @@ def node_figures(
     }
 
 
+def start_figures(recording: Path) -> dict:
+    """
+    Measure start and memory of the superpoint node with this machine's model.
+
+    recording: file of the images. Returns the time from the start of the process to its first
+    keypoints [s], the CPU time until then [s], and the memory that it holds in the end [MB].
+    Raises RuntimeError if a process fails.
+    """
+    with _graph() as graph:
+        played = ('--rate', START_RATE, '--seconds', START_SECONDS)
+        camera = _start(graph, 'bench.ros_camera', recording, *played, core=0)
+        graph.read_line(camera, TIMEOUT)  # it publishes
+        start = time.monotonic()
+        node = _start(graph, 'nodes.superpoint.node', core=None)
+        graph.read_line(camera, TIMEOUT)  # it has received keypoints
+        figures = {
+            'seconds': round(time.monotonic() - start, 3),
+            'cpu_seconds': round(cpu_seconds(node.pid), 3),
+        }
+        graph.read_line(camera, TIMEOUT)  # it is ready to play
+        _play(graph, camera)
+        return figures | {'resident_mb': round(resident_mb(node.pid), 1)}
+
+
+def cpu_ms_per_image(
+    recording: Path, command: Sequence[object], rate: float, seconds: float, **variables: str
+) -> tuple[float, float]:
+    """
+    Measure a program that takes images and publishes keypoints and descriptors.
+
+    recording: file of the images. command: of the program. rate: of the images [Hz].
+    seconds: duration. variables: environment variables of the program.
+    Returns its CPU time per published image [ms], and the share of images with keypoints.
+    Raises RuntimeError if a process fails.
+    """
+    with _graph() as graph:
+        program = graph.start('program', *command, variables=variables)
+        _pin(program, -1)
+        played = ('--rate', rate, '--seconds', seconds)
+        camera = _start(graph, 'bench.ros_camera', recording, *played, core=0)
+        _wait_until_warm(graph, camera)
+        before = cpu_seconds(program.pid)
+        results = _play(graph, camera)
+        used = cpu_seconds(program.pid) - before
+    return 1e3 * used / results['published'], results['answers'] / results['published']
+
+
 def tracker_figures(recording: Path, rate: float, seconds: float) -> dict:
     """
     Measure the latency from images to tracks, with both nodes in a process each.
@@ -84,11 +137,12 @@ def tracker_figures(recording: Path, rate: float, seconds: float) -> dict:
     Raises RuntimeError if a process fails.
     """
     with _graph() as graph:
-        node = _start(graph, 'bench.measured_node', recording)
+        _start(graph, 'bench.measured_node', recording)
         _start(graph, 'nodes.tracker.node', core=None)
         played = ('--tracks', '--rate', rate, '--seconds', seconds)
         camera = _start(graph, 'bench.ros_camera', recording, *played, core=0)
-        results = _play(graph, camera, node)
+        _wait_until_warm(graph, camera)
+        results = _play(graph, camera)
     return {
         'rate_hz': rate,
         'reached_hz': round(results['rate'], 1),
@@ -141,14 +195,22 @@ def _start(graph: ProcessGroup, module: str, *arguments: object, core: int | Non
     """
     command = [sys.executable, '-m', f'superpoint_rknn.{module}', *arguments]
     process = graph.start(module, *command, pipes=True)
-    if core is not None:  # before the process starts threads, which inherit it
-        os.sched_setaffinity(process.pid, {sorted(os.sched_getaffinity(0))[core]})
+    if core is not None:
+        _pin(process, core)
     return process
 
 
-def _play(graph: ProcessGroup, camera: Process, node: Process) -> dict:
-    """Start the measurement once both are warm; return the camera's results."""
-    graph.read_line(camera, TIMEOUT)
-    node.send_signal(signal.SIGUSR1)
+def _pin(process: Process, core: int) -> None:
+    """Pin a process to one core, by its index, before it starts threads, which inherit it."""
+    os.sched_setaffinity(process.pid, {sorted(os.sched_getaffinity(0))[core]})
+
+
+def _wait_until_warm(graph: ProcessGroup, camera: Process) -> None:
+    for _ in ('publishing', 'answered', 'ready'):
+        graph.read_line(camera, TIMEOUT)
+
+
+def _play(graph: ProcessGroup, camera: Process) -> dict:
+    """Let a camera that is warm play its images; return its results."""
     camera.write_line('go')
     return json.loads(graph.finish(camera, TIMEOUT))

@@ -40,6 +40,12 @@ def table(report: dict[str, Any]) -> str:
             f'{figures["lost"]} of {figures["published"]} images without tracks, latency '
             f'{latency["p50"]:.2f}/{latency["p95"]:.2f}/{latency["p99"]:.2f} ms (p50/p95/p99)'
         )
+    if 'start' in report:
+        start = report['start']
+        lines.append(
+            f'start of the node: {start["seconds"]:.2f} s to the first keypoints, '
+            f'{start["cpu_seconds"]:.2f} s of CPU; it holds {start["resident_mb"]:.0f} MB'
+        )
     if 'first_drop_hz' in report:
         first = report['first_drop_hz']
         lines.append(

@@ -19,6 +19,7 @@ from superpoint_rknn.bench.ros_steps import TOPICS, image_message
 from superpoint_rknn.msg import Descriptors, Keypoints
 
 QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+WARM_UP_RATE = 30.0  # [Hz]
 ANSWER_TIMEOUT = 20.0  # [s] for the first keypoints and descriptors
 SETTLE_TIME = 1.0  # [s] to wait for the last answers
 
@@ -65,13 +66,23 @@ class LatencyProbe:
 
 
 def warm_up(probe: LatencyProbe, message: Image) -> None:
-    """Publish until keypoints and descriptors arrive. Raises TimeoutError if they do not."""
+    """
+    Publish until keypoints and descriptors arrive.
+
+    Prints a line before the first image, and one when the first keypoints arrive.
+    Raises TimeoutError if they do not arrive.
+    """
+    print('publishing', flush=True)
     end = time.monotonic() + ANSWER_TIMEOUT
+    has_answer = False
     while not (probe.latencies and probe.descriptors_received):
         if time.monotonic() > end:
             raise TimeoutError(f'no keypoints and descriptors within {ANSWER_TIMEOUT:g} s')
         probe.publish(message)
-        probe.spin_until(time.monotonic() + 0.1)
+        probe.spin_until(time.monotonic() + 1 / WARM_UP_RATE)
+        if probe.latencies and not has_answer:
+            has_answer = True
+            print('answered', flush=True)
     probe.spin_until(time.monotonic() + SETTLE_TIME)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from superpoint_rknn.bench import baselines
 from superpoint_rknn.bench.recordings import Recording
 from superpoint_rknn.bench.timing import Step
-from superpoint_rknn.features.descriptors import DescriptorSampler
+from superpoint_rknn.extractor import descriptor_sampler, keypoint_detector
 from superpoint_rknn.features.image import to_grey
 from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector, Keypoints
 from superpoint_rknn.features.quantization import Quantization, input_table
@@ -101,7 +101,7 @@ def input_step(recording: Recording) -> Step:
 
 def decode_step(recording: Recording) -> Step:
     """Decoding of logits to keypoints, with the default settings."""
-    detector, settings = KeypointDetector(*recording.size), DetectorSettings()
+    detector, settings = keypoint_detector(*recording.size), DetectorSettings()
     logits, write = output_buffer(recording.logits)
     return Step(
         'decode',
@@ -117,7 +117,7 @@ def describe_step(recording: Recording) -> Step:
     points, quantization = strongest_points(recording), recording.quantization
     raw, write = output_buffer(recording.raw)
     channels, rows, cols = raw.shape
-    sampler = DescriptorSampler(channels, rows, cols, quantization)
+    sampler = descriptor_sampler(channels, rows, cols, quantization)
 
     def ours(i: int) -> np.ndarray:
         at = points[i % len(points)]

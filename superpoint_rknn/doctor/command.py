@@ -28,6 +28,7 @@ from superpoint_rknn import __version__
 from superpoint_rknn.doctor.report import machine_text, trial_text
 from superpoint_rknn.doctor.trial import Trial
 from superpoint_rknn.features.image import GREY_AS_STORED
+from superpoint_rknn.native.library import implementation
 from superpoint_rknn.runtimes.board import board_model, detect_soc, npu_driver_version
 from superpoint_rknn.runtimes.model_files import find_model
 from superpoint_rknn.runtimes.open import open_runtime
@@ -77,7 +78,11 @@ def run(arguments: argparse.Namespace) -> int:
     image = _read_image(arguments.image) if arguments.image else None
     soc = detect_soc()
     advice: list[str] = []
-    report: dict[str, Any] = {'system': _system(), 'board': _board(soc, advice)}
+    report: dict[str, Any] = {
+        'system': _system(),
+        'decode_and_describe': implementation(),
+        'board': _board(soc, advice),
+    }
     print(machine_text(report), flush=True)
     path = find_model(arguments.model, soc, arguments.runtime)
     if soc and path.suffix == '.onnx':

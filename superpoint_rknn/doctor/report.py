@@ -10,6 +10,7 @@ def machine_text(report: dict[str, Any]) -> str:
     board = report['board']
     lines = [
         ('system', ', '.join(f'{k} {v}' for k, v in report['system'].items())),
+        ('decode', report['decode_and_describe']),
         ('board', board['model'] or 'no device tree'),
         ('chip', board['soc'] or 'not Rockchip'),
         ('NPU driver', board['npu_driver'] or 'none'),

@@ -4,19 +4,20 @@ Extract keypoints, descriptors and tracks from every image of recordings, withou
   superpoint_rknn extract drive.mcap -o drive_features --params superpoint.yaml
   superpoint_rknn extract monday tuesday -o features --topic /cam0/image --topic /cam1/image
 
-A BAG is a rosbag2 (folder, .mcap or .db3) or a ROS 1 .bag; it is never written to. OUT is a
-rosbag2 in MCAP; with several BAGs, a folder with one rosbag2 per BAG, of the same name. An image
-on /cam0/image_raw, or /cam0/image_raw/compressed, yields messages on /cam0/keypoints,
-/cam0/descriptors and /cam0/tracks with the header and recording time of the image. The images are
-not copied. No image is dropped, the tracker uses all descriptors, and the same command writes the
-same messages.
+A BAG is a rosbag2 (folder, .mcap or .db3, also .zstd), a ROS 1 .bag or a sequence in EuRoC's
+format (the folder of mav0); it is never written to. OUT is a rosbag2 in MCAP; with several BAGs, a
+folder with one rosbag2 per BAG, of the same name. An image on /cam0/image_raw, or
+/cam0/image_raw/compressed, yields messages on /cam0/keypoints, /cam0/descriptors and /cam0/tracks
+with the header and recording time of the image. The images are not copied. No image is dropped,
+the tracker uses all descriptors, and the same command writes the same messages.
 
 An output appears under its name only when it is complete. Repeat the command to resume an
 interrupted run: finished bags are skipped, an unfinished one is started again. An output of other
 inputs or settings is kept unless --force is given.
 
-Images that cannot be decoded are reported, counted and left out. The exit code is 0 only if every
-image of every BAG has its features.
+Images that cannot be decoded are reported, counted and left out. Of a damaged BAG, what can be
+read is extracted, and what is missing is reported. The exit code is 0 only if every image of every
+BAG has its features and, without --allow-truncated, nothing of a BAG is missing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import argparse
 import json
 import sys
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='recordings to process at a time, each in its own process (default: one per core '
         'on a CPU, 1 on an NPU)',
     )
+    add(
+        '--allow-truncated',
+        action='store_true',
+        help='accept recordings of which a part is missing: exit code 0 if all that can be read '
+        'is extracted',
+    )
     add('--force', action='store_true', help='replace outputs that other inputs or settings made')
     add('--json', type=Path, metavar='FILE', help='write the figures of each bag as JSON')
 
@@ -93,60 +100,85 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
     check_output(args.json, '.json')
+    values = _read_values(args)
+    model = find_model(values['model'], detect_soc(), values['runtime'])
+    if not model.is_file():
+        raise ModelError(f'{model}: no such file')
     bags = [bag.absolute() for bag in args.bags]
-    for bag in bags:
-        if not bag.exists():
-            raise FileNotFoundError(f'{bag}: no such file or folder')
     outputs = output_paths(bags, args.output.resolve())
-    jobs = [_plan_job(bag, output, args) for bag, output in zip(bags, outputs, strict=True)]
+    jobs: list[Job] = []
+    outcomes: dict[str, dict[str, Any]] = {}  # by output
+    for bag, output in zip(bags, outputs, strict=True):
+        try:
+            jobs.append(_plan_job(bag, output, args.topic, model, values, args.descriptors_rate))
+        except (OSError, ValueError) as error:
+            outcomes[str(output)] = {'error': str(error)}
     finished = {
         job.output: summary for job in jobs if (summary := _finished_summary(job, args.force))
     }
     waiting = [job for job in jobs if job.output not in finished]
-    outcomes: dict[str, dict[str, Any]] = {
-        output: {'summary': summary} for output, summary in finished.items()
-    }
+    _print_errors(outcome['error'] for outcome in outcomes.values())
     for job in jobs:
         if job.output in finished:
+            outcomes[job.output] = {'summary': finished[job.output]}
             _print_outcome(job, outcomes[job.output], skipped=True)
     for job, outcome in run_jobs(*_share_cores(waiting, args.jobs)):
         outcomes[job.output] = outcome
         _print_outcome(job, outcome)
-    report = [
-        {
-            'bag': job.bag,
-            'output': job.output,
-            'topics': job.topics,
-            'skipped': job.output in finished,
-            **({'error': outcome['error']} if 'error' in outcome else outcome['summary']),
+    report = []
+    topics_of = {job.output: job.topics for job in jobs}
+    for bag, output in zip(bags, outputs, strict=True):
+        name = str(output)
+        outcome = outcomes[name]
+        row = {
+            'bag': str(bag),
+            'output': name,
+            'topics': topics_of.get(name, ()),
+            'skipped': name in finished,
         }
-        for job in jobs
-        for outcome in [outcomes[job.output]]
-    ]
+        report.append(row | (outcome if 'error' in outcome else outcome['summary']))
     if args.json:
         text = json.dumps({'bags': report}, indent=1, allow_nan=False)
         write_atomically(args.json, f'{text}\n'.encode())
-    return int(any('error' in row or row['failed'] for row in report))
+    return int(
+        any(
+            'error' in row or row['failed'] or (row['missing'] and not args.allow_truncated)
+            for row in report
+        )
+    )
 
 
-def _plan_job(bag: Path, output: Path, args: argparse.Namespace) -> Job:
-    """
-    Check all inputs of a recording and collect them in a job.
-
-    Raises OSError, ModelError or ValueError for inputs that cannot be used.
-    """
-    values = read_parameters(args.params, args.given)
-    values |= {name: value for name in ('model', 'runtime') if (value := getattr(args, name))}
+def _read_values(args: argparse.Namespace) -> dict[str, Any]:
+    """Values of all parameters. Raises OSError, or ValueError for an option out of range."""
     rate = args.descriptors_rate
     if rate is not None and not 0 <= rate <= 1000:
         raise ValueError(f'--descriptors-rate {rate}: expected 0 to 1000')
     if args.jobs is not None and args.jobs < 1:
         raise ValueError(f'--jobs {args.jobs}: expected at least 1')
-    model = find_model(values['model'], detect_soc(), values['runtime'])
-    if not model.is_file():
-        raise ModelError(f'{model}: no such file')
+    values = read_parameters(args.params, args.given)
+    return values | {
+        name: value for name in ('model', 'runtime') if (value := getattr(args, name))
+    }
+
+
+def _plan_job(
+    bag: Path,
+    output: Path,
+    topics: Sequence[str] | None,
+    model: Path,
+    values: dict[str, Any],
+    rate: float | None,
+) -> Job:
+    """
+    Check a recording and collect in a job what its worker needs.
+
+    topics: see choose_topics. rate: of descriptors [Hz]. Raises OSError or ValueError if the
+    recording cannot be used.
+    """
+    if not bag.exists():
+        raise FileNotFoundError(f'{bag}: no such file or folder')
     images = Images(bag)
-    topics = choose_topics(images, args.topic)
+    topics = choose_topics(images, topics)
     masks = [settings_of(values, topic)[0].mask for topic in topics]
     effective = {
         name: value for name, value in values.items() if value == value
@@ -220,6 +252,8 @@ def _print_outcome(job: Job, outcome: dict[str, Any], skipped: bool = False) -> 
         f'{speed:.1f} images/s, {summary["real_time_factor"]:g} x real time'
         + (' (finished before)' if skipped else '')
     )
+    if summary['missing']:
+        _print_errors([f'{job.bag}: incomplete: {"; ".join(summary["missing"])}'])
     if summary['failed']:
         unlisted = summary['failed'] - len(summary['failures'])
         more = [f'and {unlisted} more'] if unlisted else []

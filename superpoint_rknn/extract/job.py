@@ -11,6 +11,7 @@ from typing import Any
 
 from superpoint_rknn.extract.feature_bag import sibling_topic
 from superpoint_rknn.sources.bag import Images
+from superpoint_rknn.sources.recording import stem
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def output_paths(bags: Sequence[Path], output: Path) -> list[Path]:
     else:
         if (output / 'metadata.yaml').exists():
             raise ValueError(f'{output} is a bag; for several recordings, name a folder for bags')
-        paths = [output / (bag.name if bag.is_dir() else bag.stem) for bag in bags]
+        paths = [output / (bag.name if bag.is_dir() else stem(bag)) for bag in bags]
     for path, count in Counter(paths).items():
         if count > 1:
             same = ' and '.join(str(b) for b, p in zip(bags, paths, strict=True) if p == path)
@@ -91,7 +92,7 @@ def choose_topics(images: Images, wanted: Sequence[str] | None) -> tuple[str, ..
 
 def file_state(bag: Path) -> dict[str, int]:
     """Total size and newest modification time of a recording's files, to detect changes."""
-    files = bag.iterdir() if bag.is_dir() else [bag]
+    files = bag.rglob('*') if bag.is_dir() else [bag]
     states = [file.stat() for file in files if file.is_file()]
     return {
         'bytes': sum(state.st_size for state in states),

@@ -85,6 +85,7 @@ class Extraction:
             topic: RecordedCamera(runtime, *settings_of(job.values, topic), job.descriptors_rate)
             for topic in job.topics
         }
+        self._images = Images(Path(job.bag))
         self._done = 0
         self._failures: list[str] = []
         self._failed = self._keypoints = self._descriptors = 0
@@ -99,8 +100,7 @@ class Extraction:
         """
         Write the features of all images; images that cannot be used are counted and left out.
 
-        Raises ValueError if the recording is damaged or no image can be used, RuntimeError if the
-        runtime failed.
+        Raises ValueError if no image can be used, RuntimeError if the runtime failed.
         """
         with closing(prefetch(self._detected())) as detected:
             for recorded, result in detected:
@@ -113,7 +113,8 @@ class Extraction:
                 self._done += 1
                 self._report(self._done, self.covered)
         if self._failed == self._done:
-            reason = f'none of {self._done} images could be used: ' + '; '.join(self._failures[:1])
+            reasons = self._failures[:1] or self._images.missing
+            reason = f'none of {self._done} images could be used: ' + '; '.join(reasons)
             raise ValueError(f'{self._job.bag}: {reason}')
 
     def summary(self, seconds: float) -> dict[str, Any]:
@@ -122,6 +123,7 @@ class Extraction:
             'images': self._done - self._failed,
             'failed': self._failed,
             'failures': self._failures,
+            'missing': [text[:FAILURE_LENGTH] for text in self._images.missing[:LISTED_FAILURES]],
             'keypoints': self._keypoints,
             'descriptors': self._descriptors,
             'restarts': sum(camera.restarts for camera in self._cameras.values()),
@@ -133,7 +135,7 @@ class Extraction:
 
     def _detected(self) -> Generator[tuple[RecordedImage, Detected | Exception], None, None]:
         """Detect in each image, or pass its error on; runs in the prefetch thread."""
-        for recorded in Images(Path(self._job.bag)).recorded(self._job.topics):
+        for recorded in self._images.recorded(self._job.topics):
             try:
                 yield recorded, self._detect(recorded)
             except (ValueError, cv2.error) as error:

@@ -59,7 +59,7 @@ def _peak(patch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     yy = (row[0] + row[2] - 2 * row[1]) / 3
     xy = (patch[0, 0] + patch[2, 2] - patch[0, 2] - patch[2, 0]) / 4
     determinant = xx * yy - xy * xy
-    peaked = (determinant > 1e-9) & (xx < 0)
+    peaked = (determinant > 1e-9) & (determinant < np.inf) & (xx < 0)
     determinant = np.where(peaked, determinant, 1)
     dx = np.where(peaked, (xy * c - yy * b) / determinant, 0)
     dy = np.where(peaked, (xy * b - xx * c) / determinant, 0)

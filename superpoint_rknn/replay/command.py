@@ -4,12 +4,13 @@ Play a recording into a running graph without losing an image: wait for the resu
   superpoint_rknn replay drive.mcap
   superpoint_rknn replay drive --wait-for descriptors --ros-args -r /cam0/image_raw:=/cam0/image
 
-BAG is a rosbag2 (folder, .mcap or .db3). Its messages, except recorded keypoints, descriptors and
-tracks, are published in the order of recording, as fast as the graph processes them: after each
-image, replay waits for a message with the image's stamp on the result topics beside the image
-topic (/cam0/tracks for /cam0/image). Keypoints and tracks then do not depend on the speed of the
-machine. For descriptors of every image, set the node's parameter `descriptors.rate: 1000.0` and
-use `--wait-for descriptors`. Rename topics with --ros-args -r, as for `ros2 run`.
+BAG is a rosbag2 (folder, .mcap or .db3) or a sequence in EuRoC's format. Its messages, except
+recorded keypoints, descriptors and tracks, are published in the order of recording, as fast as the
+graph processes them: after each image, replay waits for a message with the image's stamp on the
+result topics beside the image topic (/cam0/tracks for /cam0/image). Keypoints and tracks then do
+not depend on the speed of the machine. For descriptors of every image, set the node's parameter
+`descriptors.rate: 1000.0` and use `--wait-for descriptors`. Rename topics with --ros-args -r, as
+for `ros2 run`.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
         node.destroy_node()
         rclpy.try_shutdown()
     print(f'{args.bag}: {count} images replayed')
+    if images.missing:
+        raise ValueError(images.missing_text)
     return 0
 
 
@@ -78,7 +81,7 @@ class Player:
 
     def __init__(self, node: Node, images: Images, wait_for: list[str] | None):
         """Raise ValueError if the recording is a ROS 1 bag or has no images."""
-        if images.path.suffix == '.bag':
+        if images.is_ros1:
             raise ValueError(f'{images.path}: a ROS 1 bag; convert it with rosbags-convert')
         self._node = node
         self._images = images

@@ -141,7 +141,7 @@ def open_runtime(
 def _open_fallback(
     path: Path, options: dict[str, Any], reason: RuntimeUnavailableError
 ) -> Runtime:
-    """Open a model by rknnlite after the C library failed; an error states both reasons."""
+    """Open a model by rknnlite after the C library failed; an error names both reasons."""
     from superpoint_rknn.runtimes.rknn.rknnlite import RknnliteRuntime
 
     try:

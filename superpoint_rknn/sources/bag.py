@@ -1,35 +1,36 @@
-"""Read images of rosbags, without ROS."""
+"""Read images of recordings, without ROS: rosbags, and image sequences in EuRoC's format."""
 
 from __future__ import annotations
 
-import sqlite3
+import logging
 import struct
 from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import cv2
-from rosbags.rosbag1 import Reader as Ros1Reader
-from rosbags.rosbag1 import ReaderError as Ros1ReaderError
-from rosbags.rosbag2 import Reader, ReaderError
-from rosbags.typesys import Stores, get_typestore
-from rosbags.typesys.store import Typestore
-from zstandard import ZstdError
 
+from superpoint_rknn.sources.compression import ZSTD_MAGIC, decompress
+from superpoint_rknn.sources.euroc import EurocCamera
 from superpoint_rknn.sources.frame import Frame
-from superpoint_rknn.sources.messages import image_as_recorded, stamp_ns
+from superpoint_rknn.sources.messages import image_as_recorded, message_types, stamp_ns
+from superpoint_rknn.sources.recording import (
+    Temporary,
+    euroc_cameras,
+    find_files,
+    is_recording,
+    open_storage,
+)
+from superpoint_rknn.sources.storage import Storage, in_order
 
 IMAGE_TYPES = {'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'}
-# What readers raise for damaged files, including impossible sizes, and OpenCV for images.
+# What rosbags raises for damaged messages.
 DAMAGE = (
-    *(ReaderError, Ros1ReaderError, sqlite3.Error, struct.error, ZstdError, cv2.error),
-    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError),
-    *(MemoryError, OSError, RuntimeError, TypeError, ValueError),
+    *(struct.error, ArithmeticError, AssertionError, AttributeError, EOFError, LookupError),
+    *(MemoryError, RuntimeError, TypeError, ValueError),
 )
 
 
@@ -41,76 +42,103 @@ class RecordedImage:
     topic: str
     time_ns: int  # time of recording
     kind: str  # sensor_msgs/msg/...
-    data: bytes
     ros1: bool
+    content: bytes | ValueError
+
+    @property
+    def data(self) -> bytes:
+        """The serialised message. Raises ValueError if it can't be read."""
+        if isinstance(self.content, ValueError):
+            raise self.content
+        # Single messages may be compressed, which the header of a serialised one never looks like.
+        return decompress('zstd' if self.content[:4] == ZSTD_MAGIC else '', self.content)
 
     def message(self) -> Any:
         """Deserialise the message. Raises ValueError if the bytes are damaged."""
-        # By ROS's own message definitions: rosbags would compile those in the file to code.
-        types = _message_types(Stores.ROS1_NOETIC if self.ros1 else Stores.ROS2_HUMBLE)
+        types, data = message_types(self.ros1), self.data
         read = types.deserialize_ros1 if self.ros1 else types.deserialize_cdr
         try:
-            return read(self.data, self.kind)
+            return read(data, self.kind)
         except DAMAGE as error:
             raise ValueError(f'not a valid {self.kind}: {error}') from error
 
 
 class Images:
-    """The image topics of a rosbag2 (a folder, an .mcap or a .db3 file) or of a ROS 1 .bag."""
+    """The image topics of a rosbag2 (a folder or a file), a ROS 1 .bag or a EuRoC sequence."""
 
     def __init__(self, path: Path):
-        """Raise ValueError if the recording can't be read."""
+        """Raise ValueError if nothing of the recording can be read."""
         self.path = path
         self.types: dict[str, str] = {}  # message type of each topic, of those without images too
         self.total = 0  # messages on all topics
         self.counts: Counter[str] = Counter()  # images by topic
-        with self._reader() as reader:
-            for connection in reader.connections:
-                self.types[connection.topic] = connection.msgtype
-                self.total += connection.msgcount
-                if connection.msgtype in IMAGE_TYPES:
-                    self.counts[connection.topic] += connection.msgcount
+        self._missing: list[str] = []
+        self._temporary = Temporary()
+        self._storages = self._open()
+        messages: Counter[str] = Counter()
+        for storage in self._storages:
+            for connection, number in storage.counts.items():
+                self.types[connection.topic] = connection.kind
+                messages[connection.topic] += number
+                if connection.kind in IMAGE_TYPES:
+                    self.counts[connection.topic] += number
+        self.total = messages.total()
+        self._missing += [
+            f'{topic}: {promised - messages[topic]} of {promised} messages'
+            for topic, promised in self._promised.items()
+            if promised > messages[topic]
+        ]
+
+    @property
+    def is_ros1(self) -> bool:
+        """True if messages are serialised as by ROS 1."""
+        return any(c.is_ros1 for storage in self._storages for c in storage.counts)
+
+    @property
+    def missing(self) -> list[str]:
+        """What of the recording is known to be missing, as far as it was read."""
+        return self._missing + [text for storage in self._storages for text in storage.missing]
+
+    @property
+    def missing_text(self) -> str:
+        """A sentence of what is missing; '' if the recording is complete."""
+        return f'{self.path}: incomplete: {"; ".join(self.missing)}' if self.missing else ''
 
     def recorded(self, topics: Collection[str]) -> Iterator[RecordedImage]:
-        """Iterate over messages in order of recording. Raises ValueError if the bag is damaged."""
+        """Iterate over messages in order of recording; what is damaged is noted as missing."""
         number = {topic: count() for topic in topics}
-        with self._reader() as reader:
-            connections = [c for c in reader.connections if c.topic in topics]
-            messages = reader.messages(connections)
-            seen = 0
-            while True:
-                try:
-                    connection, time_ns, data = next(messages, (None, 0, b''))
-                except DAMAGE as error:
-                    raise ValueError(
-                        f'{self.path}: damaged after {seen} images: {_reason(error)}'
-                    ) from error
-                if connection is None:
-                    return
-                topic, seen = connection.topic, seen + 1
-                yield RecordedImage(
-                    f'{topic}:{next(number[topic])}',
-                    *(topic, time_ns, connection.msgtype, data),
-                    ros1=isinstance(reader, Ros1Reader),
-                )
+        for message in in_order(self._storages, topics):
+            connection = message.connection
+            yield RecordedImage(
+                f'{connection.topic}:{next(number[connection.topic])}',
+                *(connection.topic, message.time_ns, connection.kind, connection.is_ros1),
+                content=message.content,
+            )
 
-    @contextmanager
-    def _reader(self) -> Iterator[Reader | Ros1Reader]:
-        _check_name(self.path)
+    def _open(self) -> list[Storage]:
+        self._promised: dict[str, int] = {}
+        cameras = [] if is_recording(self.path) else euroc_cameras(self.path)
         try:
-            is_ros1 = self.path.suffix == '.bag' and self.path.is_file()
-            reader = (Ros1Reader if is_ros1 else Reader)(self.path)
-            reader.open()
-            _check_connections(reader)
-        except DAMAGE as error:
-            raise ValueError(
-                f'{self.path}: not a readable rosbag: {_reason(error)}; repair a truncated one '
-                'by `mcap recover`, `ros2 bag reindex` or `rosbag reindex`'
-            ) from error
-        try:
-            yield reader
-        finally:
-            reader.close()
+            if cameras:
+                return [EurocCamera(camera) for camera in cameras]
+            files = find_files(self.path)
+        except OSError as error:
+            raise ValueError(f'{self.path}: {error.strerror}') from error
+        except ValueError as error:
+            raise ValueError(f'{self.path}: not a readable recording: {error}') from error
+        self._missing, self._promised = files.missing, files.promised
+        storages: list[Storage] = []
+        unreadable = []
+        for path in files.paths:
+            try:
+                storages.append(open_storage(path, self._temporary.folder()))
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                unreadable.append(f'{path.name}: {reason}')
+        if not storages:
+            raise ValueError(f'{self.path}: not a readable recording: {"; ".join(unreadable)}')
+        self._missing += unreadable
+        return storages
 
 
 class Bag:
@@ -132,12 +160,18 @@ class Bag:
                 f'{path}: no sensor_msgs/Image or CompressedImage messages in this bag'
             )
         self.topic = topic or min(counts, key=lambda name: (-counts[name], name))
+        self._warned = ''
 
     def __len__(self) -> int:
         return self._images.counts[self.topic]
 
     def __iter__(self) -> Iterator[Frame]:
-        """Iterate over the images. Raises ValueError if a message can't be read."""
+        """
+        Iterate over the images; log a warning if some are missing.
+
+        Raises ValueError if a message can't be read.
+        """
+        self._warn()
         for recorded in self._images.recorded([self.topic]):
             try:
                 message = recorded.message()
@@ -145,28 +179,10 @@ class Bag:
             except (ValueError, cv2.error) as error:
                 raise ValueError(f'{self._images.path}: {recorded.name}: {error}') from error
             yield Frame(image, stamp_ns(message.header), recorded.name)
+        self._warn()
 
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
-def _check_name(path: Path) -> None:
-    """Raise ValueError if SQLite would parse the name as a URI and open another file."""
-    files = path.iterdir() if path.is_dir() else [path]
-    for file in files:
-        if file.suffix == '.db3' and set(str(file)) & set('?#%'):
-            raise ValueError(f'{file}: SQLite allows no ?, # or % in a file name; rename the file')
-
-
-def _check_connections(reader: Reader | Ros1Reader) -> None:
-    """Raise TypeError if metadata.yaml has values of other types for the topics."""
-    for c in reader.connections:
-        for value, kind in ((c.topic, str), (c.msgtype, str), (c.msgcount, int)):
-            if not isinstance(value, kind):
-                raise TypeError(f'metadata of a topic: {value!r}, expected {kind.__name__}')
-
-
-@cache
-def _message_types(store: Stores) -> Typestore:
-    return get_typestore(store)
+    def _warn(self) -> None:
+        text = self._images.missing_text
+        if text and text != self._warned:
+            logging.getLogger(__name__).warning('%s', text)
+        self._warned = text

@@ -49,7 +49,7 @@ class Video:
             raise ValueError(f'{path}: OpenCV can not decode this video')
 
     def __len__(self) -> int:
-        """Number of images by the file's header. Raises TypeError if it states none."""
+        """Number of images in the file's header. Raises TypeError if it has none."""
         if self._length < 1:
             raise TypeError(f'{self._path}: the number of images is unknown')
         return self._length

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import cv2
 import numpy as np
+from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys.store import Typestore
 
 from superpoint_rknn.features.image import COLOUR_AS_STORED, decompress, to_grey
 
 
+@cache
+def message_types(is_ros1: bool = False) -> Typestore:
+    """ROS's own message definitions: rosbags would compile those in a recording to code."""
+    return get_typestore(Stores.ROS1_NOETIC if is_ros1 else Stores.ROS2_HUMBLE)
+
+
 def stamp_ns(header: Any) -> int:
-    """Timestamp of a message's header [ns]."""
+    """Return the timestamp of a message header [ns]."""
     return header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
 
 
 def grey_image(message: Any) -> np.ndarray:
-    """Grey image of an Image or CompressedImage, (height, width) uint8. Raises ValueError."""
+    """Decode an Image or CompressedImage to grey, (height, width) uint8. Raises ValueError."""
     if hasattr(message, 'format'):
         return decompress(message.data, message.format)
     layout = (message.height, message.width, message.step, message.encoding)

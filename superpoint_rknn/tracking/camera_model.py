@@ -1,4 +1,4 @@
-"""Camera model: undistortion of pixels to viewing directions."""
+"""Camera model: undistort pixels to viewing directions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ class CameraModel:
     """
     Intrinsic calibration of a camera, as in sensor_msgs/CameraInfo.
 
-    matrix: K, 3x3. model: plumb_bob, rational_polynomial or equidistant (cv2.fisheye).
-    coefficients: D; empty or all 0: no distortion, whatever the model.
-    Raises ValueError with field and value if the camera is not calibrated or the model unknown.
+    matrix: K, 3x3. model: distortion model: plumb_bob, rational_polynomial or equidistant
+    (cv2.fisheye).
+    coefficients: D; empty or all 0: no distortion, with any model.
+    Raises ValueError with field and value if the camera is not calibrated or the model is unknown.
     """
 
     def __init__(self, matrix: np.ndarray, model: str, coefficients: np.ndarray):
@@ -56,8 +57,8 @@ class CameraModel:
         """
         Undistort pixels to directions (X / Z, Y / Z), (N, 2) float64.
 
-        x, y: (N,) [px]. NaN where no direction in front of the camera is projected to the pixel,
-        or OpenCV's iteration does not converge.
+        x, y: (N,) [px]. A direction is NaN if OpenCV's iteration does not converge or no direction
+        in front of the camera projects to the pixel.
         """
         if not len(x):
             return np.empty((0, 2))

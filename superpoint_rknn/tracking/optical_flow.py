@@ -1,4 +1,4 @@
-"""Pyramidal Lucas-Kanade between two images, and the epipolar outlier test."""
+"""Pyramidal Lucas-Kanade optical flow between two images, and the epipolar outlier test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from superpoint_rknn.tracking.camera_model import CameraModel
 WINDOW = (17, 17)  # [px]
 MAX_LEVEL = 3  # of the image pyramid
 CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)  # iterations, step [px]
-MIN_POINTS = 16  # of an epipolar test
+MIN_POINTS = 16  # minimum number of points, and of inliers, of an epipolar test
 CONFIDENCE = 0.99  # of RANSAC
 MAX_ITERATIONS = 500  # of RANSAC
 
@@ -24,8 +24,8 @@ def lucas_kanade(
     Track points to the next image by pyramidal Lucas-Kanade, with a forward-backward test.
 
     before, now: (height, width) uint8. points: (N, 2) float32 (x, y) [px].
-    forward_backward: highest distance from its start of a point that is tracked back [px].
-    Returns positions in `now`, (N, 2) float32, and which of them passed, (N,) bool.
+    forward_backward: maximum distance of a point from its start after tracking it back [px].
+    Returns positions in `now`, (N, 2) float32, and True for points that passed, (N,) bool.
     """
     if not len(points):
         return points.copy(), np.zeros(0, bool)
@@ -48,10 +48,10 @@ def lucas_kanade(
 
 def min_eigenvalues(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     """
-    Minimum eigenvalue of the gradient matrix around each point, (N,) float32: its texture.
+    Return the minimum eigenvalue of the gradient matrix around each point (texture), (N,) float32.
 
-    See Shi and Tomasi, Good Features to Track, 1994. Scaled as by calcOpticalFlowPyrLK; near 0 on
-    plain areas and straight edges.
+    See Shi and Tomasi, Good Features to Track, 1994. Scaled as in calcOpticalFlowPyrLK; near 0 on
+    uniform areas and straight edges.
     image: (height, width) uint8. points: (N, 2) float32 (x, y) [px].
     """
     if not len(points):
@@ -73,12 +73,12 @@ def epipolar_inliers(
     before: np.ndarray, now: np.ndarray, tolerance: float, camera_model: CameraModel | None = None
 ) -> np.ndarray:
     """
-    Epipolar outlier test: which points agree with one camera motion in a rigid scene, (N,) bool.
+    Epipolar outlier test: return True for inliers of one camera motion, (N,) bool.
 
     before, now: (N, 2) float32 positions in two images [px].
-    tolerance: distance from the epipolar line [px]; 0: all are inliers.
-    camera_model: with it an essential matrix is estimated, else a fundamental matrix.
-    All are inliers if there are fewer than MIN_POINTS points, or no motion explains that many.
+    tolerance: maximum distance from the epipolar line [px]; 0: all are inliers.
+    camera_model: if given, an essential matrix is estimated, else a fundamental matrix.
+    All are inliers if there are fewer than MIN_POINTS points or fewer than MIN_POINTS inliers.
     """
     all_inliers = np.ones(len(before), bool)
     if tolerance <= 0 or len(before) < MIN_POINTS:
@@ -102,7 +102,7 @@ def epipolar_inliers(
 def _ransac(
     before: np.ndarray, now: np.ndarray, tolerance: float, matrix: np.ndarray | None
 ) -> np.ndarray | None:
-    """Inliers of an essential (given a camera matrix) or fundamental matrix; None: none found."""
+    """Return the inliers of an essential (given `matrix`) or fundamental matrix; None if none."""
     try:
         if matrix is not None:
             _, mask = cv2.findEssentialMat(
@@ -112,6 +112,6 @@ def _ransac(
             _, mask = cv2.findFundamentalMat(
                 before, now, cv2.USAC_FAST, tolerance, CONFIDENCE, MAX_ITERATIONS
             )
-    except cv2.error:  # raised by OpenCV 4.14 if it finds none, for a camera almost at rest
+    except cv2.error:  # raised by OpenCV 4.14 if it finds no matrix, for a camera almost at rest
         return None
     return None if mask is None else mask[:, 0] != 0

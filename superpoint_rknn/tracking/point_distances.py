@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-MAX_CANDIDATES = 1000  # per image, for new tracks: their distances fill a square table
+MAX_CANDIDATES = 1000  # per image, for new tracks: limits the size of the distance matrix
 
 
 def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Squared distances, (N, M) float32, of points a, (N, 2), and b, (M, 2), both float32."""
+    """Return squared distances, (N, M) float32, of a, (N, 2) float32, and b, (M, 2) float32."""
     (ax, ay), (bx, by) = np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)
     table = np.subtract.outer(ax, bx)
     np.square(table, out=table)
@@ -18,7 +18,7 @@ def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def mutual_nearest(points: np.ndarray, others: np.ndarray, radius: float) -> np.ndarray:
     """
-    Mutual nearest neighbour of each point among others within a radius, (N,) intp; -1 if none.
+    Return the index of the mutual nearest neighbour within a radius, (N,) intp; -1 if none.
 
     points: (N, 2), others: (M, 2), both float32 [px]. radius: [px].
     """
@@ -32,7 +32,7 @@ def mutual_nearest(points: np.ndarray, others: np.ndarray, radius: float) -> np.
 
 
 def is_far_from(points: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
-    """Which points, (N, 2), are at least `distance` [px] from all others, (M, 2); (N,) bool."""
+    """Return True for points, (N, 2), at least `distance` [px] from all others, (M, 2)."""
     if not len(points) or not len(others):
         return np.ones(len(points), bool)
     return squared_distances(points, others).min(axis=1) >= distance**2
@@ -42,7 +42,7 @@ def greedy_min_distance(points: np.ndarray, distance: float) -> np.ndarray:
     """
     Select points greedily so that no two are nearer than `distance` [px], (N,) bool.
 
-    points: (N, 2) float32, by falling priority: a point is kept unless an earlier kept point is
+    points: (N, 2) float32, highest priority first: a point is kept unless an earlier kept point is
     nearer.
     """
     near = np.tril(squared_distances(points, points) < distance**2, -1)
@@ -50,7 +50,7 @@ def greedy_min_distance(points: np.ndarray, distance: float) -> np.ndarray:
     kept = np.ones(len(points), bool)
     decided = np.ones(len(points), bool)
     decided[later] = False
-    # Each round decides all points whose earlier neighbours are decided.
+    # Each round decides the points whose earlier neighbours are all decided.
     while not decided.all():
         kept[later[decided[earlier] & kept[earlier] & ~decided[later]]] = False
         undecided = np.zeros(len(points), bool)
@@ -65,7 +65,7 @@ def sort_by_occupancy(
     """
     Sort candidates by the occupancy of their grid cell, least occupied first, (M,) indices.
 
-    Occupancy counts the taken points and the earlier candidates in the cell; ties keep the order.
+    Occupancy: number of taken points and earlier candidates in the cell. Ties keep their order.
 
     taken: (N, 2), candidates: (M, 2), both float32 [px]. grid: rows, columns.
     size: height, width of the image [px].

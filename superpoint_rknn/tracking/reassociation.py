@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-CAPACITY = 2048  # tracks; new ones evict the oldest
+CAPACITY = 2048  # [tracks] new tracks evict the oldest
 MIN_COSINE = 0.8  # of a match
 MAX_RATIO = 0.9  # of the distances of the best and the second-best match (Lowe's ratio test)
 
@@ -13,7 +13,7 @@ class DescriptorMemory:
     """
     Descriptors of live and lost tracks by key: 0, 1, 2, ... in the order of birth.
 
-    A ring buffer: key k is in row k % CAPACITY, where new tracks evict old ones.
+    Ring buffer: key k is in row k % CAPACITY; a new track evicts the old one in its row.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class DescriptorMemory:
         self._model = ''
 
     def add_lost(self, key: np.ndarray, ids: np.ndarray, born: np.ndarray, image: int) -> None:
-        """Add lost tracks, (N,) each, that are missing from image number `image` on."""
+        """Add lost tracks, (N,) each; image: index of the first image without them."""
         row = key % CAPACITY
         self._lost[row] = key
         self._id[row] = ids
@@ -37,8 +37,8 @@ class DescriptorMemory:
         """
         Store descriptors, (N, C) float32 of unit length.
 
-        A newer track keeps its row. Descriptors of another model discard all stored ones.
-        Returns which tracks had no descriptor, (N,) bool; False if a newer track has the row.
+        The newer of two tracks keeps the row. A new `model` discards all stored descriptors.
+        Returns True for tracks that had no descriptor and are not evicted, (N,) bool.
         """
         if model != self._model or descriptors.shape[1] != self._descriptors.shape[1]:
             self._model = model
@@ -55,14 +55,14 @@ class DescriptorMemory:
         self, descriptors: np.ndarray, born: np.ndarray, oldest: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """
-        Match new tracks to the lost tracks that they continue, one to one.
+        Match new tracks one to one to the lost tracks that they continue.
 
         A match is a mutual nearest neighbour that passes MIN_COSINE and the ratio test. The lost
         track must have ended before the new one began.
 
-        descriptors: (N, C) float32 of unit length. born: (N,) index of each one's first image.
-        oldest: tracks that were lost before this image are ignored.
-        Returns indices of the matched ones of the N, (K,), and ids and births of the lost tracks.
+        descriptors: (N, C) float32 of unit length. born: (N,) index of the first image of each.
+        oldest: index of an image; tracks lost before it are ignored.
+        Returns the indices of the K matched new tracks, and `id` and `born` of their lost tracks.
         """
         none = np.zeros(0, np.intp)
         row = np.flatnonzero(

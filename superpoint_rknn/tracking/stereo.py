@@ -20,13 +20,13 @@ def match_stereo(
     camera_models: tuple[CameraModel | None, CameraModel | None] = (None, None),
 ) -> Tracks:
     """
-    Tracks of the left image that are found in the right one, with their positions there.
+    Return the tracks of the left image that are found in the right one, with positions there.
 
-    By Lucas-Kanade with a forward-backward test; outliers of one fundamental matrix are removed.
+    By Lucas-Kanade with a forward-backward test; epipolar outliers are removed.
 
-    left, right: (height, width) uint8, of one timestamp.
+    left, right: (height, width) uint8, taken at the same time.
     settings: `forward_backward` and `epipolar` are used.
-    camera_models: left and right; with both, the epipolar test is made without distortion.
+    camera_models: left and right; if both are given, the epipolar test uses undistorted points.
     Raises ValueError if the images are of different sizes.
     """
     if right.shape != left.shape:
@@ -49,7 +49,7 @@ def _epipolar_inliers(
     left_model: CameraModel | None,
     right_model: CameraModel | None,
 ) -> np.ndarray:
-    """Which points, (N, 2) [px] each, agree with one fundamental matrix, (N,) bool."""
+    """Return True for inliers, (N,) bool, of one fundamental matrix; left, right: (N, 2) [px]."""
     if left_model is None or right_model is None:
         return epipolar_inliers(left, right, tolerance)
     left = left_model.focal * left_model.undistort(*left.T)

@@ -21,8 +21,8 @@ from superpoint_rknn.tracking.point_distances import (
 from superpoint_rknn.tracking.reassociation import DescriptorMemory
 from superpoint_rknn.tracking.tracks import NO_TRACKS, LiveTracks, Tracks
 
-MAX_HISTORY = 256  # images whose tracks are kept, for descriptors that arrive later
-MAX_LOST_AGE = 300  # images after which a lost track is no longer recognised
+MAX_HISTORY = 256  # [images] tracks are kept for descriptors that arrive later
+MAX_LOST_AGE = 300  # [images] after which a lost track is not re-associated
 MAX_TRACKS = 2000
 MAX_GRID = 64  # cells along each axis
 
@@ -32,52 +32,52 @@ TrackPoints = Callable[[np.ndarray, np.ndarray, np.ndarray, float], tuple[np.nda
 @dataclass(frozen=True)
 class TrackSettings(ParameterGroup):
     """
-    How keypoints are tracked; lengths are pixels of the camera image.
+    Settings of the tracker; lengths are in pixels of the camera image.
 
     Raises ValueError for a setting outside its range.
     """
 
-    max_tracks: int = parameter(200, 'Highest number of tracks at a time.', limits=(1, MAX_TRACKS))
+    max_tracks: int = parameter(200, 'Maximum number of tracks.', limits=(1, MAX_TRACKS))
     min_distance: float = parameter(
         15.0,
-        'Least distance of a new track to all others; of two tracks nearer than half of it the '
-        'younger ends.',
+        'Minimum distance of a new track from all others; of two tracks nearer than half of it, '
+        'the younger ends.',
         unit='px',
         limits=(0, 1000),
     )
     grid: tuple[int, int] = parameter(
         (5, 8),
-        'Rows and columns of image parts; tracks begin first where there are the fewest.',
+        'Rows and columns of a grid; new tracks begin in the cells with the fewest tracks first.',
         limits=(1, MAX_GRID),
     )
     min_texture: float = parameter(
         0.003,
-        'Least texture around a keypoint where a track begins: the lower eigenvalue of its '
-        'gradients, as OpenCV scales it, which falls with the square of the contrast; 0: any.',
+        'Minimum texture around a keypoint for a new track: minimum eigenvalue of the gradient '
+        'matrix (Shi-Tomasi), scaled as by OpenCV, proportional to the squared contrast; 0: any.',
         limits=(0, 1),
     )
     snap_radius: float = parameter(
         2.0,
-        'A track moves towards a keypoint within this distance, which keeps it from drifting; '
-        '0: never.',
+        'Maximum distance between a track and the keypoint that it snaps to (moves towards), '
+        'which limits drift; 0: no snapping.',
         unit='px',
         limits=(0, 100),
     )
     snap_gain: float = parameter(
         0.2,
-        'Share of the distance to its keypoint that a track moves in each image: 1 follows the '
+        'Fraction of the distance to its keypoint that a track moves per image: 1 follows the '
         "detector's jitter, 0 lets tracks drift.",
         limits=(0, 1),
     )
     forward_backward: float = parameter(
         1.0,
-        'Highest distance from its start of a point that is tracked to the next image and back.',
+        'Maximum distance of a point from its start after tracking to the next image and back.',
         unit='px',
         limits=(0, 100),
     )
     epipolar: float = parameter(
         1.0,
-        'Highest distance from the epipolar line of the motion between two images; 0: not tested.',
+        'Maximum distance of an inlier from its epipolar line between two images; 0: no test.',
         unit='px',
         limits=(0, 100),
     )
@@ -87,11 +87,11 @@ class Tracker:
     """
     Track keypoints through the images of one camera. Not thread-safe.
 
-    From image to image by Lucas-Kanade, with a forward-backward and an epipolar test. In images
-    with keypoints, tracks snap towards theirs, which limits drift, and new tracks begin.
+    Each image: Lucas-Kanade, forward-backward test and epipolar test. In images with keypoints,
+    tracks snap to their keypoints, which limits drift, and new tracks begin.
     `settings` may be replaced between calls.
 
-    track_points: finds points of an image in the next one, see optical_flow.lucas_kanade.
+    track_points: tracks points to the next image, with the interface of lucas_kanade.
     """
 
     def __init__(
@@ -122,10 +122,10 @@ class Tracker:
         """
         Track all points into the next image; return the tracks there.
 
-        image: (height, width) uint8; kept until the next call. Another size is a restart.
+        image: (height, width) uint8; kept until the next call. A new size restarts the tracker.
         stamp: timestamp of the image, by which `add_descriptors` refers to it.
-        keypoints: of this image; None if it was not processed by the detector.
-        camera_model: for a more precise epipolar test; None if it is unknown.
+        keypoints: of this image; None if the detector did not process it.
+        camera_model: for a more precise epipolar test; None if unknown.
         """
         if self._image is not None and image.shape != self._image.shape:
             self.restart()
@@ -193,7 +193,7 @@ class Tracker:
         return replace(live, points=points)[is_good]
 
     def _snap(self, live: LiveTracks, found: np.ndarray, score: np.ndarray) -> LiveTracks:
-        """Move tracks towards their keypoints, and take over the scores."""
+        """Move tracks towards their keypoints and update their scores."""
         index = mutual_nearest(live.points, found, self.settings.snap_radius)
         rows = np.flatnonzero(index >= 0)
         index = index[rows]
@@ -221,13 +221,13 @@ class Tracker:
         return new
 
     def _record_lost(self, before: LiveTracks, after: LiveTracks) -> None:
-        """Record the tracks that ended between two states."""
+        """Record the tracks that are in `before` but not in `after` as lost."""
         lost = before[~np.isin(before.key, after.key, assume_unique=True)]
         self._memory.add_lost(lost.key, lost.id, lost.born, self._images)
         self.counts['lost'] += len(lost)
 
     def _rename(self, rows: np.ndarray, ids: np.ndarray, born: np.ndarray) -> None:
-        """Give tracks the ids and ages of those that they continue."""
+        """Replace ids and births of tracks by those of the lost tracks that they continue."""
         live = replace(self._live, id=self._live.id.copy(), born=self._live.born.copy())
         live.id[rows], live.born[rows] = ids, born
         self._live = live[np.argsort(live.born, kind='stable')]

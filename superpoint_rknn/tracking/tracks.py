@@ -1,4 +1,4 @@
-"""Arrays of tracks: Tracks, as the tracker returns them, and LiveTracks, its own state."""
+"""Arrays of tracks: Tracks, the result of the tracker, and LiveTracks, its state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Tracks:
     x: np.ndarray  # float32 [px]
     y: np.ndarray  # float32 [px]
     score: np.ndarray  # float32, of the last keypoint that was matched
-    key: np.ndarray  # int64, like the id, but new after a gap: for estimators that expect none
+    key: np.ndarray  # int64, as the id, but new after a gap, for estimators that expect no gaps
 
     def __len__(self) -> int:
         return len(self.id)
@@ -34,7 +34,7 @@ class LiveTracks:
 
     @classmethod
     def new(cls, key: int, image: int, points: np.ndarray, score: np.ndarray) -> LiveTracks:
-        """Tracks that begin in image number `image`; their ids are their keys, from `key` on."""
+        """Return new tracks from image number `image` on; ids and keys count from `key` on."""
         keys = np.arange(key, key + len(points), dtype=np.int64)
         return cls(keys, keys.copy(), np.full(len(points), image, np.int64), points, score)
 

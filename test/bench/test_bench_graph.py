@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from superpoint_rknn.bench.graph import has_ros, node_figures, tracker_figures
+from superpoint_rknn.bench.graph import has_ros, node_figures, start_figures, tracker_figures
 from superpoint_rknn.bench.recordings import load_recording, recording_path
 
 SIZE = (400, 640)
@@ -33,3 +33,11 @@ def test_both_nodes_publish_tracks_of_the_images(tmp_path):
     assert figures['published'] == 30
     assert figures['lost'] <= 3  # a busy machine drops some
     assert 0 < figures['latency_ms']['p50'] <= figures['latency_ms']['max']
+
+
+def test_start_and_memory_of_the_node(tmp_path):
+    load_recording(tmp_path, SIZE, count=1)
+    figures = start_figures(recording_path(tmp_path, SIZE))
+    assert 0.1 < figures['cpu_seconds'] < 10
+    assert figures['seconds'] > 0.1
+    assert 60 < figures['resident_mb'] < 600  # Python, NumPy, OpenCV and DDS alone hold 70

@@ -84,6 +84,8 @@ def test_report_of_the_cpu_runtime_on_a_pc(tmp_path):
     assert 'input table  identity' in result.stdout
     report = json.loads((tmp_path / 'report.json').read_text())
     assert report['board']['soc'] is None
+    assert report['decode_and_describe'].startswith('native (')
+    assert f'decode       {report["decode_and_describe"]}' in result.stdout
     assert report['runtime']['model'].startswith('superpoint_400x640_u8@')
     desc = report['runtime']['tensors'][2]
     assert desc['shape'] == [1, 256, 50, 80]

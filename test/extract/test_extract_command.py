@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from recorded import ROS2, files_of, image_of, lines, raw_messages, write_bag
+from recorded import ROS2, files_of, image_of, lines, raw_messages, read, stamp, write_bag
 
 from superpoint_rknn.extract.output import Output
 
@@ -128,6 +128,63 @@ def test_a_bad_recording_does_not_stop_the_others(tmp_path, bag, pictures, extra
     first, second = json.loads((tmp_path / 'f.json').read_text())['bags']
     assert 'step: 3' in first['error']
     assert second['images'] == 6
+
+
+def test_an_unreadable_recording_does_not_stop_the_others(tmp_path, bag, extract, capfd):
+    bad = tmp_path / 'bad.mcap'
+    bad.write_bytes(b'no bag')
+    missing = tmp_path / 'missing.mcap'
+    report = tmp_path / 'f.json'
+    assert extract(bad, bag, missing, '-o', tmp_path / 'out', '--json', report) == 1
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['drive']
+    first, second, third = json.loads(report.read_text())['bags']
+    assert 'not a readable recording' in first['error']
+    assert second['images'] == 6
+    assert 'no such file' in third['error']
+    assert len(lines(capfd.readouterr().err)) == 2
+
+
+def test_a_truncated_recording(tmp_path, bag, extract, capfd):
+    (data,) = bag.glob('*.mcap')
+    cut = tmp_path / 'cut.mcap'
+    cut.write_bytes(data.read_bytes()[: 5 * 120 * 160])
+    out, report = tmp_path / 'out', tmp_path / 'f.json'
+    assert extract(cut, '-o', out, '--json', report) == 1
+    (line,) = lines(capfd.readouterr().err)
+    assert 'cut.mcap: incomplete: cut.mcap: cut, or its recorder was stopped' in line
+    (figures,) = json.loads(report.read_text())['bags']
+    assert (figures['images'], figures['failed'], len(figures['missing'])) == (4, 0, 1)
+    assert extract(cut, '-o', out) == 1  # finished before, and no more complete
+    assert extract(cut, '-o', out, '--allow-truncated') == 0
+    assert 'incomplete' in capfd.readouterr().err
+    assert [topic for topic, *_ in raw_messages(out)].count('/cam0/keypoints') == 4
+
+
+def test_a_sequence_of_euroc(tmp_path, pictures, extract, capsys):
+    for camera in ('cam0', 'cam1'):
+        folder = tmp_path / 'MH_01/mav0' / camera
+        (folder / 'data').mkdir(parents=True)
+        for number, picture in enumerate(pictures):
+            cv2.imwrite(str(folder / f'data/{stamp(number)}.png'), picture)
+        names = [f'{stamp(n)},{stamp(n)}.png' for n in range(len(pictures))]
+        (folder / 'data.csv').write_text('\n'.join(['#timestamp [ns],filename', *names]))
+    sequence = tmp_path / 'MH_01'
+    assert extract(sequence, '-o', tmp_path / 'out') == 1
+    assert '/cam0/image_raw (6), /cam1/image_raw (6)' in capsys.readouterr().err
+    assert extract(sequence, '-o', tmp_path / 'out', '--topic', '/cam0/image_raw') == 0
+    bag = write_bag(
+        tmp_path / 'bag',
+        {'/cam0/image_raw': [image_of(ROS2, n, p) for n, p in enumerate(pictures)]},
+    )
+    assert extract(bag, '-o', tmp_path / 'same') == 0
+    features, same = (
+        [message.x.tolist() for _, message in read(tmp_path / name)['/cam0/keypoints']]
+        for name in ('out', 'same')
+    )
+    assert features == same
+    (folder / f'data/{stamp(0)}.png').unlink()
+    assert extract(sequence, '-o', tmp_path / 'out', '--topic', '/cam0/image_raw') == 1
+    assert 'bytes: ' in capsys.readouterr().err
 
 
 def test_an_interrupted_run_is_resumed(tmp_path, bag, long_bag, start, extract, all_exited):

@@ -1,7 +1,5 @@
 """Inputs that the command rejects without changing a file."""
 
-import shutil
-
 from recorded import ROS2, files_of, image_of, lines, write_bag
 from rosbags.rosbag2 import StoragePlugin
 
@@ -53,23 +51,18 @@ def test_recordings_that_can_not_be_used(tmp_path, bag, pictures, extract, capfd
     depth = [image_of(ROS2, 0, pictures[0], encoding='32FC1')]
     write_bag(tmp_path / 'unknown', {'/image': depth})
     write_bag(tmp_path / 'blind', {'/header': [depth[0].header]})
-    (data,) = bag.glob('*.mcap')
-    (tmp_path / 'cut.mcap').write_bytes(data.read_bytes()[:-1000])
-    (tmp_path / 'crashed').mkdir()
-    shutil.copy(data, tmp_path / 'crashed')
-    vast = bytearray(data.read_bytes())
+    vast = bytearray(next(bag.glob('*.mcap')).read_bytes())
     vast[9:17] = (2**62).to_bytes(8, 'little')  # length of the first record
     (tmp_path / 'vast.mcap').write_bytes(vast)
-    words = shutil.copytree(bag, tmp_path / 'words') / 'metadata.yaml'
-    words.write_text(words.read_text().replace('message_count: 6', 'message_count: six'))
+    (tmp_path / 'empty.mcap').touch()
+    (tmp_path / 'words.bag').write_text('no bag')
     for name, reason in (
         ('nowhere', 'no such file or folder'),
         ('unknown', "none of 1 images could be used: /image:0: encoding: '32FC1'"),
         ('blind', 'blind: image topics: none'),
-        ('cut.mcap', '`mcap recover`'),
-        ('crashed', '`ros2 bag reindex`'),
-        ('vast.mcap', 'vast.mcap: not a readable rosbag: MemoryError'),
-        ('words', "not a readable rosbag: metadata of a topic: 'six', expected int"),
+        ('vast.mcap', 'vast.mcap: image topics: none'),
+        ('empty.mcap', 'empty.mcap: not a readable recording: empty.mcap: an empty file'),
+        ('words.bag', 'words.bag: not a readable recording: words.bag: its first bytes'),
     ):
         assert extract(tmp_path / name, '-o', tmp_path / 'out') == 1
         (line,) = lines(capfd.readouterr().err)
@@ -77,14 +70,12 @@ def test_recordings_that_can_not_be_used(tmp_path, bag, pictures, extract, capfd
         assert not list(tmp_path.glob('out*'))
 
 
-def test_names_that_sqlite_parses_as_uris(tmp_path, pictures, extract, capsys):
+def test_names_that_sqlite_parses_as_uris(tmp_path, pictures, extract):
     images = [image_of(ROS2, 0, pictures[0])]
     bag = write_bag(tmp_path / 'drive', {'/image': images}, StoragePlugin.SQLITE3)
     for name in ('drive#2', 'drive?2', '100%41'):
         bag = bag.rename(tmp_path / name)
-        assert extract(bag, '-o', tmp_path / 'out') == 1
-        assert 'rename the file' in capsys.readouterr().err
-        assert list(tmp_path.iterdir()) == [bag]
+        assert extract(bag, '-o', tmp_path / 'out' / name) == 0
 
 
 def test_bad_parameters(tmp_path, bag, extract, capsys):

@@ -40,6 +40,7 @@ def test_every_image_has_its_keypoints_and_descriptors(graph, bag):
 def test_recorded_results_and_unknown_types_are_left_out(graph):
     images = SimpleNamespace(
         path=Path('drive'),
+        is_ros1=False,
         types={
             '/cam0/image': 'sensor_msgs/msg/Image',
             '/cam0/keypoints': 'superpoint_rknn/msg/Keypoints',

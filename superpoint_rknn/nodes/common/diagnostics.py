@@ -1,4 +1,4 @@
-"""Per-camera image counters, warnings and stage timings, for the log and /diagnostics."""
+"""Per-camera image counters, stage timings (latency) and warnings, for /diagnostics and log."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class ImageWarnings:
             times = self._counters.count('stamps_back')
             before, now = divmod(self._last_stamp, 10**9), divmod(stamp, 10**9)
             self._log.warning(
-                f'{self._topic}: header.stamp runs back from {before} to {now} [s, ns] '
+                f'{self._topic}: header.stamp ran backwards from {before} to {now} [s, ns] '
                 f'(seen {times} times)',
                 throttle_duration_sec=THROTTLE,
             )

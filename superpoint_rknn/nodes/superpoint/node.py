@@ -8,6 +8,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from superpoint_rknn.native.library import implementation
 from superpoint_rknn.nodes.common.camera_names import groups_of, title_of
 from superpoint_rknn.nodes.common.diagnostics import images_status
 from superpoint_rknn.nodes.common.in_process import InProcessCameras
@@ -90,7 +91,9 @@ class SuperPointNode(ManagedNode):
         runtime = self._worker.runtime
         if runtime is None:
             raise RuntimeError(self._worker.error_message)
-        self.get_logger().info(f'{runtime.model} on {runtime.name}')
+        self.get_logger().info(
+            f'{runtime.model} on {runtime.name}; decode and describe: {implementation()}'
+        )
 
     def activate(self) -> None:
         """Subscribe to images, start the descriptor timer."""
@@ -135,6 +138,7 @@ class SuperPointNode(ManagedNode):
                     'reopened': worker.reopened,
                     'runtime': worker.runtime.name,
                     'model': worker.runtime.model,
+                    'decode_and_describe': implementation(),
                 },
                 worker.error_message,
                 camera.check_images(),

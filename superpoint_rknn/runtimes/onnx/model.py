@@ -35,7 +35,7 @@ LOGIT_CHANNELS = 65
 DOMAINS = {'', 'ai.onnx', 'com.microsoft'}  # of onnxruntime's built-in operators
 
 
-# Messages that hold tensors or nodes, at any depth: the type of each field's messages, by type.
+# Messages that may contain tensors or nodes: type: field: type of the messages in the field.
 INNER_MESSAGES: dict[type[IntEnum], dict[IntEnum, type[IntEnum]]] = {
     Model: {Model.GRAPH: Graph, Model.TRAINING_INFO: TrainingInfo, Model.FUNCTIONS: Function},
     TrainingInfo: {TrainingInfo.INITIALIZATION: Graph, TrainingInfo.ALGORITHM: Graph},
@@ -86,7 +86,7 @@ def read_onnx(path: Path) -> bytes:
 
 
 def _inner_messages(model: Message) -> Iterator[tuple[type[IntEnum], Message]]:
-    """Iterate over all messages inside a model that may be tensors or nodes, with their types."""
+    """Iterate over (type, message) of the messages of INNER_MESSAGES inside a model."""
     waiting: list[tuple[type[IntEnum], Message]] = [(Model, model)]
     while waiting:
         kind, message = waiting.pop()

@@ -1,5 +1,5 @@
 """
-ONNX files without the package onnx: the protobuf wire format, and numbers of onnx.proto's fields.
+Parse and write ONNX files without the package onnx: protobuf wire format, onnx.proto fields.
 
 https://protobuf.dev/programming-guides/encoding/
 """
@@ -101,15 +101,15 @@ class ValueInfo(IntEnum):
 
 
 class DecodeError(ValueError):
-    """Bytes that are no protobuf message."""
+    """The bytes are not a protobuf message."""
 
 
 class Message:
     """
-    A protobuf message, whose fields are found by their numbers.
+    A protobuf message with access to its fields by number.
 
-    As protobuf does, ignores fields of another wire type than the one asked for.
-    Raises DecodeError for bytes that are no message.
+    Fields of another wire type than requested are ignored, as protobuf does.
+    Raises DecodeError if the bytes are not a message.
     """
 
     def __init__(self, content: bytes | memoryview):
@@ -118,20 +118,20 @@ class Message:
             self._fields.setdefault(number, []).append(value)
 
     def integer(self, number: int) -> int:
-        """Value of an integer field; 0 if it is not set."""
+        """Return the value of an integer field; 0 if it is not set."""
         values = [v for v in self._fields.get(number, ()) if isinstance(v, int)]
         return values[-1] if values else 0
 
     def text(self, number: int) -> str:
-        """Value of a text field; '' if it is not set."""
+        """Return the value of a text field; '' if it is not set."""
         return (self.texts(number) or [''])[-1]
 
     def texts(self, number: int) -> list[str]:
-        """Values of a repeated text field."""
+        """Return the values of a repeated text field."""
         return [bytes(value).decode(errors='replace') for value in self._delimited(number)]
 
     def messages(self, number: int) -> list[Message]:
-        """Messages of a field, repeated or not."""
+        """Return the messages in a field, repeated or not."""
         return [Message(value) for value in self._delimited(number)]
 
     def _delimited(self, number: int) -> list[memoryview]:
@@ -162,7 +162,7 @@ def _read_fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 
 def _read_varint(content: memoryview, position: int) -> tuple[int, int]:
-    """Return the number that starts at a position, and the position after it."""
+    """Decode the varint at a position; return it and the position after it."""
     value = 0
     for index, byte in enumerate(content[position : position + LONGEST_VARINT]):
         value |= (byte & 0x7F) << 7 * index
@@ -172,7 +172,7 @@ def _read_varint(content: memoryview, position: int) -> tuple[int, int]:
 
 
 def encode(*fields: tuple[int, int | str | bytes]) -> bytes:
-    """Message of fields, in this order; an int must not be negative."""
+    """Encode a message with these fields (number, value) in order; ints must be >= 0."""
     parts = []
     for number, value in fields:
         if isinstance(value, int):

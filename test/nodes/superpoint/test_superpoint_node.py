@@ -88,7 +88,9 @@ def test_invalid_images_count_as_failed_and_the_next_image_is_processed(rig, pho
     assert keypoints.header == image.header
     counts = rig.wait_counts(received=5, published=1, dropped=0, failed=4)
     assert counts['model'].startswith('superpoint_400x640_u8@')
+    assert counts['decode_and_describe'].startswith('native (')
     log = process.log.read_text()
+    assert log.count(f'decode and describe: {counts["decode_and_describe"]}') == 1
     assert '/image: image refused' in log
     assert 'nonsense' in log
 
@@ -103,7 +105,7 @@ def test_a_stamp_that_runs_back_causes_a_warning(rig, photo):
     rig.graph.wait(lambda: len(rig.keypoints) == 3, 'keypoints')
     assert rig.keypoints[-1].header.stamp.sec == 1
     rig.wait_counts(stamps_back=1)
-    assert 'header.stamp runs back from (2, 0) to (1, 0)' in process.log.read_text()
+    assert 'header.stamp ran backwards from (2, 0) to (1, 0)' in process.log.read_text()
 
 
 def test_images_that_arrive_during_an_inference_are_dropped_and_counted(rig, photo, gate):

@@ -1,0 +1,691 @@
+/*
+ * Decode of the detector's logits to keypoints, and sampling of descriptors at keypoints.
+ *
+ * The same results as features/keypoints.py and features/descriptors.py, which define them; scores
+ * and descriptors differ by rounding only (less than 1e-6). GNU C11 with vector extensions.
+ *
+ * A handle owns all buffers: nothing is allocated per image. A handle serves one thread at a time.
+ * The caller checks sizes: every array is C-contiguous and aligned to its element.
+ */
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__ARM_NEON)
+#include <arm_neon.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+/* To be raised with every change of a function's arguments or meaning; see library.py. */
+enum { INTERFACE_VERSION = 1 };
+
+enum {
+  CELL = 8,                    /* [px] side of a cell of the outputs */
+  PIXELS = CELL * CELL,        /* channels of the logits that stand for pixels */
+  CHANNELS = PIXELS + 1,       /* the last one stands for "no point" */
+  PADDED = 72,                 /* CHANNELS, rounded up to whole vectors of 8 */
+  BLOCK = 32,                  /* cells whose strongest logit is searched together */
+  LANES = 4,                   /* of the vectors below */
+  MAX_RADIUS = 32,             /* of the NMS [px] */
+  MAX_CELLS = 1024,            /* along each axis: 8192 pixels */
+  MAX_DESCRIPTOR_SIZE = 4096,  /* channels of a descriptor map */
+  MAX_PARTS = 64               /* of the grid, along each axis */
+};
+
+#define EXPORT __attribute__((visibility("default")))
+#define INLINE static inline __attribute__((always_inline))
+
+/* On x86-64 the exported functions exist for AVX2, too; the dynamic linker picks. Sanitisers start
+ * after the dynamic linker, which could not call an instrumented function to pick. */
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__AVX2__) && !defined(__SANITIZE_ADDRESS__)
+#define DISPATCHED __attribute__((target_clones("avx2", "default")))
+#else
+#define DISPATCHED
+#endif
+
+typedef float f4 __attribute__((vector_size(16)));
+typedef int32_t i4 __attribute__((vector_size(16)));
+typedef uint8_t b16 __attribute__((vector_size(16)));
+
+INLINE f4 load(const float *p) {
+  f4 v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+
+INLINE i4 load_int(const int32_t *p) {
+  i4 v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+
+INLINE int any(i4 mask) {
+  uint64_t half[2];
+  memcpy(half, &mask, sizeof half);
+  return (half[0] | half[1]) != 0;
+}
+
+/* Maximum; where `a` is NaN, `b` or NaN. */
+INLINE f4 larger(f4 a, f4 b) {
+#if defined(__ARM_NEON)
+  return (f4)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
+#elif defined(__SSE2__)
+  return (f4)_mm_max_ps((__m128)a, (__m128)b);
+#else
+  const i4 mask = a > b;
+  return (f4)(((i4)a & mask) | ((i4)b & ~mask));
+#endif
+}
+
+/* ---------------------------------------------------------------------------------- decode */
+
+typedef struct {
+  int rows, cols, height, width; /* of the logits, and of the model input [px] */
+  ptrdiff_t stride;              /* of `scores_at` */
+  int32_t *scores_at;            /* map of the candidates' scores, as bits; 0 elsewhere, all around */
+  uint32_t *position;            /* of each candidate: y << 16 | x */
+  float *score;                  /* of each candidate */
+  uint32_t *kept, *scratch;      /* indices of candidates */
+  float expected_cut;            /* most likely below the weakest keypoint's score */
+  uint32_t part_count[MAX_PARTS * MAX_PARTS], part_seen[MAX_PARTS * MAX_PARTS];
+} Decoder;
+
+typedef struct {
+  float threshold;   /* 0..1; keypoints have a score above it */
+  int32_t radius;    /* of the NMS [px], 0..MAX_RADIUS */
+  int32_t most;      /* highest number of keypoints, at least 1 */
+  int32_t border;    /* [px] without keypoints, at least 0 */
+  int32_t grid_rows; /* parts over which keypoints are spread evenly, 1..MAX_PARTS */
+  int32_t grid_cols;
+  int32_t subpixel;
+} Settings;
+
+static int row_of(uint32_t position) { return (int)(position >> 16); }
+
+static int col_of(uint32_t position) { return (int)(position & 0xffff); }
+
+/*
+ * exp(x - highest) in place of PADDED numbers; returns their sum.
+ *
+ * None may be above `highest`. Below exp(-88) the result is 0; a NaN makes the sum NaN.
+ */
+INLINE float exponentials(float *restrict x, float highest) {
+  const float lowest = -88.0f;
+  float total = 0;
+#pragma omp simd reduction(+ : total)
+  for (int i = 0; i < PADDED; i++) {
+    const float v = x[i] - highest;
+    /* exp(v) = 2^n * exp(r), |r| <= log(2) / 2. `biased` is n + 127, the exponent's bits. */
+    const float number = v > lowest ? v : lowest; /* no NaN, which no integer could be */
+    const int32_t biased = (int32_t)(number * 1.44269504f + 127.5f);
+    const float r = (v < lowest ? lowest : v) - (float)(biased - 127) * 0.693147181f;
+    /* minimax polynomial, relative error 8e-8 */
+    float p = 0.008297655f;
+    p = p * r + 0.041915383f;
+    p = p * r + 0.16667575f;
+    p = p * r + 0.49998894f;
+    p = p * r + 0.9999997f;
+    p = p * r + 1.0000001f;
+    const int32_t bits = biased << 23;
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    x[i] = p * power;
+    total += x[i];
+  }
+  return total;
+}
+
+/* The logits of a cell, padded with numbers whose exponentials are 0. at: its first logit. */
+INLINE void gather(const float *at, size_t cells, float *restrict logits) {
+  for (int k = 0; k < CHANNELS; k++) logits[k] = at[k * cells];
+  for (int k = CHANNELS; k < PADDED; k++) logits[k] = -INFINITY;
+}
+
+/* The strongest pixel's logit of each of `count` cells; see `larger` for NaN. */
+INLINE void strongest(const float *first, size_t cells, int count, float *restrict peak) {
+  if (count == BLOCK) {
+    f4 m[BLOCK / LANES];
+    for (int i = 0; i < BLOCK / LANES; i++) m[i] = load(first + i * LANES);
+    for (int k = 1; k < PIXELS; k++) {
+      const float *plane = first + k * cells;
+#pragma GCC unroll 8
+      for (int i = 0; i < BLOCK / LANES; i++) m[i] = larger(load(plane + i * LANES), m[i]);
+    }
+    memcpy(peak, m, sizeof m);
+    return;
+  }
+  for (int i = 0; i < count; i++) peak[i] = first[i];
+  for (int k = 1; k < PIXELS; k++) {
+    for (int i = 0; i < count; i++) {
+      const float v = first[k * cells + i];
+      peak[i] = v > peak[i] ? v : peak[i];
+    }
+  }
+}
+
+/*
+ * Softmax and threshold: fill `position` and `score` with the pixels above a cut; their number.
+ *
+ * A cell with a NaN or an infinity above all numbers has no such pixel: its sum is NaN.
+ */
+INLINE int find_candidates(Decoder *d, const float *restrict logits, float cut) {
+  const size_t cells = (size_t)d->rows * d->cols;
+  /* A pixel's score is at most sigmoid(contrast), contrast = logit - logit of "no point". The
+   * margin is far wider than the rounding errors. */
+  const float lowest = cut * (1 - 1e-4f);
+  const float min_contrast = cut > 0 ? logf(lowest / (1 - lowest)) - 1e-4f : -INFINITY;
+  int count = 0;
+  for (size_t first = 0; first < cells; first += BLOCK) {
+    const int in_block = cells - first < BLOCK ? (int)(cells - first) : BLOCK;
+    const float *at = logits + first, *no_point = at + PIXELS * cells;
+    float peak[BLOCK];
+    strongest(at, cells, in_block, peak);
+    for (int i = 0; i < in_block; i++) {
+      if (!(peak[i] - no_point[i] > min_contrast)) continue;
+      float share[PADDED];
+      gather(at + i, cells, share);
+      const float highest = peak[i] > no_point[i] ? peak[i] : no_point[i];
+      const float total = exponentials(share, highest);
+      const float limit = cut * total * (1 - 1e-6f);
+      const int cell = (int)first + i, row = cell / d->cols, col = cell - row * d->cols;
+      const uint32_t corner = (uint32_t)(row * CELL) << 16 | (uint32_t)(col * CELL);
+      for (int k = 0; k < PIXELS; k += LANES) {
+        if (!any(load(share + k) > limit)) continue;
+        for (int j = k; j < k + LANES; j++) {
+          const float score = share[j] / total;
+          if (!(score > cut)) continue;
+          d->position[count] = corner + ((uint32_t)(j / CELL) << 16 | (uint32_t)(j % CELL));
+          d->score[count++] = score;
+        }
+      }
+    }
+  }
+  return count;
+}
+
+/* True if a pixel of the window around `at` has a larger score than the pixel itself. */
+INLINE int is_exceeded(const int32_t *at, int radius, ptrdiff_t stride) {
+  const int32_t own = *at; /* positive floats order as their bits do */
+  if ((at[1] > own) | (at[-1] > own) | (at[stride] > own) | (at[-stride] > own)) return 1;
+  if (radius == 1) {
+    return (at[1 + stride] > own) | (at[1 - stride] > own) | (at[-1 + stride] > own) |
+           (at[-1 - stride] > own);
+  }
+  const int last = 2 * radius + 1 - LANES; /* the last vector of a row overlaps that before it */
+  const int32_t *row = at - radius - radius * stride;
+  i4 more = {0};
+  for (int y = -radius; y <= radius; y++, row += stride) {
+    for (int i = 0; i < last; i += LANES) more |= load_int(row + i) > own;
+    more |= load_int(row + last) > own;
+    if (radius > 8 && any(more)) return 1;
+  }
+  return any(more);
+}
+
+/*
+ * NMS, border and mask: fill `kept` with the candidates that stay; returns their number.
+ *
+ * Suppressed, masked and border pixels suppress, too; equal ones in reach of each other both stay.
+ */
+INLINE int suppress(Decoder *d, int count, const Settings *s, const uint8_t *allowed) {
+  int32_t *map = d->scores_at + MAX_RADIUS * d->stride + MAX_RADIUS;
+  const int bottom = d->height - s->border, right = d->width - s->border;
+  int kept = 0;
+  for (int i = 0; i < count; i++) {
+    const uint32_t p = d->position[i];
+    memcpy(map + row_of(p) * d->stride + col_of(p), d->score + i, sizeof *map);
+  }
+  for (int i = 0; i < count; i++) {
+    const int y = row_of(d->position[i]), x = col_of(d->position[i]);
+    if (y < s->border || y >= bottom || x < s->border || x >= right) continue;
+    if (allowed && !allowed[(size_t)y * d->width + x]) continue;
+    if (s->radius && is_exceeded(map + y * d->stride + x, s->radius, d->stride)) continue;
+    d->kept[kept++] = (uint32_t)i;
+  }
+  for (int i = 0; i < count; i++) {
+    const uint32_t p = d->position[i];
+    map[row_of(p) * d->stride + col_of(p)] = 0;
+  }
+  return kept;
+}
+
+/* Stable radix sort of `count` indices by ascending keys[index] ^ flip. */
+static void radix_sort(const uint32_t *keys, uint32_t flip, uint32_t *indices, uint32_t *scratch,
+                       int count) {
+  uint32_t *from = indices, *to = scratch;
+  for (int shift = 0; shift < 32; shift += 8) {
+    uint32_t start[256] = {0};
+    for (int i = 0; i < count; i++) start[(keys[from[i]] ^ flip) >> shift & 255]++;
+    if (start[(keys[from[0]] ^ flip) >> shift & 255] == (uint32_t)count) continue;
+    uint32_t sum = 0;
+    for (int v = 0; v < 256; v++) {
+      const uint32_t c = start[v];
+      start[v] = sum;
+      sum += c;
+    }
+    for (int i = 0; i < count; i++) to[start[(keys[from[i]] ^ flip) >> shift & 255]++] = from[i];
+    uint32_t *const swapped = from;
+    from = to;
+    to = swapped;
+  }
+  if (from != indices) memcpy(indices, from, (size_t)count * sizeof *indices);
+}
+
+/* Sort `kept` by score, descending; ties in row-major order. */
+static void sort_by_score(Decoder *d, int count) {
+  if (count < 2) return;
+  const uint32_t *bits = (const uint32_t *)(const void *)d->score;
+  radix_sort(bits, UINT32_MAX, d->kept, d->scratch, count);
+  for (int first = 0, end; first < count; first = end) {
+    end = first + 1;
+    while (end < count && bits[d->kept[end]] == bits[d->kept[first]]) end++;
+    if (end - first > 16) {
+      radix_sort(d->position, 0, d->kept + first, d->scratch, end - first);
+      continue;
+    }
+    for (int i = first + 1; i < end; i++) { /* insertion sort */
+      const uint32_t index = d->kept[i], position = d->position[index];
+      int j = i;
+      for (; j > first && d->position[d->kept[j - 1]] > position; j--) d->kept[j] = d->kept[j - 1];
+      d->kept[j] = index;
+    }
+  }
+}
+
+static int part_of(const Decoder *d, const Settings *s, uint32_t index) {
+  const uint32_t p = d->position[index];
+  return row_of(p) * s->grid_rows / d->height * s->grid_cols +
+         col_of(p) * s->grid_cols / d->width;
+}
+
+/*
+ * Select `most` of the sorted `kept`, spread evenly over the parts of the grid; keeps their order.
+ *
+ * Candidates are ordered by their rank within their part, equal ranks by score.
+ */
+static void spread_over_grid(Decoder *d, const Settings *s, int count) {
+  const int parts = s->grid_rows * s->grid_cols;
+  memset(d->part_count, 0, (size_t)parts * sizeof *d->part_count);
+  memset(d->part_seen, 0, (size_t)parts * sizeof *d->part_seen);
+  for (int i = 0; i < count; i++) d->part_count[part_of(d, s, d->kept[i])]++;
+  /* the highest rank below which all are selected, and how many have lower ranks */
+  uint32_t rank = 0, lower = 0;
+  for (uint32_t step = 1u << 26; step; step >>= 1) {
+    uint32_t below = 0;
+    for (int i = 0; i < parts; i++) {
+      below += d->part_count[i] < rank + step ? d->part_count[i] : rank + step;
+    }
+    if (below <= (uint32_t)s->most) {
+      rank += step;
+      lower = below;
+    }
+  }
+  uint32_t of_rank = (uint32_t)s->most - lower; /* places for those of this rank */
+  int selected = 0;
+  for (int i = 0; i < count; i++) {
+    const uint32_t own = d->part_seen[part_of(d, s, d->kept[i])]++;
+    if (own > rank || (own == rank && !of_rank)) continue;
+    of_rank -= own == rank;
+    d->kept[selected++] = d->kept[i];
+  }
+}
+
+/* Log-sum-exp of the logits of a cell; NaN if it has none. at: the cell's first logit. */
+static float log_sum(const float *at, size_t cells) {
+  float logits[PADDED], highest = -INFINITY;
+  gather(at, cells, logits);
+  for (int k = 0; k < CHANNELS; k++) highest = logits[k] > highest ? logits[k] : highest;
+  return logf(exponentials(logits, highest)) + highest;
+}
+
+static float clip(float v, float limit) { return v < -limit ? -limit : v > limit ? limit : v; }
+
+/*
+ * Shift a keypoint to the peak of the quadratic through its 3x3 log probabilities, by at most half
+ * a pixel; see features/subpixel.py. It stays where there is no peak, and at the image's edge.
+ */
+static void refine(const Decoder *d, const float *logits, int row, int col, float *x, float *y) {
+  if (row < 1 || col < 1 || row >= d->height - 1 || col >= d->width - 1) return;
+  const size_t cells = (size_t)d->rows * d->cols;
+  float patch[3][3], sums[2][2];
+  /* one log-sum-exp for each cell that the 3x3 pixels touch */
+  const int top = (row - 1) / CELL, left = (col - 1) / CELL;
+  const int bottom = (row + 1) / CELL, right = (col + 1) / CELL;
+  for (int r = top; r <= bottom; r++) {
+    for (int c = left; c <= right; c++) {
+      sums[r - top][c - left] = log_sum(logits + (size_t)r * d->cols + c, cells);
+    }
+  }
+  for (int i = 0; i < 3; i++) {
+    for (int j = 0; j < 3; j++) {
+      const int py = row + i - 1, px = col + j - 1, r = py / CELL, c = px / CELL;
+      const size_t channel = (size_t)(py % CELL * CELL + px % CELL);
+      patch[i][j] =
+          logits[channel * cells + (size_t)r * d->cols + c] - sums[r - top][c - left];
+    }
+  }
+  float column[3], line[3]; /* sums */
+  for (int i = 0; i < 3; i++) {
+    column[i] = patch[0][i] + patch[1][i] + patch[2][i];
+    line[i] = patch[i][0] + patch[i][1] + patch[i][2];
+  }
+  const float b = (column[2] - column[0]) / 6, c = (line[2] - line[0]) / 6;
+  const float xx = (column[0] + column[2] - 2 * column[1]) / 3;
+  const float yy = (line[0] + line[2] - 2 * line[1]) / 3;
+  const float xy = (patch[0][0] + patch[2][2] - patch[0][2] - patch[2][0]) / 4;
+  const float determinant = xx * yy - xy * xy;
+  if (!(determinant > 1e-9f && determinant < INFINITY && xx < 0)) return;
+  *x += clip((xy * c - yy * b) / determinant, 0.5f);
+  *y += clip((xy * b - xx * c) / determinant, 0.5f);
+}
+
+EXPORT int superpoint_interface_version(void) { return INTERFACE_VERSION; }
+
+EXPORT void superpoint_decoder_destroy(Decoder *d) {
+  if (!d) return;
+  free(d->scores_at);
+  free(d->position);
+  free(d->score);
+  free(d->kept);
+  free(d->scratch);
+  free(d);
+}
+
+/* Decoder for logits of rows x cols cells, each 1..MAX_CELLS; NULL without the memory. */
+EXPORT Decoder *superpoint_decoder_create(int rows, int cols) {
+  if (rows < 1 || cols < 1 || rows > MAX_CELLS || cols > MAX_CELLS) return NULL;
+  Decoder *d = calloc(1, sizeof *d);
+  if (!d) return NULL;
+  d->rows = rows;
+  d->cols = cols;
+  d->height = rows * CELL;
+  d->width = cols * CELL;
+  d->stride = d->width + 2 * MAX_RADIUS + LANES;
+  const size_t pixels = (size_t)d->height * d->width; /* at most 2^26 */
+  d->scores_at = calloc((size_t)d->stride * (d->height + 2 * MAX_RADIUS + 1), sizeof(int32_t));
+  d->position = malloc(pixels * sizeof *d->position);
+  d->score = malloc(pixels * sizeof *d->score);
+  d->kept = malloc(pixels * sizeof *d->kept);
+  d->scratch = malloc(pixels * sizeof *d->scratch);
+  if (d->scores_at && d->position && d->score && d->kept && d->scratch) return d;
+  superpoint_decoder_destroy(d);
+  return NULL;
+}
+
+/*
+ * Decode the logits of one image.
+ *
+ * logits: (CHANNELS, rows, cols). allowed: (height, width), no keypoints where it is 0; NULL allows
+ * all. points: (3, min(most, height * width)), receives x, y [px] and scores, strongest first, ties
+ * in row-major order; each row starts min(most, height * width) numbers after the one before.
+ * Returns the number of keypoints, -1 if a setting is out of its range.
+ */
+EXPORT DISPATCHED int superpoint_decode(Decoder *d, const float *logits, const Settings *s,
+                                        const uint8_t *allowed, float *points) {
+  if (!(s->threshold >= 0 && s->threshold <= 1) || s->radius < 0 || s->radius > MAX_RADIUS ||
+      s->most < 1 || s->border < 0 || s->grid_rows < 1 || s->grid_rows > MAX_PARTS ||
+      s->grid_cols < 1 || s->grid_cols > MAX_PARTS) {
+    return -1;
+  }
+  const int pixels = d->height * d->width, room = s->most < pixels ? s->most : pixels;
+  const int has_grid = s->grid_rows > 1 || s->grid_cols > 1;
+  /* Pixels weaker than the weakest of the top k do not change the result. A guess at its score
+   * (the cut) saves most of the work; if it leaves too few points, the threshold is the cut. */
+  float cut = s->threshold;
+  if (!has_grid && d->expected_cut > cut) cut = d->expected_cut;
+  int count;
+  for (;;) {
+    count = suppress(d, find_candidates(d, logits, cut), s, allowed);
+    if (count >= s->most || cut == s->threshold) break;
+    cut = s->threshold;
+  }
+  sort_by_score(d, count);
+  if (count > room) {
+    if (has_grid) spread_over_grid(d, s, count);
+    count = room;
+  }
+  float *const x = points, *const y = x + room, *const score = y + room;
+  for (int i = 0; i < count; i++) {
+    const uint32_t p = d->position[d->kept[i]];
+    x[i] = (float)col_of(p);
+    y[i] = (float)row_of(p);
+    score[i] = d->score[d->kept[i]];
+    if (s->subpixel) refine(d, logits, row_of(p), col_of(p), x + i, y + i);
+  }
+  /* The weakest keypoint's score rarely falls below 0.9 of that of the previous image. */
+  d->expected_cut = count == s->most ? 0.9f * score[count - 1] : 0;
+  return count;
+}
+
+/* -------------------------------------------------------------------------------- describe */
+
+/* Type of a raw descriptor map. */
+enum { UINT8, INT8, FLOAT32 };
+
+typedef struct {
+  int channels, rows, cols, type;
+  float zero_point; /* of the bytes in `by_cell` */
+  void *by_cell;    /* the map, channels last; int8 as uint8, each value + 128 */
+} Sampler;
+
+/* Transpose 8 rows of 16 bytes to 16 rows of 8, each byte ^ flip. Steps: from row to row. */
+INLINE void transpose_tile(const uint8_t *from, size_t from_step, uint8_t *to, size_t to_step,
+                           uint8_t flip) {
+  b16 row[8];
+  for (int i = 0; i < 8; i++) {
+    memcpy(&row[i], from + i * from_step, sizeof row[i]);
+    row[i] ^= flip;
+  }
+#if defined(__ARM_NEON)
+  uint8x16x2_t a[4]; /* pairs of rows, transposed in blocks of 2x2 bytes */
+  for (int i = 0; i < 4; i++) a[i] = vtrnq_u8((uint8x16_t)row[2 * i], (uint8x16_t)row[2 * i + 1]);
+  for (int i = 0; i < 2; i++) { /* even and odd columns */
+    const uint16x8x2_t b = vtrnq_u16((uint16x8_t)a[0].val[i], (uint16x8_t)a[1].val[i]);
+    const uint16x8x2_t c = vtrnq_u16((uint16x8_t)a[2].val[i], (uint16x8_t)a[3].val[i]);
+    for (int j = 0; j < 2; j++) {
+      const uint32x4x2_t e = vtrnq_u32((uint32x4_t)b.val[j], (uint32x4_t)c.val[j]);
+      for (int k = 0; k < 2; k++) { /* columns 4 * k + 2 * j + i, and 8 more */
+        const uint8x16_t column = (uint8x16_t)e.val[k];
+        uint8_t *const at = to + (size_t)(4 * k + 2 * j + i) * to_step;
+        vst1_u8(at, vget_low_u8(column));
+        vst1_u8(at + 8 * to_step, vget_high_u8(column));
+      }
+    }
+  }
+#else
+  /* Interleaving rows i and i + 4 of 8, three times over, transposes. */
+  const b16 low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+  const b16 high = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  b16 pairs[2][4], fours[4][2];
+  for (int i = 0; i < 4; i++) {
+    pairs[0][i] = __builtin_shuffle(row[i], row[i + 4], low);
+    pairs[1][i] = __builtin_shuffle(row[i], row[i + 4], high);
+  }
+  for (int h = 0; h < 2; h++) {
+    for (int i = 0; i < 2; i++) {
+      fours[2 * h][i] = __builtin_shuffle(pairs[h][i], pairs[h][i + 2], low);
+      fours[2 * h + 1][i] = __builtin_shuffle(pairs[h][i], pairs[h][i + 2], high);
+    }
+  }
+  for (int q = 0; q < 4; q++) {
+    const b16 columns[2] = {__builtin_shuffle(fours[q][0], fours[q][1], low),
+                            __builtin_shuffle(fours[q][0], fours[q][1], high)};
+    for (int k = 0; k < 4; k++) {
+      memcpy(to + (size_t)(4 * q + k) * to_step, (const uint8_t *)columns + 8 * k, 8);
+    }
+  }
+#endif
+}
+
+/* Transpose a map of bytes (channels, cells) to (cells, channels), each byte ^ flip. */
+INLINE void transpose_bytes(const uint8_t *restrict raw, size_t channels, size_t cells,
+                            uint8_t flip, uint8_t *restrict by_cell) {
+  const size_t whole_channels = channels & ~(size_t)7, whole_cells = cells & ~(size_t)15;
+  for (size_t n = 0; n < whole_cells; n += 16) {
+    for (size_t c = 0; c < whole_channels; c += 8) {
+      transpose_tile(raw + c * cells + n, cells, by_cell + n * channels + c, channels, flip);
+    }
+  }
+  for (size_t n = 0; n < cells; n++) {
+    for (size_t c = n < whole_cells ? whole_channels : 0; c < channels; c++) {
+      by_cell[n * channels + c] = raw[c * cells + n] ^ flip;
+    }
+  }
+}
+
+/* Transpose a map of floats (channels, cells) to (cells, channels). */
+INLINE void transpose_floats(const float *restrict raw, size_t channels, size_t cells,
+                             float *restrict by_cell) {
+  for (size_t first = 0; first < cells; first += 16) { /* as many as a cache line holds */
+    const size_t end = first + 16 < cells ? first + 16 : cells;
+    for (size_t c = 0; c < channels; c++) {
+      for (size_t n = first; n < end; n++) by_cell[n * channels + c] = raw[c * cells + n];
+    }
+  }
+}
+
+/* Element offsets of the four cells around a point (upper left, upper right, lower left, lower
+ * right), and the point's distance from the upper left one, 0..1 [cells]. */
+typedef struct {
+  size_t offset[4];
+  float right, below;
+} Neighbourhood;
+
+INLINE double clamped(double v, double most) { return v < 0 ? 0 : v > most ? most : v; }
+
+/* x, y: [px] of the model input, no NaN. */
+INLINE Neighbourhood neighbours(const Sampler *s, float x, float y) {
+  const double px = clamped((x - (CELL - 1) / 2.0) / CELL, s->cols - 1);
+  const double py = clamped((y - (CELL - 1) / 2.0) / CELL, s->rows - 1);
+  int col = (int)px, row = (int)py;
+  /* the upper left cell is at most the last but one along each axis */
+  if (col > s->cols - 2) col = s->cols > 1 ? s->cols - 2 : 0;
+  if (row > s->rows - 2) row = s->rows > 1 ? s->rows - 2 : 0;
+  const size_t channels = (size_t)s->channels;
+  const size_t to_right = s->cols > 1 ? channels : 0;
+  const size_t to_below = s->rows > 1 ? channels * (size_t)s->cols : 0;
+  const size_t first = ((size_t)row * (size_t)s->cols + (size_t)col) * channels;
+  return (Neighbourhood){
+      {first, first + to_right, first + to_below, first + to_below + to_right},
+      (float)(px - col),
+      (float)(py - row),
+  };
+}
+
+/* Bilinear samples of bytes, less the zero point, up to a factor; returns their sum of squares. */
+INLINE float sample_bytes(const Sampler *s, const Neighbourhood *n, float *restrict out) {
+  const uint8_t *map = s->by_cell;
+  const uint8_t *restrict t0 = map + n->offset[0], *restrict t1 = map + n->offset[1];
+  const uint8_t *restrict t2 = map + n->offset[2], *restrict t3 = map + n->offset[3];
+  const int channels = s->channels;
+  /* A keypoint on a pixel is a whole number of sixteenths of a cell away from the cells' centres:
+   * its weights are whole numbers of 1/256. */
+  const int right = (int)(16 * n->right), below = (int)(16 * n->below);
+  const int w[4] = {(16 - right) * (16 - below), right * (16 - below), (16 - right) * below,
+                    right * below};
+  float sum = 0;
+  if (16 * n->right == right && 16 * n->below == below && w[0] < 256 && w[1] < 256 &&
+      w[2] < 256 && w[3] < 256) {
+    const uint8_t w0 = (uint8_t)w[0], w1 = (uint8_t)w[1], w2 = (uint8_t)w[2], w3 = (uint8_t)w[3];
+    const float zero_point = 256 * s->zero_point;
+#pragma omp simd reduction(+ : sum)
+    for (int c = 0; c < channels; c++) {
+      const uint16_t q = (uint16_t)((uint16_t)(w0 * t0[c]) + (uint16_t)(w1 * t1[c]) +
+                                    (uint16_t)(w2 * t2[c]) + (uint16_t)(w3 * t3[c]));
+      const float v = (float)q - zero_point;
+      out[c] = v;
+      sum += v * v;
+    }
+    return sum;
+  }
+  const float w0 = (1 - n->right) * (1 - n->below), w1 = n->right * (1 - n->below);
+  const float w2 = (1 - n->right) * n->below, w3 = n->right * n->below;
+  const float zero_point = s->zero_point;
+#pragma omp simd reduction(+ : sum)
+  for (int c = 0; c < channels; c++) {
+    const float v = w0 * t0[c] + w1 * t1[c] + w2 * t2[c] + w3 * t3[c] - zero_point;
+    out[c] = v;
+    sum += v * v;
+  }
+  return sum;
+}
+
+/* Bilinear samples of floats; returns their sum of squares. */
+INLINE float sample_floats(const Sampler *s, const Neighbourhood *n, float *restrict out) {
+  const float *map = s->by_cell;
+  const float *restrict t0 = map + n->offset[0], *restrict t1 = map + n->offset[1];
+  const float *restrict t2 = map + n->offset[2], *restrict t3 = map + n->offset[3];
+  const float w0 = (1 - n->right) * (1 - n->below), w1 = n->right * (1 - n->below);
+  const float w2 = (1 - n->right) * n->below, w3 = n->right * n->below;
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int c = 0; c < s->channels; c++) {
+    const float v = w0 * t0[c] + w1 * t1[c] + w2 * t2[c] + w3 * t3[c];
+    out[c] = v;
+    sum += v * v;
+  }
+  return sum;
+}
+
+EXPORT void superpoint_sampler_destroy(Sampler *s) {
+  if (!s) return;
+  free(s->by_cell);
+  free(s);
+}
+
+/*
+ * Sampler for descriptor maps of (channels, rows, cols); NULL without the memory.
+ *
+ * type: UINT8, INT8 or FLOAT32. zero_point: of the quantisation; 0 for floats.
+ */
+EXPORT Sampler *superpoint_sampler_create(int channels, int rows, int cols, int type,
+                                          int zero_point) {
+  if (channels < 1 || channels > MAX_DESCRIPTOR_SIZE || rows < 1 || rows > MAX_CELLS ||
+      cols < 1 || cols > MAX_CELLS || type < UINT8 || type > FLOAT32) {
+    return NULL;
+  }
+  const uint64_t elements = (uint64_t)channels * (uint64_t)rows * (uint64_t)cols; /* <= 2^32 */
+  const uint64_t size = elements * (type == FLOAT32 ? sizeof(float) : 1);
+  if (size > PTRDIFF_MAX) return NULL; /* of 32-bit machines */
+  Sampler *s = calloc(1, sizeof *s);
+  if (!s) return NULL;
+  s->channels = channels;
+  s->rows = rows;
+  s->cols = cols;
+  s->type = type;
+  s->zero_point = (float)(type == INT8 ? zero_point + 128 : zero_point);
+  s->by_cell = malloc((size_t)size);
+  if (s->by_cell) return s;
+  free(s);
+  return NULL;
+}
+
+/*
+ * Unit descriptors of `count` points.
+ *
+ * raw: (channels, rows, cols) of the sampler's type. x, y: (count,) [px] of the model input; the
+ * map is sampled at (x + 0.5) / 8 - 0.5, clamped at its edge. out: (count, channels), receives rows
+ * of L2 norm 1; a row of zeros where the map is zero, of NaN where a number is not finite.
+ */
+EXPORT DISPATCHED void superpoint_describe(Sampler *s, const void *raw, int count, const float *x,
+                                           const float *y, float *out) {
+  const size_t channels = (size_t)s->channels, cells = (size_t)s->rows * (size_t)s->cols;
+  if (s->type == FLOAT32) {
+    transpose_floats(raw, channels, cells, s->by_cell);
+  } else {
+    transpose_bytes(raw, channels, cells, s->type == INT8 ? 0x80 : 0, s->by_cell);
+  }
+  for (int i = 0; i < count; i++, out += channels) {
+    const int is_number = x[i] == x[i] && y[i] == y[i];
+    const Neighbourhood n = neighbours(s, is_number ? x[i] : 0, is_number ? y[i] : 0);
+    const float sum =
+        s->type == FLOAT32 ? sample_floats(s, &n, out) : sample_bytes(s, &n, out);
+    /* convertTo, (q - zero_point) * scale: the scale would cancel in the normalisation. */
+    const float norm = is_number ? sqrtf(sum) : NAN;
+    const float factor = 1 / (norm < 1.17549435e-38f ? 1.17549435e-38f : norm);
+    for (size_t c = 0; c < channels; c++) out[c] *= factor;
+  }
+}
