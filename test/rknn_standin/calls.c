@@ -178,6 +178,7 @@ int rknn_outputs_get(rknn_context handle, uint32_t n, struct output outputs[], v
   context->state = GOT;
   context->n_got = n;
   count("outputs", (int)n);
+  if (n > 1) count("descriptor_maps", 1); /* output 1, fetched with output 0 */
   for (uint32_t i = 0; i < n; i++) {
     struct tensor *tensor = &world.outputs[i];
     struct output *output = &outputs[i];

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from rknn_standin import Standin
 
+from superpoint_rknn.extractor import Extractor
 from superpoint_rknn.nodes.superpoint import descriptor_timer
 from superpoint_rknn.nodes.superpoint.descriptor_timer import DescriptorSchedule, tick_period
+from superpoint_rknn.runtimes.rknn.runtime import LibrknnRuntime
 
 RATE = 5.0  # [Hz] of descriptors
 SECONDS = 200
@@ -23,7 +26,9 @@ def simulate(clock):
     return lambda *arguments, **options: _simulate(clock, *arguments, **options)
 
 
-def _simulate(clock, camera_hz, duration, jitter=0.1, rate=RATE, every=False):
+def _simulate(
+    clock, camera_hz, duration, jitter=0.1, rate=RATE, every=False, process=None, seconds=SECONDS
+):
     """
     Simulate a camera and the descriptor timer.
 
@@ -31,16 +36,17 @@ def _simulate(clock, camera_hz, duration, jitter=0.1, rate=RATE, every=False):
     described maps at publication [s].
 
     duration: of an inference [s]. every: fetch the map of every image, for comparison.
+    process: called for each processed image with whether its map is fetched.
     """
     random = np.random.default_rng(0)
     schedule = DescriptorSchedule()
     period, tick = 1 / rate, tick_period(1 / rate)
     schedule.due = period
-    arrivals = np.arange(0, SECONDS, 1 / camera_hz)
+    arrivals = np.arange(0, seconds, 1 / camera_hz)
     arrivals += random.uniform(-jitter, jitter, arrivals.size) / camera_hz
     events = sorted(
         [(t, 'image') for t in arrivals]
-        + [(k * tick, 'tick') for k in range(1, int(SECONDS / tick))]
+        + [(k * tick, 'tick') for k in range(1, int(seconds / tick))]
     )
     processed, fetched, ages = 0, 0, []
     complete = []  # (completion, arrival) of maps being fetched
@@ -55,7 +61,10 @@ def _simulate(clock, camera_hz, duration, jitter=0.1, rate=RATE, every=False):
             processed += 1
             free = now + duration * random.uniform(0.95, 1.05)
             clock(now)
-            if schedule.start(newest is not None) or every:
+            with_map = schedule.start(newest is not None) or every
+            if process is not None:
+                process(with_map)
+            if with_map:
                 fetched += 1
                 complete.append((free, now))
             clock(free)
@@ -118,3 +127,24 @@ def test_no_map_is_fetched_while_one_waits(clock, schedule):
     clock(0.5)
     assert schedule.start(False)
     assert not schedule.start(True)
+
+
+@pytest.mark.parametrize('generation', [1, 2], ids=['v1', 'v2'])
+def test_maps_that_the_library_is_asked_for(simulate, standin_libraries, model, generation):
+    standin = Standin(generation, standin_libraries[generation])
+    standin.set_superpoint()
+    standin.set_random_outputs()
+    runtime = LibrknnRuntime(model, library=standin.path, mean=0, std=1)
+    extractor = Extractor(runtime)
+    image = np.zeros(extractor.network_size, np.uint8)
+    raw = extractor.new_descriptor_map()
+
+    def process(with_map):
+        extractor.detect(image, raw if with_map else None)
+
+    processed, fetched, described, _ = simulate(30, 0.02, process=process, seconds=20)
+    runtime.close()
+    assert standin.count('rknn_outputs_get') == processed
+    assert standin.count('descriptor_maps') == fetched <= 1.3 * described
+    assert standin.violations() == ''
+    standin.reset()
