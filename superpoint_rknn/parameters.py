@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from superpoint_rknn.extractor import Settings
+from superpoint_rknn.features.input_range import InputSettings
 from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.runtimes.open import RuntimeSettings
 
@@ -10,6 +11,7 @@ SUPERPOINT = (
     *RuntimeSettings.parameters(),
     *Settings.parameters(),
     *DetectorSettings.parameters(),
+    *InputSettings.parameters(),
 )
 # Removed parameters and what to do instead.
 REMOVED = {'deterministic': 'replay bags with `superpoint_rknn replay`, which loses no image'}

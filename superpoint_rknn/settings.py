@@ -35,7 +35,8 @@ class Parameter:
 
     default: bool, int, float, str, a pair of int (rows and columns) or a tuple of str; all values
     must have its type.
-    limits: minimum and maximum, inclusive. choices: valid values of a str.
+    limits: minimum and maximum, inclusive. choices: valid values of a str; of a pair, texts that
+    are valid in its place.
     """
 
     name: str
@@ -51,6 +52,8 @@ class Parameter:
     def expectation(self) -> str:
         """Description of valid values; follows 'expected' in error messages."""
         between = 'a number' if self.limits is None else '{:g} to {:g}'.format(*self.limits)
+        if self._is_pair and self.choices:
+            return f'{", ".join(self.choices)} or two whole numbers, {between} each'
         if self.choices:
             return 'one of ' + ', '.join(self.choices)
         if isinstance(self.default, bool):
@@ -73,7 +76,8 @@ class Parameter:
         """
         if not self._accepts(value):
             raise ValueError(f'{self.name}: {value!r}, expected {self.expectation}')
-        return tuple(value) if isinstance(self.default, tuple) else value
+        is_list = isinstance(self.default, tuple) and not isinstance(value, str)
+        return tuple(value) if is_list else value
 
     @property
     def _is_pair(self) -> bool:
@@ -86,7 +90,9 @@ class Parameter:
             return self._accepts_number(value, type(self.default))
         if isinstance(self.default, str):
             return isinstance(value, str) and (not self.choices or value in self.choices)
-        if isinstance(value, str) or not isinstance(value, Sequence):
+        if isinstance(value, str):
+            return value in self.choices
+        if not isinstance(value, Sequence):
             return False
         if self._is_pair:
             return len(value) == 2 and all(self._accepts_number(item, int) for item in value)

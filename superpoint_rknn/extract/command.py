@@ -37,6 +37,7 @@ from superpoint_rknn.extract.job import Job, choose_topics, file_state, output_p
 from superpoint_rknn.extract.output import describe_changes, read_record
 from superpoint_rknn.extract.parameters import read_parameters, settings_of
 from superpoint_rknn.extract.worker_pool import run_jobs
+from superpoint_rknn.features.input_range import InputSettings
 from superpoint_rknn.files import check_output, write_atomically
 from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.model_files import find_model, model_id
@@ -156,6 +157,7 @@ def _read_values(args: argparse.Namespace) -> dict[str, Any]:
     if args.jobs is not None and args.jobs < 1:
         raise ValueError(f'--jobs {args.jobs}: expected at least 1')
     values = read_parameters(args.params, args.given)
+    InputSettings.from_values(values)
     return values | {
         name: value for name in ('model', 'runtime') if (value := getattr(args, name))
     }
@@ -252,6 +254,7 @@ def _print_outcome(job: Job, outcome: dict[str, Any], skipped: bool = False) -> 
         f'{speed:.1f} images/s, {summary["real_time_factor"]:g} x real time'
         + (' (finished before)' if skipped else '')
     )
+    _print_errors(f'{job.bag}: {text}' for text in summary['warnings'])
     if summary['missing']:
         _print_errors([f'{job.bag}: incomplete: {"; ".join(summary["missing"])}'])
     if summary['failed']:

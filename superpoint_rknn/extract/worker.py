@@ -29,6 +29,7 @@ from superpoint_rknn.extract.job import Job
 from superpoint_rknn.extract.output import RECORD
 from superpoint_rknn.extract.parameters import runtime_options, settings_of
 from superpoint_rknn.extractor import Detection
+from superpoint_rknn.features.input_range import InputRange, InputSettings
 from superpoint_rknn.features.rate import SECOND
 from superpoint_rknn.runtimes.open import open_runtime
 from superpoint_rknn.runtimes.runtime import Runtime
@@ -86,6 +87,9 @@ class Extraction:
             for topic in job.topics
         }
         self._images = Images(Path(job.bag))
+        values = InputSettings.from_values(job.values).input_range
+        self._ranges = {topic: InputRange(values, self._warn_of(topic)) for topic in job.topics}
+        self._warnings: list[str] = []
         self._done = 0
         self._failures: list[str] = []
         self._failed = self._keypoints = self._descriptors = 0
@@ -123,6 +127,7 @@ class Extraction:
             'images': self._done - self._failed,
             'failed': self._failed,
             'failures': self._failures,
+            'warnings': self._warnings,
             'missing': [text[:FAILURE_LENGTH] for text in self._images.missing[:LISTED_FAILURES]],
             'keypoints': self._keypoints,
             'descriptors': self._descriptors,
@@ -143,7 +148,8 @@ class Extraction:
 
     def _detect(self, recorded: RecordedImage) -> Detected:
         message = recorded.message()
-        image, stamp = grey_image(message), stamp_ns(message.header)
+        image = grey_image(message, self._ranges[recorded.topic])
+        stamp = stamp_ns(message.header)
         camera = self._cameras[recorded.topic]
         return Detected(message.header, stamp, image, camera.detect(image, stamp))
 
@@ -162,6 +168,9 @@ class Extraction:
         if features.descriptors is not None:
             bag.add_descriptors(*common, features.descriptors, self._runtime.model)
             self._descriptors += 1
+
+    def _warn_of(self, topic: str) -> Callable[[str], None]:
+        return lambda text: self._warnings.append(f'{topic}: {text}')
 
     def _count_failure(self, recorded: RecordedImage, error: Exception) -> None:
         self._failed += 1

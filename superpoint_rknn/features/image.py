@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from superpoint_rknn.features.input_range import InputRange
+
 COLOURS = {  # encoding: channels, conversion to grey
     'rgb8': (3, cv2.COLOR_RGB2GRAY),
     'bgr8': (3, cv2.COLOR_BGR2GRAY),
@@ -24,13 +26,24 @@ MOSAICS = {
     'bayer_gbrg8': cv2.COLOR_BayerGR2GRAY,
     'bayer_grbg8': cv2.COLOR_BayerGB2GRAY,
 }
+MOSAICS_16 = {name.replace('8', '16'): conversion for name, conversion in MOSAICS.items()}
+WORDS: dict[str, tuple[int, int | None]] = {  # of 16 bits: channels, conversion to grey
+    'mono16': (1, None),
+    '16UC1': (1, None),
+    **{name.replace('8', '16'): colour for name, colour in COLOURS.items()},
+    **{name: (1, conversion) for name, conversion in MOSAICS_16.items()},
+}
 # Index of the luma byte in the two bytes of a pixel.
 PACKED_LUMA = {'yuv422': 1, 'uyvy': 1, 'yuv422_yuy2': 0, 'yuyv': 0}
 PLANAR_ROWS = {'nv12': 1.5, 'nv21': 1.5, 'nv24': 3}  # rows of `step` bytes per image row
 
 # Keypoints refer to the stored pixels: the EXIF orientation is ignored.
 GREY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
-COLOUR_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
+# In colour, and with 16 bits, if the file has them.
+COLOUR_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+PNG = b'\x89PNG\r\n\x1a\n'
+PNG_DEPTH = 24  # index of the bits per channel
+FULL_RANGE = InputRange()
 
 Buffer = bytes | bytearray | memoryview | array | np.ndarray
 
@@ -47,6 +60,7 @@ def to_grey(
     encoding: str,
     is_bigendian: bool = False,
     out: np.ndarray | None = None,
+    input_range: InputRange = FULL_RANGE,
 ) -> np.ndarray:
     """
     Convert the fields of a sensor_msgs/Image to a grey image.
@@ -66,16 +80,21 @@ def to_grey(
     if encoding in COLOURS:
         channels, conversion = COLOURS[encoding]
         return cv2.cvtColor(_view(data, height, step, (width, channels)), conversion, out)
-    if encoding in ('mono16', '16UC1'):
-        words = _view(data, height, step, (width,), '>u2' if is_bigendian else '<u2')
-        # OpenCV needs aligned words in native byte order.
-        return cv2.convertScaleAbs(np.require(words, np.uint16, ['C', 'A']), out, 1 / 257)
+    if (encoding in MOSAICS or encoding in MOSAICS_16) and (height < 3 or width < 3):
+        raise ValueError(
+            f'height {height}, width {width}: expected at least 3x3 pixels for {encoding}'
+        )
     if encoding in MOSAICS:
-        if height < 3 or width < 3:
-            raise ValueError(
-                f'height {height}, width {width}: expected at least 3x3 pixels for {encoding}'
-            )
         return cv2.cvtColor(_view(data, height, step, (width,)), MOSAICS[encoding], out)
+    if encoding in WORDS:
+        channels, colour = WORDS[encoding]
+        row_shape = (width,) if channels == 1 else (width, channels)
+        words = _view(data, height, step, row_shape, '>u2' if is_bigendian else '<u2')
+        # OpenCV needs aligned words in native byte order.
+        words = np.require(words, np.uint16, ['C', 'A'])
+        if colour is not None:
+            words = cv2.cvtColor(words, colour)
+        return input_range.to_8_bits(words, out)
     if encoding in PACKED_LUMA:
         _check_even(encoding, width=width)
         return cv2.extractChannel(
@@ -88,7 +107,9 @@ def to_grey(
     raise EncodingError(f'encoding: {encoding!r} is not supported')
 
 
-def decompress(data: Buffer, image_format: str) -> np.ndarray:
+def decompress(
+    data: Buffer, image_format: str, input_range: InputRange = FULL_RANGE
+) -> np.ndarray:
     """
     Decode a compressed image (JPEG, PNG, ...) to grey, (height, width) uint8.
 
@@ -96,7 +117,7 @@ def decompress(data: Buffer, image_format: str) -> np.ndarray:
     Raises ValueError if OpenCV can't decode it.
     """
     content = np.frombuffer(data, np.uint8)
-    image = _decode(content)
+    image = _decode(content, input_range)
     if image is None:
         raise ValueError(
             f'data: {content.size} bytes of format {image_format!r}, expected an image that '
@@ -117,12 +138,43 @@ def read_mask(path: str | Path) -> np.ndarray:
     return mask
 
 
-def _decode(content: np.ndarray) -> np.ndarray | None:
-    """Decode the bytes of an image file to grey; return None if OpenCV can't."""
-    try:
-        return cv2.imdecode(content, GREY_AS_STORED) if content.size else None
-    except cv2.error:  # the size in the header exceeds OpenCV's limit
+def decode_in_colour(
+    content: np.ndarray, input_range: InputRange = FULL_RANGE
+) -> np.ndarray | None:
+    """
+    Decode the bytes of an image file to uint8, BGR if it is in colour.
+
+    Returns None if OpenCV can't. Raises cv2.error if the header states too large a size.
+    """
+    image = cv2.imdecode(content, COLOUR_AS_STORED) if content.size else None
+    if image is None or image.dtype == np.uint8:
+        return image
+    if image.dtype == np.uint16:
+        return input_range.to_8_bits(image)
+    return cv2.imdecode(content, COLOUR_AS_STORED & ~cv2.IMREAD_ANYDEPTH)
+
+
+def _decode(content: np.ndarray, input_range: InputRange = FULL_RANGE) -> np.ndarray | None:
+    """Decode the bytes of an image file to a grey image; return None if OpenCV can't."""
+    if not content.size:
         return None
+    is_16_bit_png = content[:PNG_DEPTH].tobytes().startswith(PNG) and 16 in content[PNG_DEPTH:][:1]
+    try:
+        if not is_16_bit_png:
+            image = cv2.imdecode(content, GREY_AS_STORED | cv2.IMREAD_ANYDEPTH)
+            if image is None or image.dtype == np.uint8:
+                return image
+            if image.dtype != np.uint16:
+                return cv2.imdecode(content, GREY_AS_STORED)
+        # Colours to grey as those of rgb16; OpenCV's decoders differ from it, and from each other.
+        image = cv2.imdecode(content, COLOUR_AS_STORED)
+    except cv2.error:  # the header states a size above OpenCV's limit
+        return None
+    if image is None:
+        return None
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    return input_range.to_8_bits(image)
 
 
 def _check_even(encoding: str, **fields: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 
+from superpoint_rknn.features.input_range import InputRange
 from superpoint_rknn.sources.compression import ZSTD_MAGIC, decompress
 from superpoint_rknn.sources.euroc import EurocCamera
 from superpoint_rknn.sources.frame import Frame
@@ -25,6 +26,8 @@ from superpoint_rknn.sources.recording import (
     open_storage,
 )
 from superpoint_rknn.sources.storage import Storage, in_order
+
+log = logging.getLogger(__name__)
 
 IMAGE_TYPES = {'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'}
 # What rosbags raises for damaged messages.
@@ -172,10 +175,11 @@ class Bag:
         Raises ValueError if a message can't be read.
         """
         self._warn()
+        input_range = InputRange(warn=log.warning)
         for recorded in self._images.recorded([self.topic]):
             try:
                 message = recorded.message()
-                image = image_as_recorded(message)
+                image = image_as_recorded(message, input_range)
             except (ValueError, cv2.error) as error:
                 raise ValueError(f'{self._images.path}: {recorded.name}: {error}') from error
             yield Frame(image, stamp_ns(message.header), recorded.name)
@@ -184,5 +188,5 @@ class Bag:
     def _warn(self) -> None:
         text = self._images.missing_text
         if text and text != self._warned:
-            logging.getLogger(__name__).warning('%s', text)
+            log.warning('%s', text)
         self._warned = text

@@ -51,7 +51,7 @@ class EurocCamera:
     def _read(self, time_ns: int, file: str) -> bytes | ValueError:
         path = self._folder / 'data' / file
         try:
-            image = cv2.imread(str(path), COLOUR_AS_STORED | cv2.IMREAD_ANYDEPTH)
+            image = cv2.imread(str(path), COLOUR_AS_STORED)
         except cv2.error as error:
             return ValueError(f'{file}: not a readable picture: {error}')
         encoding = None if image is None else ENCODINGS.get((image.ndim, image.dtype.str))

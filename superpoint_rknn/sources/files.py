@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import numpy as np
 
-from superpoint_rknn.features.image import COLOUR_AS_STORED
+from superpoint_rknn.features.image import decode_in_colour
+from superpoint_rknn.features.input_range import InputRange
 from superpoint_rknn.sources.frame import Frame
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -23,10 +28,11 @@ class Pictures:
 
     def __iter__(self) -> Iterator[Frame]:
         """Iterate over the images. Raises ValueError if one can't be read."""
+        input_range = InputRange(warn=log.warning)
         for path in self.paths:
             try:
-                image = cv2.imread(str(path), COLOUR_AS_STORED)
-            except cv2.error as error:
+                image = decode_in_colour(np.fromfile(path, np.uint8), input_range)
+            except (OSError, cv2.error) as error:
                 raise ValueError(f'{path}: not a readable picture: {error}') from error
             if image is None:
                 raise ValueError(f'{path}: not a readable picture')

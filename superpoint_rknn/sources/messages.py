@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import cv2
 import numpy as np
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from superpoint_rknn.features.image import COLOUR_AS_STORED, decompress, to_grey
+from superpoint_rknn.features.image import FULL_RANGE, decode_in_colour, decompress, to_grey
+from superpoint_rknn.features.input_range import InputRange
 
 
 @cache
@@ -24,19 +24,26 @@ def stamp_ns(header: Any) -> int:
     return header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
 
 
-def grey_image(message: Any) -> np.ndarray:
-    """Decode an Image or CompressedImage to grey, (height, width) uint8. Raises ValueError."""
+def grey_image(message: Any, input_range: InputRange = FULL_RANGE) -> np.ndarray:
+    """Grey image of an Image or CompressedImage, (height, width) uint8. Raises ValueError."""
     if hasattr(message, 'format'):
-        return decompress(message.data, message.format)
-    layout = (message.height, message.width, message.step, message.encoding)
-    return to_grey(message.data, *layout, is_bigendian=bool(message.is_bigendian))
+        return decompress(message.data, message.format, input_range)
+    return to_grey(
+        message.data,
+        message.height,
+        message.width,
+        message.step,
+        message.encoding,
+        is_bigendian=bool(message.is_bigendian),
+        input_range=input_range,
+    )
 
 
-def image_as_recorded(message: Any) -> np.ndarray:
+def image_as_recorded(message: Any, input_range: InputRange = FULL_RANGE) -> np.ndarray:
     """Image of an Image or CompressedImage, uint8; BGR if it was compressed in colour."""
     if not hasattr(message, 'format'):
-        return np.ascontiguousarray(grey_image(message))
-    image = cv2.imdecode(message.data, COLOUR_AS_STORED)
+        return np.ascontiguousarray(grey_image(message, input_range))
+    image = decode_in_colour(message.data, input_range)
     if image is None:
         raise ValueError(
             f'data: {message.data.size} bytes of format {message.format!r}, expected an image '

@@ -11,6 +11,7 @@ from recorded import (
     ROS2,
     files_of,
     image_of,
+    lines,
     raw_messages,
     read,
     stamp,
@@ -177,3 +178,35 @@ def test_parameters_of_the_nodes(tmp_path, bag, pictures, extract, model):
     assert extract(bag, '-o', tmp_path / 'left', *options, '-p', 'cam1.mask:=""') == 0
     for _, keypoints in read(tmp_path / 'left')['/cam0/keypoints']:
         assert 0 < max(keypoints.x) < 81
+
+
+def test_12_bits_in_the_lower_bits_of_16(tmp_path, pictures, extract, capfd):
+    """They cause a warning; with their range, features are those of the images in 8 bits."""
+    words = [(picture * (4095 / 255)).astype('<u2') for picture in pictures]
+    messages = [
+        image_of(
+            ROS2,
+            n,
+            word,
+            encoding='mono16',
+            step=2 * word.shape[1],
+            data=word.view(np.uint8).ravel(),
+        )
+        for n, word in enumerate(words)
+    ]
+    bag = write_bag(tmp_path / 'dark', {'/cam0/image_raw': messages})
+    assert extract(bag, '-o', tmp_path / 'dark_features') == 0
+    (line,) = lines(capfd.readouterr().err)
+    assert '/cam0/image_raw: 16-bit image with values of' in line
+    for values, name in (('[0, 4095]', 'fixed'), ('auto', 'automatic')):
+        option = f'input_range:={values}'
+        assert extract(bag, '-o', tmp_path / name, '-p', option) == 0
+        assert lines(capfd.readouterr().err) == []
+    dark, fixed, automatic = (
+        len(read(tmp_path / name)['/cam0/keypoints'][0][1].x)
+        for name in ('dark_features', 'fixed', 'automatic')
+    )
+    assert dark < 0.8 * fixed
+    assert fixed * 0.8 < automatic < fixed * 1.5
+    assert extract(bag, '-o', tmp_path / 'bad', '-p', 'input_range:=[9, 9]') == 1
+    assert 'input_range: [9, 9], expected the lower number first' in capfd.readouterr().err

@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 from exif import rotated_jpeg
 
-from superpoint_rknn.features.image import EncodingError, read_mask, to_grey
+from superpoint_rknn.features.image import (
+    EncodingError,
+    decode_in_colour,
+    decompress,
+    read_mask,
+    to_grey,
+)
+from superpoint_rknn.features.input_range import InputRange
 
 SIZES = [(1, 1), (1, 9), (7, 1), (5, 6), (48, 64), (33, 50)]
 PADDINGS = [0, 1, 13]
@@ -185,7 +192,7 @@ def test_photograph_in_colour_encodings(photograph):
         assert np.abs(error).mean() < 4, encoding
 
 
-@pytest.mark.parametrize('encoding', ['rgb16', 'bayer_rggb16', '32FC1', 'jpeg', ''])
+@pytest.mark.parametrize('encoding', ['32FC1', 'bayer_rggb12', 'jpeg', ''])
 def test_unsupported_encoding_raises(encoding):
     with pytest.raises(EncodingError, match=f"encoding: '{encoding}'"):
         to_grey(bytes(96), 2, 2, 16, encoding)
@@ -213,6 +220,52 @@ def test_unsupported_encoding_raises(encoding):
 def test_error_names_the_contradicting_field(height, width, step, encoding, size, message):
     with pytest.raises(ValueError, match=message):
         to_grey(bytes(size), height, width, step, encoding)
+
+
+@pytest.mark.parametrize('encoding', ['rgb', 'bgr', 'rgba', 'bgra'])
+@pytest.mark.parametrize('is_bigendian', [False, True])
+def test_16_bit_colours(encoding, is_bigendian):
+    image = noise(5, 6, len(encoding), dtype=np.uint16)
+    words = image.astype('>u2' if is_bigendian else '<u2')
+    step = 2 * image[0].size + 3
+    data = buffer_of(words.view(np.uint8).reshape(5, -1), step)
+    colour = {name: image[..., i].astype(float) for i, name in enumerate(encoding)}
+    expected = (0.299 * colour['r'] + 0.587 * colour['g'] + 0.114 * colour['b']) / 257
+    grey = to_grey(data, 5, 6, step, f'{encoding}16', is_bigendian)
+    assert np.abs(grey - expected).max() < 0.51
+
+
+@pytest.mark.parametrize('pattern', list(MOSAICS))
+@pytest.mark.parametrize('is_bigendian', [False, True])
+def test_16_bit_mosaics(pattern, is_bigendian):
+    """As the mosaic of the upper 8 bits, up to rounding."""
+    raw = noise(8, 10)
+    words = (raw.astype(np.uint16) << 8).astype('>u2' if is_bigendian else '<u2')
+    encoding = pattern.replace('8', '16')
+    grey = to_grey(words.tobytes(), 8, 10, 20, encoding, is_bigendian).astype(int)
+    assert np.abs(grey - to_grey(raw, 8, 10, 10, pattern)).max() <= 1
+
+
+@pytest.mark.parametrize('values', [(0, 65535), (0, 4095), (1000, 3000)])
+def test_raw_and_png_of_16_bits_are_equal(values):
+    every = np.arange(65536, dtype='<u2').reshape(256, 256)
+    png = cv2.imencode('.png', every)[1]
+    raw = to_grey(every.tobytes(), 256, 256, 512, 'mono16', input_range=InputRange(values))
+    assert np.array_equal(decompress(png, 'png', InputRange(values)), raw)
+    assert np.array_equal(decode_in_colour(png, InputRange(values)), raw)
+    low, high = values
+    assert np.array_equal(raw, np.rint((every.clip(low, high) - float(low)) * 255 / (high - low)))
+    colour = noise(16, 16, 3, dtype=np.uint16)
+    png = cv2.imencode('.png', colour)[1]
+    raw = to_grey(colour.tobytes(), 16, 16, 96, 'bgr16', input_range=InputRange(values))
+    assert np.array_equal(decompress(png, 'png', InputRange(values)), raw)
+
+
+def test_other_16_bit_files_are_scaled_too():
+    every = np.arange(65536, dtype='<u2').reshape(256, 256)
+    for suffix in ('.tiff', '.pgm'):
+        data = cv2.imencode(suffix, every)[1]
+        assert np.array_equal(decompress(data, suffix), np.rint(every / 257))
 
 
 def test_strided_bytes_raise():

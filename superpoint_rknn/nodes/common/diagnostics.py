@@ -121,6 +121,10 @@ class ImageWarnings:
             )
         self._last_size = size
 
+    def warn_input_range(self, text: str) -> None:
+        """Warn that 16-bit images use little of their range."""
+        self._log.warning(f'{self._topic}: {text}')
+
     def warn_refused(self, error: Exception) -> None:
         """Warn that an image was refused; call it before the image is counted as failed."""
         self._log.warning(

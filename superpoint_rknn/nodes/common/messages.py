@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from array import array
 
@@ -11,7 +12,8 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from superpoint_rknn.features.image import EncodingError, decompress, to_grey
+from superpoint_rknn.features.image import FULL_RANGE, EncodingError, decompress, to_grey
+from superpoint_rknn.features.input_range import InputRange
 from superpoint_rknn.features.keypoints import Keypoints as Points
 from superpoint_rknn.msg import Descriptors, Keypoints
 
@@ -21,14 +23,16 @@ def nanoseconds(stamp: Time) -> int:
     return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
-def grey_image(message: Image | CompressedImage) -> np.ndarray:
+def grey_image(
+    message: Image | CompressedImage, input_range: InputRange = FULL_RANGE
+) -> np.ndarray:
     """
     Return the grey image of a message, (height, width) uint8; a view of its data if possible.
 
     Raises ValueError with field and value if the message is no valid image.
     """
     if isinstance(message, CompressedImage):
-        return decompress(message.data, message.format)
+        return decompress(message.data, message.format, input_range)
     try:
         return to_grey(
             message.data,
@@ -37,6 +41,7 @@ def grey_image(message: Image | CompressedImage) -> np.ndarray:
             message.step,
             message.encoding,
             bool(message.is_bigendian),
+            input_range=input_range,
         )
     except EncodingError as error:
         return _grey_by_cv_bridge(message, error)
@@ -45,22 +50,24 @@ def grey_image(message: Image | CompressedImage) -> np.ndarray:
 class ReceivedImage:
     """An image message with its time of arrival and its grey image; thread-safe."""
 
-    def __init__(self, message: Image | CompressedImage):
+    def __init__(self, message: Image | CompressedImage, input_range: InputRange = FULL_RANGE):
         self.message = message
         self.arrived = time.perf_counter()  # [s]
         self.stamp = nanoseconds(message.header.stamp)  # [ns]
+        self._input_range = input_range  # of the camera
+        self._lock = threading.Lock()
         self._grey: np.ndarray | None = None
 
     def grey(self) -> np.ndarray:
         """
         Return the grey image, (height, width) uint8; converted by the first call, then cached.
 
-        Two threads that call it at the same time may both convert, with equal results.
         Raises ValueError with field and value if the message is no valid image.
         """
-        if self._grey is None:
-            self._grey = grey_image(self.message)
-        return self._grey
+        with self._lock:
+            if self._grey is None:
+                self._grey = grey_image(self.message, self._input_range)
+            return self._grey
 
 
 def _grey_by_cv_bridge(message: Image, refusal: EncodingError) -> np.ndarray:

@@ -52,6 +52,7 @@ def describe(parameter: Parameter) -> ParameterDescriptor:
         description=parameter.help + unit, read_only=parameter.read_only
     )
     is_list = isinstance(parameter.default, tuple)
+    descriptor.dynamic_typing = is_list and bool(parameter.choices)  # numbers or a text
     if parameter.choices or is_list:
         descriptor.additional_constraints = parameter.expectation
     elif parameter.limits is not None and isinstance(parameter.default, float):

@@ -10,6 +10,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
 from superpoint_rknn.extractor import Detection
+from superpoint_rknn.features.input_range import InputRange
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.camera_names import topic_of
 from superpoint_rknn.nodes.common.diagnostics import ImageCounters, ImageWarnings
@@ -45,6 +46,7 @@ class Camera:
         self.warnings = ImageWarnings(
             node.get_logger(), image_topic(node, topic_of(name, 'image'), transport), self.counters
         )
+        self._input_range = InputRange(warn=self.warnings.warn_input_range)
         self._node = node
         self._transport = transport
         self._in_process = in_process
@@ -141,7 +143,8 @@ class Camera:
     def receive(self, message: Image | CompressedImage) -> None:
         """Count an image and pass it on, with its time of arrival (subscription callback)."""
         self.counters.arrive()
-        image = ReceivedImage(message)
+        self._input_range.values = self._node.values['input_range']
+        image = ReceivedImage(message, self._input_range)
         self.warnings.check_stamp(image.stamp)
         if self._in_process is not None:
             self._in_process.images.send(image)

@@ -11,6 +11,7 @@ import numpy as np
 from superpoint_rknn import parameters
 from superpoint_rknn.extractor import Settings
 from superpoint_rknn.features.image import read_mask
+from superpoint_rknn.features.input_range import InputSettings
 from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.nodes.common.camera_names import CameraSettings, parameter_of
 from superpoint_rknn.nodes.common.parameters import NodeSettings
@@ -70,6 +71,7 @@ def settings_of(
     Raises ValueError with the reason if a value is invalid.
     """
     SuperPointSettings.from_values(values)
+    InputSettings.from_values(values)
     detector = DetectorSettings.from_values(values)
     paths = {camera: mask_path(camera, values) for camera in values['cameras']}
     known = {}

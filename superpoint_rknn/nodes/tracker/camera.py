@@ -11,6 +11,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from superpoint_rknn.features.input_range import InputRange
 from superpoint_rknn.features.rate import RateLimiter
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.camera_names import topic_of
@@ -51,6 +52,7 @@ class TrackerCamera:
         self.calibration = Calibration(node.resolve_topic_name(topic_of(name, 'camera_info')))
         topic = image_topic(node, topic_of(name, 'image'), parameters['image_transport'])
         self.warnings = ImageWarnings(node.get_logger(), topic, self.counters)
+        self._input_range = InputRange(warn=self.warnings.warn_input_range)
         self.alive = 0  # tracks in the newest image
         self._node = node
         self._parameters = parameters
@@ -164,7 +166,8 @@ class TrackerCamera:
         self._subscriptions.append(subscription)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
-        self._receive(ReceivedImage(message))
+        self._input_range.values = self._parameters['input_range']
+        self._receive(ReceivedImage(message, self._input_range))
 
     def _receive(self, image: ReceivedImage) -> None:
         self.counters.arrive()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from superpoint_rknn.features.input_range import InputSettings
 from superpoint_rknn.nodes.common.camera_names import CameraSettings
 from superpoint_rknn.nodes.common.parameters import NodeSettings
 from superpoint_rknn.settings import ParameterGroup, parameter
@@ -41,6 +42,7 @@ class TrackerSettings(ParameterGroup):
 PARAMETERS = (
     *TrackSettings.parameters(),
     *TrackerSettings.parameters(),
+    *InputSettings.parameters(),
     *CameraSettings.parameters(),
     *NodeSettings.parameters(),
 )
@@ -51,4 +53,5 @@ def track_settings_of(
 ) -> TrackSettings:
     """Return the settings for parameter values. Raises ValueError with the reason if invalid."""
     CameraSettings.from_values(values)
+    InputSettings.from_values(values)
     return TrackSettings.from_values(values)

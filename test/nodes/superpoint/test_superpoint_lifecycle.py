@@ -20,6 +20,7 @@ def set_parameter(rig, name, **value):
     kind = {
         'double_value': ParameterType.PARAMETER_DOUBLE,
         'integer_value': ParameterType.PARAMETER_INTEGER,
+        'integer_array_value': ParameterType.PARAMETER_INTEGER_ARRAY,
         'string_value': ParameterType.PARAMETER_STRING,
     }[next(iter(value))]
     parameter = Parameter(name=name, value=ParameterValue(type=kind, **value))
@@ -230,3 +231,25 @@ def test_ctrl_c_during_an_inference_exits_cleanly(rig, photo):
     assert code == 0
     assert seconds < 2.0
     assert 'Traceback' not in process.log.read_text()
+
+
+@pytest.mark.parametrize('given', ['[0, 4095]', 'auto'])
+def test_input_range_is_two_numbers_or_a_text(rig, photo, given):
+    """Given at the start, or set later as the other kind."""
+    process = rig.start(input_range=given)
+    words = photo.astype('<u2') * 16
+    fields = {'encoding': 'mono16', 'step': 2 * photo.shape[1]}
+    _, keypoints = rig.send_and_wait(words, **fields)
+    score = np.mean(keypoints.score)
+    assert '16-bit image' not in process.log.read_text()
+    assert set_parameter(rig, 'input_range', integer_array_value=[0, 65535]).successful
+    for _ in range(3):
+        _, keypoints = rig.send_and_wait(words, **fields)
+    assert np.mean(keypoints.score) < score / 2
+    assert process.log.read_text().count('16-bit image with values of') == 1
+    for text in ('full', ''):
+        rejected = set_parameter(rig, 'input_range', string_value=text)
+        assert 'expected auto or two whole numbers, 0 to 65535 each' in rejected.reason
+    assert set_parameter(rig, 'input_range', string_value='auto').successful
+    _, keypoints = rig.send_and_wait(words, **fields)
+    assert np.mean(keypoints.score) > 0.8 * score
