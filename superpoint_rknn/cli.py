@@ -6,6 +6,8 @@ import argparse
 import sys
 from importlib import import_module
 
+from superpoint_rknn.dependencies import import_problem, pip_install
+
 # Name and purpose; superpoint_rknn.NAME.command defines `add_arguments(parser)` and
 # `run(arguments) -> exit code`.
 COMMANDS = {
@@ -31,13 +33,19 @@ def main(arguments: list[str] | None = None) -> int:
     name = arguments[0]
     if name not in COMMANDS:
         return print_error(f'no command {name!r}; expected one of {", ".join(COMMANDS)}', 2)
+    problem = import_problem()
+    if problem and name == 'doctor':
+        print(f'advice       {problem}')
+        return 1
+    if problem:
+        return print_error(problem)
     try:
         module = import_module(f'superpoint_rknn.{name}.command')
     except ModuleNotFoundError as error:
         if (error.name or '').startswith('superpoint_rknn'):
             raise
-        packages = 'onnx onnxruntime rosbags tqdm matplotlib jinja2'
-        return print_error(f'{name} needs {error.name}: pip install {packages}')
+        command = pip_install('onnx', 'onnxruntime', 'rosbags', 'tqdm', 'matplotlib', 'jinja2')
+        return print_error(f'{name} needs {error.name}: {command}')
     except FileNotFoundError as error:  # package.xml, for the version
         return print_error(str(error))
     parser = argparse.ArgumentParser(

@@ -1,8 +1,16 @@
-"""How to install Python packages without replacing those of the Linux distribution."""
+"""Whether NumPy and OpenCV work, and how to install packages without breaking them."""
 
 from __future__ import annotations
 
+from contextlib import redirect_stderr
+from importlib import import_module
 from importlib.metadata import distributions
+from io import StringIO
+
+REMEDY = (
+    'sudo apt install python3-numpy python3-opencv, or in a virtual environment '
+    'pip install numpy opencv-python-headless'
+)
 
 
 def pip_install(*packages: str) -> str:
@@ -12,7 +20,31 @@ def pip_install(*packages: str) -> str:
     pip would bring NumPy 2, with which modules that were compiled for NumPy 1, as the
     distribution's OpenCV, can't be imported.
     """
-    # All on the path, also one that a newer one hides already.
-    versions = [found.version for found in distributions(name='numpy')]
-    limit = ["'numpy<2'"] if any(version.startswith('1.') for version in versions) else []
+    limit = ["'numpy<2'"] if any(v.startswith('1.') for v in _numpy_versions()) else []
     return ' '.join(['pip install', *packages, *limit])
+
+
+def import_problem() -> str:
+    """Why NumPy or OpenCV can't be imported, and the remedy; '' if both can."""
+    try:
+        with redirect_stderr(StringIO()):  # NumPy explains a mismatch there, with a traceback
+            import_module('numpy')
+            import_module('cv2')
+    except ModuleNotFoundError as error:
+        if error.name not in ('numpy', 'cv2'):
+            return f'NumPy or OpenCV needs {error.name}: {REMEDY}'
+        return f'{error.name} is not installed: {REMEDY}'
+    except (ImportError, AttributeError) as error:
+        newest = max(_numpy_versions(), default='')
+        if 'numpy' in str(error).lower() or '_ARRAY_API' in str(error):
+            return (
+                f'OpenCV can not be imported with NumPy {newest}; it is compiled for another '
+                "version: pip install 'numpy<2'"
+            )
+        return f'NumPy or OpenCV can not be imported ({error}): {REMEDY}'
+    return ''
+
+
+def _numpy_versions() -> list[str]:
+    """Return the versions on the path, also of one that another hides."""
+    return [found.version for found in distributions(name='numpy')]

@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from superpoint_rknn.dependencies import pip_install
 from superpoint_rknn.files import check_output
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _machine(machine: dict[str, Any]) -> str:
 def check_plot(path: Path) -> None:
     """Raise RuntimeError, ValueError or OSError if a chart can't be written later."""
     if importlib.util.find_spec('matplotlib') is None:
-        raise RuntimeError('--plot needs matplotlib: pip install matplotlib')
+        raise RuntimeError(f'--plot needs matplotlib: {pip_install("matplotlib")}')
     from matplotlib.figure import Figure
 
     kinds = Figure().canvas.get_supported_filetypes()

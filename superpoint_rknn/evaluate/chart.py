@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+from superpoint_rknn.dependencies import pip_install
 from superpoint_rknn.evaluate.report import COLUMNS
 
 SHARES = ('rep3', 'mma3', 'h1', 'h3', 'h5')
@@ -45,5 +46,5 @@ def load_figure_class() -> type:
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        raise RuntimeError('--plot needs matplotlib: pip install matplotlib') from error
+        raise RuntimeError(f'--plot needs matplotlib: {pip_install("matplotlib")}') from error
     return Figure

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from superpoint_rknn.dependencies import pip_install
 from superpoint_rknn.runtimes.model_files import (
     model_id,
     resolve_input_table,
@@ -32,7 +33,7 @@ try:
     from superpoint_rknn.runtimes.onnx.model import has_signed_first_layer, read_onnx, read_tensors
 except ImportError as missing:
     raise RuntimeUnavailableError(
-        f'the CPU runtime needs onnxruntime ({missing}): pip install onnxruntime'
+        f'the CPU runtime needs onnxruntime ({missing}): {pip_install("onnxruntime")}'
     ) from missing
 
 LOAD_ERRORS = tuple(
