@@ -16,7 +16,7 @@ from superpoint_rknn.sources.compression import decompress
 from superpoint_rknn.sources.storage import Bytes, Chunk, ChunkedFile, Connection, Damage
 
 MAGIC = b'#ROSBAG V2.0\n'
-MESSAGE, BAG_HEADER, INDEX, CHUNK, CHUNK_INFO, CONNECTION = 2, 3, 4, 5, 6, 7
+MESSAGE, BAG_HEADER, INDEX, CHUNK, CONNECTION = 2, 3, 4, 5, 7
 WORD = struct.Struct('<I')
 ENTRY = struct.Struct('<III')  # of an index: seconds, nanoseconds, offset
 SECOND = 1_000_000_000  # [ns]
