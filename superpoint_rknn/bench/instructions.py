@@ -1,6 +1,8 @@
 """
 Count the instructions of each step with valgrind, free of the machine's noise.
 
+`decode` and `describe_500` are what the extractor picks: the native library where it is installed.
+
 The count is the difference between many calls and few, each in a process of its own.
 
 Example:
@@ -26,8 +28,13 @@ from superpoint_rknn.bench.recordings import Recording, read_recording
 from superpoint_rknn.bench.steps import numeric_steps
 
 FEW, MANY = 5, 29  # calls; the difference is once each image of a recording
-# Keeps the ROS wheels from restarting Python, which valgrind would not follow.
-NO_RESTART = {'_ROS_WHEELS_BOOTSTRAP_COMPLETE': '1'}
+ENVIRONMENT = {
+    # Keeps the ROS wheels from restarting Python, which valgrind would not follow.
+    '_ROS_WHEELS_BOOTSTRAP_COMPLETE': '1',
+    # With random hashes and threads, the start alone differs by millions of instructions.
+    'PYTHONHASHSEED': '0',
+    'OPENBLAS_NUM_THREADS': '1',
+}
 FRAME = 'frame_overhead'
 
 
@@ -46,7 +53,7 @@ def _count_process(recording: Path, step: str, variant: str, calls: int) -> int:
     command += ['-m', 'superpoint_rknn.bench.instructions', str(recording)]
     command += ['--step', step, '--variant', variant, '--calls', str(calls)]
     with tempfile.TemporaryFile('w+') as log:
-        code = subprocess.run(command, env=os.environ | NO_RESTART, stderr=log).returncode
+        code = subprocess.run(command, env=os.environ | ENVIRONMENT, stderr=log).returncode
         log.seek(0)
         text = log.read()
     found = re.search(r'Collected\s*:\s*(\d+)', text)

@@ -26,7 +26,6 @@ enum {
   CELL = 8,                    /* [px] side of a cell of the outputs */
   PIXELS = CELL * CELL,        /* channels of the logits that stand for pixels */
   CHANNELS = PIXELS + 1,       /* the last one stands for "no point" */
-  PADDED = 72,                 /* CHANNELS, rounded up to whole vectors of 8 */
   BLOCK = 32,                  /* cells whose strongest logit is searched together */
   LANES = 4,                   /* of the vectors below */
   MAX_RADIUS = 32,             /* of the NMS [px] */
@@ -50,25 +49,52 @@ typedef float f4 __attribute__((vector_size(16)));
 typedef int32_t i4 __attribute__((vector_size(16)));
 typedef uint8_t b16 __attribute__((vector_size(16)));
 
+/* Loads and stores without alignment, and a load of numbers `step` apart. On ARM, GCC would copy by four general registers. */
+#if defined(__ARM_NEON)
+INLINE f4 load(const float *p) { return (f4)vld1q_f32(p); }
+INLINE i4 load_int(const int32_t *p) { return (i4)vld1q_s32(p); }
+INLINE b16 load_bytes(const uint8_t *p) { return (b16)vld1q_u8(p); }
+INLINE void store(float *p, f4 v) { vst1q_f32(p, (float32x4_t)v); }
+INLINE f4 gather(const float *p, size_t step) {
+  float32x4_t v = vld1q_dup_f32(p);
+  v = vld1q_lane_f32(p + step, v, 1);
+  v = vld1q_lane_f32(p + 2 * step, v, 2);
+  return (f4)vld1q_lane_f32(p + 3 * step, v, 3);
+}
+#else
 INLINE f4 load(const float *p) {
   f4 v;
   memcpy(&v, p, sizeof v);
   return v;
 }
-
 INLINE i4 load_int(const int32_t *p) {
   i4 v;
   memcpy(&v, p, sizeof v);
   return v;
 }
+INLINE b16 load_bytes(const uint8_t *p) {
+  b16 v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+INLINE void store(float *p, f4 v) { memcpy(p, &v, sizeof v); }
+INLINE f4 gather(const float *p, size_t step) {
+  return (f4){p[0], p[step], p[2 * step], p[3 * step]};
+}
+#endif
 
 INLINE int any(i4 mask) {
+#if defined(__ARM_NEON)
+  const int32x2_t half = vorr_s32(vget_low_s32((int32x4_t)mask), vget_high_s32((int32x4_t)mask));
+  return vget_lane_u64(vreinterpret_u64_s32(half), 0) != 0;
+#else
   uint64_t half[2];
   memcpy(half, &mask, sizeof half);
   return (half[0] | half[1]) != 0;
+#endif
 }
 
-/* Maximum; where `a` is NaN, `b` or NaN. */
+/* Maximum; where a number is NaN, `b` or NaN. */
 INLINE f4 larger(f4 a, f4 b) {
 #if defined(__ARM_NEON)
   return (f4)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
@@ -108,40 +134,42 @@ static int row_of(uint32_t position) { return (int)(position >> 16); }
 static int col_of(uint32_t position) { return (int)(position & 0xffff); }
 
 /*
- * exp(x - highest) in place of PADDED numbers; returns their sum.
+ * exp(x - highest), for no x above `highest`.
  *
- * None may be above `highest`. Below exp(-88) the result is 0; a NaN makes the sum NaN.
+ * Below exp(-88) the result is 0; NaN stays NaN.
  */
-INLINE float exponentials(float *restrict x, float highest) {
-  const float lowest = -88.0f;
-  float total = 0;
-#pragma omp simd reduction(+ : total)
-  for (int i = 0; i < PADDED; i++) {
-    const float v = x[i] - highest;
-    /* exp(v) = 2^n * exp(r), |r| <= log(2) / 2. `biased` is n + 127, the exponent's bits. */
-    const float number = v > lowest ? v : lowest; /* no NaN, which no integer could be */
-    const int32_t biased = (int32_t)(number * 1.44269504f + 127.5f);
-    const float r = (v < lowest ? lowest : v) - (float)(biased - 127) * 0.693147181f;
-    /* minimax polynomial, relative error 8e-8 */
-    float p = 0.008297655f;
-    p = p * r + 0.041915383f;
-    p = p * r + 0.16667575f;
-    p = p * r + 0.49998894f;
-    p = p * r + 0.9999997f;
-    p = p * r + 1.0000001f;
-    const int32_t bits = biased << 23;
-    float power;
-    memcpy(&power, &bits, sizeof power);
-    x[i] = p * power;
-    total += x[i];
-  }
-  return total;
+INLINE f4 exponentials(f4 x, f4 highest) {
+  const f4 lowest = {-88.0f, -88.0f, -88.0f, -88.0f};
+  const f4 v = x - highest;
+  /* exp(v) = 2^n * exp(r), |r| <= log(2) / 2. `biased` is n + 127, the exponent's bits. */
+  const i4 biased = __builtin_convertvector(larger(v, lowest) * 1.44269504f + 127.5f, i4);
+  const f4 r = larger(lowest, v) - __builtin_convertvector(biased - 127, f4) * 0.693147181f;
+  /* minimax polynomial, relative error 8e-8 */
+  f4 p = r * 0.008297655f + 0.041915383f;
+  p = p * r + 0.16667575f;
+  p = p * r + 0.49998894f;
+  p = p * r + 0.9999997f;
+  p = p * r + 1.0000001f;
+  return p * (f4)(biased << 23);
 }
 
-/* The logits of a cell, padded with numbers whose exponentials are 0. at: its first logit. */
-INLINE void gather(const float *at, size_t cells, float *restrict logits) {
-  for (int k = 0; k < CHANNELS; k++) logits[k] = at[k * cells];
-  for (int k = CHANNELS; k < PADDED; k++) logits[k] = -INFINITY;
+/*
+ * exp(logit - highest) of a cell's pixels; returns the sum with that of "no point".
+ *
+ * at: the cell's first logit. highest: of its logits. A NaN or infinite logit, but for -infinity,
+ * makes the sum NaN.
+ */
+INLINE float cell_exponentials(const float *at, size_t cells, float highest,
+                               float *restrict powers) {
+  const f4 top = {highest, highest, highest, highest};
+  const f4 no_point = {at[PIXELS * cells], -INFINITY, -INFINITY, -INFINITY};
+  f4 total = exponentials(no_point, top);
+  for (int k = 0; k < PIXELS; k += LANES, at += LANES * cells) {
+    const f4 p = exponentials(gather(at, cells), top);
+    store(powers + k, p);
+    total += p;
+  }
+  return (total[0] + total[1]) + (total[2] + total[3]);
 }
 
 /* The strongest pixel's logit of each of `count` cells; see `larger` for NaN. */
@@ -154,7 +182,7 @@ INLINE void strongest(const float *first, size_t cells, int count, float *restri
 #pragma GCC unroll 8
       for (int i = 0; i < BLOCK / LANES; i++) m[i] = larger(load(plane + i * LANES), m[i]);
     }
-    memcpy(peak, m, sizeof m);
+    for (int i = 0; i < BLOCK / LANES; i++) store(peak + i * LANES, m[i]);
     return;
   }
   for (int i = 0; i < count; i++) peak[i] = first[i];
@@ -180,24 +208,25 @@ INLINE int find_candidates(Decoder *d, const float *restrict logits, float cut) 
   int count = 0;
   for (size_t first = 0; first < cells; first += BLOCK) {
     const int in_block = cells - first < BLOCK ? (int)(cells - first) : BLOCK;
+    const int first_row = (int)first / d->cols, first_col = (int)first - first_row * d->cols;
     const float *at = logits + first, *no_point = at + PIXELS * cells;
     float peak[BLOCK];
     strongest(at, cells, in_block, peak);
     for (int i = 0; i < in_block; i++) {
       if (!(peak[i] - no_point[i] > min_contrast)) continue;
-      float share[PADDED];
-      gather(at + i, cells, share);
+      float powers[PIXELS];
       const float highest = peak[i] > no_point[i] ? peak[i] : no_point[i];
-      const float total = exponentials(share, highest);
+      const float total = cell_exponentials(at + i, cells, highest, powers);
       const float limit = cut * total * (1 - 1e-6f);
-      const int cell = (int)first + i, row = cell / d->cols, col = cell - row * d->cols;
-      const uint32_t corner = (uint32_t)(row * CELL) << 16 | (uint32_t)(col * CELL);
-      for (int k = 0; k < PIXELS; k += LANES) {
-        if (!any(load(share + k) > limit)) continue;
-        for (int j = k; j < k + LANES; j++) {
-          const float score = share[j] / total;
+      int row = first_row, col = first_col + i;
+      for (; col >= d->cols; col -= d->cols) row++;
+      uint32_t position = (uint32_t)(row * CELL) << 16 | (uint32_t)(col * CELL);
+      for (int k = 0; k < PIXELS; k += CELL, position += 1 << 16) { /* a row of pixels */
+        if (!any((load(powers + k) > limit) | (load(powers + k + LANES) > limit))) continue;
+        for (int j = 0; j < CELL; j++) {
+          const float score = powers[k + j] / total;
           if (!(score > cut)) continue;
-          d->position[count] = corner + ((uint32_t)(j / CELL) << 16 | (uint32_t)(j % CELL));
+          d->position[count] = position + (uint32_t)j;
           d->score[count++] = score;
         }
       }
@@ -335,10 +364,9 @@ static void spread_over_grid(Decoder *d, const Settings *s, int count) {
 
 /* Log-sum-exp of the logits of a cell; NaN if it has none. at: the cell's first logit. */
 static float log_sum(const float *at, size_t cells) {
-  float logits[PADDED], highest = -INFINITY;
-  gather(at, cells, logits);
-  for (int k = 0; k < CHANNELS; k++) highest = logits[k] > highest ? logits[k] : highest;
-  return logf(exponentials(logits, highest)) + highest;
+  float powers[PIXELS], highest = -INFINITY;
+  for (int k = 0; k < CHANNELS; k++) highest = at[k * cells] > highest ? at[k * cells] : highest;
+  return logf(cell_exponentials(at, cells, highest, powers)) + highest;
 }
 
 static float clip(float v, float limit) { return v < -limit ? -limit : v > limit ? limit : v; }
@@ -475,25 +503,31 @@ typedef struct {
 INLINE void transpose_tile(const uint8_t *from, size_t from_step, uint8_t *to, size_t to_step,
                            uint8_t flip) {
   b16 row[8];
-  for (int i = 0; i < 8; i++) {
-    memcpy(&row[i], from + i * from_step, sizeof row[i]);
-    row[i] ^= flip;
-  }
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; i++, from += from_step) row[i] = load_bytes(from) ^ flip;
 #if defined(__ARM_NEON)
-  uint8x16x2_t a[4]; /* pairs of rows, transposed in blocks of 2x2 bytes */
-  for (int i = 0; i < 4; i++) a[i] = vtrnq_u8((uint8x16_t)row[2 * i], (uint8x16_t)row[2 * i + 1]);
-  for (int i = 0; i < 2; i++) { /* even and odd columns */
-    const uint16x8x2_t b = vtrnq_u16((uint16x8_t)a[0].val[i], (uint16x8_t)a[1].val[i]);
-    const uint16x8x2_t c = vtrnq_u16((uint16x8_t)a[2].val[i], (uint16x8_t)a[3].val[i]);
-    for (int j = 0; j < 2; j++) {
-      const uint32x4x2_t e = vtrnq_u32((uint32x4_t)b.val[j], (uint32x4_t)c.val[j]);
-      for (int k = 0; k < 2; k++) { /* columns 4 * k + 2 * j + i, and 8 more */
-        const uint8x16_t column = (uint8x16_t)e.val[k];
-        uint8_t *const at = to + (size_t)(4 * k + 2 * j + i) * to_step;
-        vst1_u8(at, vget_low_u8(column));
-        vst1_u8(at + 8 * to_step, vget_high_u8(column));
-      }
-    }
+  /* Transpose blocks of 2x2 bytes, of 2x2 pairs, of 2x2 fours. */
+  const uint8x16x2_t a = vtrnq_u8((uint8x16_t)row[0], (uint8x16_t)row[1]);
+  const uint8x16x2_t b = vtrnq_u8((uint8x16_t)row[2], (uint8x16_t)row[3]);
+  const uint8x16x2_t c = vtrnq_u8((uint8x16_t)row[4], (uint8x16_t)row[5]);
+  const uint8x16x2_t d = vtrnq_u8((uint8x16_t)row[6], (uint8x16_t)row[7]);
+  const uint16x8x2_t e = vtrnq_u16((uint16x8_t)a.val[0], (uint16x8_t)b.val[0]);
+  const uint16x8x2_t f = vtrnq_u16((uint16x8_t)a.val[1], (uint16x8_t)b.val[1]);
+  const uint16x8x2_t g = vtrnq_u16((uint16x8_t)c.val[0], (uint16x8_t)d.val[0]);
+  const uint16x8x2_t h = vtrnq_u16((uint16x8_t)c.val[1], (uint16x8_t)d.val[1]);
+  const uint32x4x2_t columns[4] = {
+      /* i: columns i, i + 4, and in the upper halves i + 8, i + 12 */
+      vtrnq_u32((uint32x4_t)e.val[0], (uint32x4_t)g.val[0]),
+      vtrnq_u32((uint32x4_t)f.val[0], (uint32x4_t)h.val[0]),
+      vtrnq_u32((uint32x4_t)e.val[1], (uint32x4_t)g.val[1]),
+      vtrnq_u32((uint32x4_t)f.val[1], (uint32x4_t)h.val[1]),
+  };
+  uint8_t *upper = to + 8 * to_step;
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; i++, to += to_step, upper += to_step) {
+    const uint8x16_t column = (uint8x16_t)columns[i & 3].val[i >> 2];
+    vst1_u8(to, vget_low_u8(column));
+    vst1_u8(upper, vget_high_u8(column));
   }
 #else
   /* Interleaving rows i and i + 4 of 8, three times over, transposes. */
@@ -575,6 +609,54 @@ INLINE Neighbourhood neighbours(const Sampler *s, float x, float y) {
   };
 }
 
+/*
+ * out[c] = sum of w[i] * t[i][c] - zero_point; returns the sum of squares.
+ *
+ * w: whole numbers below 256 whose sum is 256.
+ */
+INLINE float blend_bytes(const int *w, const uint8_t *const *t, float zero_point, int channels,
+                         float *restrict out) {
+  const uint8_t *restrict t0 = t[0], *restrict t1 = t[1];
+  const uint8_t *restrict t2 = t[2], *restrict t3 = t[3];
+  const uint8_t w0 = (uint8_t)w[0], w1 = (uint8_t)w[1], w2 = (uint8_t)w[2], w3 = (uint8_t)w[3];
+  float sum = 0;
+#if defined(__ARM_NEON)
+  /* GCC would neither fuse the multiplications with the additions nor load whole vectors. */
+  const uint8x8_t v0 = vdup_n_u8(w0), v1 = vdup_n_u8(w1), v2 = vdup_n_u8(w2), v3 = vdup_n_u8(w3);
+  f4 squares = {0};
+  for (; channels >= 16; channels -= 16, t0 += 16, t1 += 16, t2 += 16, t3 += 16) {
+    const uint8x16_t a = vld1q_u8(t0), b = vld1q_u8(t1), c = vld1q_u8(t2), d = vld1q_u8(t3);
+    uint16x8_t q[2] = {vmull_u8(vget_low_u8(a), v0), vmull_u8(vget_high_u8(a), v0)};
+    q[0] = vmlal_u8(q[0], vget_low_u8(b), v1);
+    q[1] = vmlal_u8(q[1], vget_high_u8(b), v1);
+    q[0] = vmlal_u8(q[0], vget_low_u8(c), v2);
+    q[1] = vmlal_u8(q[1], vget_high_u8(c), v2);
+    q[0] = vmlal_u8(q[0], vget_low_u8(d), v3);
+    q[1] = vmlal_u8(q[1], vget_high_u8(d), v3);
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++, out += 8) {
+      const f4 low = (f4)vcvtq_f32_u32(vmovl_u16(vget_low_u16(q[i]))) - zero_point;
+      const f4 high = (f4)vcvtq_f32_u32(vmovl_u16(vget_high_u16(q[i]))) - zero_point;
+      store(out, low);
+      store(out + LANES, high);
+      squares += low * low;
+      squares += high * high;
+    }
+  }
+  sum = (squares[0] + squares[1]) + (squares[2] + squares[3]);
+#else
+#pragma omp simd reduction(+ : sum)
+#endif
+  for (int c = 0; c < channels; c++) {
+    const uint16_t q = (uint16_t)((uint16_t)(w0 * t0[c]) + (uint16_t)(w1 * t1[c]) +
+                                  (uint16_t)(w2 * t2[c]) + (uint16_t)(w3 * t3[c]));
+    const float v = (float)q - zero_point;
+    out[c] = v;
+    sum += v * v;
+  }
+  return sum;
+}
+
 /* Bilinear samples of bytes, less the zero point, up to a factor; returns their sum of squares. */
 INLINE float sample_bytes(const Sampler *s, const Neighbourhood *n, float *restrict out) {
   const uint8_t *map = s->by_cell;
@@ -586,21 +668,11 @@ INLINE float sample_bytes(const Sampler *s, const Neighbourhood *n, float *restr
   const int right = (int)(16 * n->right), below = (int)(16 * n->below);
   const int w[4] = {(16 - right) * (16 - below), right * (16 - below), (16 - right) * below,
                     right * below};
-  float sum = 0;
   if (16 * n->right == right && 16 * n->below == below && w[0] < 256 && w[1] < 256 &&
       w[2] < 256 && w[3] < 256) {
-    const uint8_t w0 = (uint8_t)w[0], w1 = (uint8_t)w[1], w2 = (uint8_t)w[2], w3 = (uint8_t)w[3];
-    const float zero_point = 256 * s->zero_point;
-#pragma omp simd reduction(+ : sum)
-    for (int c = 0; c < channels; c++) {
-      const uint16_t q = (uint16_t)((uint16_t)(w0 * t0[c]) + (uint16_t)(w1 * t1[c]) +
-                                    (uint16_t)(w2 * t2[c]) + (uint16_t)(w3 * t3[c]));
-      const float v = (float)q - zero_point;
-      out[c] = v;
-      sum += v * v;
-    }
-    return sum;
+    return blend_bytes(w, (const uint8_t *[]){t0, t1, t2, t3}, 256 * s->zero_point, channels, out);
   }
+  float sum = 0;
   const float w0 = (1 - n->right) * (1 - n->below), w1 = n->right * (1 - n->below);
   const float w2 = (1 - n->right) * n->below, w3 = n->right * n->below;
   const float zero_point = s->zero_point;
@@ -628,6 +700,14 @@ INLINE float sample_floats(const Sampler *s, const Neighbourhood *n, float *rest
     sum += v * v;
   }
   return sum;
+}
+
+INLINE void scale(float *x, size_t count, float factor) {
+  for (; count >= 16; count -= 16, x += 16) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += LANES) store(x + i, load(x + i) * factor);
+  }
+  for (size_t i = 0; i < count; i++) x[i] *= factor;
 }
 
 EXPORT void superpoint_sampler_destroy(Sampler *s) {
@@ -675,8 +755,10 @@ EXPORT DISPATCHED void superpoint_describe(Sampler *s, const void *raw, int coun
   const size_t channels = (size_t)s->channels, cells = (size_t)s->rows * (size_t)s->cols;
   if (s->type == FLOAT32) {
     transpose_floats(raw, channels, cells, s->by_cell);
+  } else if (s->type == INT8) {
+    transpose_bytes(raw, channels, cells, 0x80, s->by_cell);
   } else {
-    transpose_bytes(raw, channels, cells, s->type == INT8 ? 0x80 : 0, s->by_cell);
+    transpose_bytes(raw, channels, cells, 0, s->by_cell);
   }
   for (int i = 0; i < count; i++, out += channels) {
     const int is_number = x[i] == x[i] && y[i] == y[i];
@@ -686,6 +768,6 @@ EXPORT DISPATCHED void superpoint_describe(Sampler *s, const void *raw, int coun
     /* convertTo, (q - zero_point) * scale: the scale would cancel in the normalisation. */
     const float norm = is_number ? sqrtf(sum) : NAN;
     const float factor = 1 / (norm < 1.17549435e-38f ? 1.17549435e-38f : norm);
-    for (size_t c = 0; c < channels; c++) out[c] *= factor;
+    scale(out, channels, factor);
   }
 }
