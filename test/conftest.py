@@ -35,6 +35,7 @@ NEEDS = {
     'demo': ('rclpy', 'rosbags', 'tqdm', 'skimage'),
     'runtimes/test_onnx.py': ('onnx', 'onnxruntime', 'skimage'),
     'runtimes/test_onnx_errors.py': ('onnx', 'onnxruntime'),
+    'runtimes/test_onnx_float.py': ('onnx', 'onnxruntime'),
     'doctor': ('onnx', 'onnxruntime'),
     'test_packaging.py': ('rclpy', 'setuptools'),
     'sources': ('rosbags', 'tqdm'),

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='NPU cores to use, one bit per core (default: 0, the library chooses)',
     )
     parser.add_argument(
-        '--image', type=Path, help='image to run the model on (default: a synthetic one)'
+        '--image', type=Path, help='image to run the model on (default: a built-in one)'
     )
     parser.add_argument(
         '--timeout',

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from superpoint_rknn.extractor import Detection, Extractor
+from superpoint_rknn.extractor import Extractor
 from superpoint_rknn.runtimes.model_files import resolve_normalisation
+from superpoint_rknn.runtimes.outputs import built_in_image, network_faults
 from superpoint_rknn.runtimes.runtime import Runtime, TensorSpec
 
 REPETITIONS = 3  # the first inference is slower; the last one is reported
@@ -23,8 +24,8 @@ class Trial(threading.Thread):
 
     A vendor's library may block for ever: call `join(timeout)`, then check `is_alive()` and
     `stage`.
-    path: the model. open_runtime: opens it. image: (height, width) uint8 grey; None: a synthetic
-    image.
+    path: the model. open_runtime: opens it. image: (height, width) uint8 grey; None: the built-in
+    one.
     """
 
     def __init__(self, path: Path, open_runtime: Callable[[], Runtime], image: np.ndarray | None):
@@ -56,7 +57,7 @@ class Trial(threading.Thread):
 
     def _infer(self, runtime: Runtime) -> None:
         extractor = Extractor(runtime)
-        grey = _synthetic_image(*extractor.network_size) if self._image is None else self._image
+        grey = built_in_image(*extractor.network_size) if self._image is None else self._image
         raw = extractor.new_descriptor_map()
         for _ in range(REPETITIONS):
             detection = extractor.detect(grey, raw)
@@ -69,34 +70,13 @@ class Trial(threading.Thread):
             'logits': runtime.infer(image, raw).copy(),
             'descriptors': raw,
         }
-        self._check(detection, raw)
+        self.advice += network_faults(runtime)
         self.inference = {
             'stages_ms': {stage: round(duration, 3) for stage, duration in stages.items()},
             'keypoints': len(detection.keypoints),
             'descriptor_range': [raw.min().item(), raw.max().item()],
             'rss_mb': _resident_megabytes(),
         }
-
-    def _check(self, detection: Detection, raw: np.ndarray) -> None:
-        """Add advice if there are no keypoints or the descriptor map is constant."""
-        if len(detection.keypoints) == 0:
-            self.advice.append(
-                'no keypoints were found: the input normalisation (input.mean, input.std) may be '
-                'wrong, or the model is not a SuperPoint network with raw logits'
-            )
-        if raw.min() == raw.max():
-            self.advice.append(
-                'the descriptor map is constant: the model or its quantization is broken'
-            )
-
-
-def _synthetic_image(height: int, width: int) -> np.ndarray:
-    """Image with corners of many grey values, (height, width) uint8."""
-    side = 24
-    tiles = np.random.default_rng(0).integers(
-        0, 256, (height // side + 1, width // side + 1), np.uint8
-    )
-    return np.ascontiguousarray(np.kron(tiles, np.ones((side, side), np.uint8))[:height, :width])
 
 
 def _describe(runtime: Runtime, path: Path) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def float_runtime(weights: Path) -> OnnxRuntime:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f'{Path(weights).stem}_float.onnx')
         path.write_bytes(graph.SerializeToString(deterministic=True))
-        return OnnxRuntime(path)
+        return OnnxRuntime(path, std=1.0)
 
 
 def orb(image: np.ndarray) -> dict[str, Features]:

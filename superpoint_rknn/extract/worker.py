@@ -8,6 +8,7 @@ It receives its job through a connection and answers with JSON objects: progress
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 import time
@@ -32,6 +33,7 @@ from superpoint_rknn.extractor import Detection
 from superpoint_rknn.features.input_range import InputRange, InputSettings
 from superpoint_rknn.features.rate import SECOND
 from superpoint_rknn.runtimes.open import open_runtime
+from superpoint_rknn.runtimes.outputs import network_faults
 from superpoint_rknn.runtimes.runtime import Runtime
 from superpoint_rknn.sources.bag import Images, RecordedImage
 from superpoint_rknn.sources.messages import grey_image, stamp_ns
@@ -41,6 +43,7 @@ LISTED_FAILURES = 10  # in the summary
 FAILURE_LENGTH = 300  # characters; a reason may quote data of the recording
 
 T = TypeVar('T')
+log = logging.getLogger(__name__)
 
 
 def prefetch(items: Generator[T, None, None], depth: int = 2) -> Generator[T, None, None]:
@@ -187,6 +190,8 @@ def extract(job: Job, path: Path, report: Callable[[int, float], None]) -> dict[
             **runtime_options(job.values),
         )
     ) as runtime:
+        for fault in network_faults(runtime):
+            log.warning(fault)
         start = time.perf_counter()
         extraction = Extraction(job, runtime, report)
         with FeatureBag(path, job.topics, job.descriptors_rate != 0) as bag:

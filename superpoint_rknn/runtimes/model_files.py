@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -95,15 +96,14 @@ def read_card(path: Path) -> dict:
     return content
 
 
-def resolve_normalisation(
-    path: Path, quantization: Quantization | None, mean: float | None, std: float | None
-) -> tuple[float, float]:
+def stated_normalisation(
+    path: Path, mean: float | None, std: float | None
+) -> tuple[float, float | None]:
     """
-    Return mean and std of the input normalisation (x - mean) / std.
+    Return mean and std of the input normalisation (x - mean) / std, as far as they are stated.
 
-    mean, std: None: from the model card; if it has none, 0 and `default_std`, or 1 if the input is
-    not quantized.
-    Raises ModelError if std is unknown, or if the values in the card are not numbers.
+    mean, std: None: from the model card; if it has none, 0 and None.
+    Raises ModelError if a value is not a number, or std is 0.
     """
     stated = read_card(path).get('input', {})
     mean = stated.get('mean', 0.0) if mean is None else mean
@@ -112,11 +112,28 @@ def resolve_normalisation(
         if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
             raise ModelError(f'{path}: input: {name}: {value!r}, expected a number')
     try:
-        if std is None:
-            std = 1.0 if quantization is None else default_std(quantization)
-        return float(mean), float(std)
-    except (OverflowError, TypeError, ValueError) as error:
+        mean, std = float(mean), None if std is None else float(std)
+    except (OverflowError, TypeError) as error:
         raise ModelError(f'{path}: input: mean {mean!r:.40}, std {std!r:.40}: {error}') from error
+    if not math.isfinite(mean) or (std is not None and (std == 0 or not math.isfinite(std))):
+        raise ModelError(f'{path}: mean {mean}, std {std}: expected numbers, std not 0')
+    return mean, std
+
+
+def resolve_normalisation(
+    path: Path, quantization: Quantization, mean: float | None, std: float | None
+) -> tuple[float, float]:
+    """
+    Return mean and std of the input normalisation of a network with a quantized input.
+
+    mean, std: see `stated_normalisation`; if std is not stated, it is `default_std`.
+    Raises ModelError if std is unknown, or if the values in the card are not numbers.
+    """
+    mean, std = stated_normalisation(path, mean, std)
+    try:
+        return mean, default_std(quantization) if std is None else std
+    except ValueError as error:
+        raise ModelError(f'{path}: input: {error}') from error
 
 
 def resolve_input_table(

@@ -57,7 +57,8 @@ class RuntimeSettings(ParameterGroup):
     std: float = parameter(
         math.nan,
         'Standard deviation of that normalisation. NaN: from the model card; if it has none, 255 '
-        'or 1, whichever suits the scale of the quantized input.',
+        'or 1: that which suits the scale of a quantized input, or that which gives plausible '
+        'keypoints on a built-in image, with a warning.',
         name='input.std',
         read_only=True,
     )

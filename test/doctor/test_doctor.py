@@ -2,12 +2,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
+from superpoint_rknn.network.network import float_graph
 from superpoint_rknn.runtimes.model_files import default_model
 from superpoint_rknn.runtimes.open import open_runtime
 
@@ -132,3 +135,16 @@ def test_an_unreadable_image_is_one_line_on_stderr(tmp_path):
     assert result.returncode == 1
     assert result.stderr.count('\n') == 1
     assert 'is not an image' in result.stderr
+
+
+def test_a_network_that_gets_inputs_of_another_scale_is_reported(tmp_path, weights):
+    path = tmp_path / 'own.onnx'
+    for gain, std, expected in ((255, 1, True), (255, 255, False)):
+        kernels = {**weights.kernels, 'conv1a': weights.kernels['conv1a'] * np.float32(gain)}
+        onnx.save(float_graph(replace(weights, kernels=kernels), (240, 320)), path)
+        path.with_suffix('.json').write_text(json.dumps({'input': {'std': std}}))
+        result = doctor('--model', path)
+        assert result.returncode == 0, result.stderr
+        assert ('its input is probably too large' in result.stdout) == expected
+    path.with_suffix('.json').unlink()
+    assert 'input std 255 was chosen by a test' in doctor('--model', path).stderr

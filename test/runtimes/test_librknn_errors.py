@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from superpoint_rknn.runtimes.rknn.abi import Quantized, TensorType
-from superpoint_rknn.runtimes.rknn.errors import ERRORS, MODEL_ERRORS, NpuError
+from superpoint_rknn.runtimes.rknn.errors import (
+    ERRORS,
+    FAIL,
+    INIT_FAILED,
+    MODEL_ERRORS,
+    NpuError,
+)
 from superpoint_rknn.runtimes.rknn.runtime import LibrknnRuntime
 from superpoint_rknn.runtimes.runtime import ModelError, RuntimeUnavailableError
 
@@ -21,9 +27,19 @@ def test_rknn_init_error(standin, model, code):
     with pytest.raises((RuntimeUnavailableError, ModelError)) as failure:
         LibrknnRuntime(model, library=standin.path)
     assert isinstance(failure.value, ModelError) == (code in MODEL_ERRORS)
-    name, advice = ERRORS[code]
+    name, advice = INIT_FAILED if code == FAIL else ERRORS[code]
     assert str(failure.value) == f'{model}: rknn_init: {name} ({code}): {advice}'
     LibrknnRuntime(model, library=standin.path).close()
+
+
+def test_a_library_older_than_the_toolkit_is_named_as_the_cause(standin, model):
+    standin.set_superpoint()
+    standin.fail('rknn_init', FAIL)
+    model.write_bytes(model.read_bytes() + b'2.5.0(compiler version: 2.5.0 (74ea630ce))')
+    with pytest.raises(RuntimeUnavailableError) as failure:
+        LibrknnRuntime(model, library=standin.path)
+    assert 'written by toolkit 2.5.0' in str(failure.value)
+    assert 'install a librknnrt.so' in str(failure.value)
 
 
 def test_query_error_destroys_the_context(standin, model):

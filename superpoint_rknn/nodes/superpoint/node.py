@@ -17,6 +17,7 @@ from superpoint_rknn.nodes.common.process import Interruption, run_node
 from superpoint_rknn.nodes.superpoint.camera import Camera
 from superpoint_rknn.nodes.superpoint.descriptor_timer import DescriptorTimer
 from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
+from superpoint_rknn.nodes.superpoint.network_check import NetworkCheck, warnings_to
 from superpoint_rknn.nodes.superpoint.parameters import (
     PARAMETERS,
     parameters_of_cameras,
@@ -75,7 +76,8 @@ class SuperPointNode(ManagedNode):
         groups = groups_of(self.values['cameras'], self.values['stereo'])
         if self._in_process is not None:
             self._in_process.check_groups(groups)
-        mailbox: Mailbox[ImagePipeline | StereoPipeline, Any] = Mailbox()
+        mailbox: Mailbox[NetworkCheck | ImagePipeline | StereoPipeline, Any] = Mailbox()
+        mailbox.put(NetworkCheck(self.get_logger()), None)
         for names in groups:
             sides = [ImagePipeline(self._camera(name), self.values, mailbox) for name in names]
             if len(sides) == 1:
@@ -109,8 +111,8 @@ class SuperPointNode(ManagedNode):
             return
         for pipeline in self._pipelines:
             pipeline.deactivate()
-        for pipeline, item in self._worker.mailbox.clear():
-            pipeline.drop(item)
+        for slot, item in self._worker.mailbox.clear():
+            slot.drop(item)
         if not self._worker.mailbox.wait_done(STOP_TIMEOUT):
             self.get_logger().warning(f'the running inference did not end within {STOP_TIMEOUT} s')
 
@@ -168,7 +170,8 @@ class SuperPointNode(ManagedNode):
                 f'{soc}: running on the CPU, not on the NPU: set the parameter `model` to a .rknn '
                 'file converted for this chip'
             )
-        return open_runtime(**(asdict(settings) | {'model': model}))
+        with warnings_to(self.get_logger()):
+            return open_runtime(**(asdict(settings) | {'model': model}))
 
     def _start_descriptors(self) -> None:
         rate = self.values['descriptors.rate']

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
+from superpoint_rknn.nodes.superpoint.network_check import NetworkCheck
 from superpoint_rknn.nodes.superpoint.pipeline import ImagePipeline
 from superpoint_rknn.nodes.superpoint.stereo import StereoPipeline
 from superpoint_rknn.runtimes.runtime import Runtime
@@ -28,14 +29,15 @@ class Worker(threading.Thread):
     thread, together with the runtime, which is never closed while in use.
 
     open_runtime: opens the runtime; called in this thread.
-    mailbox: its slots are the pipelines; `process` is called with each item and the runtime.
+    mailbox: its slots are the pipelines and the check of the network; `process` is called with
+    each item and the runtime.
     log: logger of the node.
     """
 
     def __init__(
         self,
         open_runtime: Callable[[], Runtime],
-        mailbox: Mailbox[ImagePipeline | StereoPipeline, Any],
+        mailbox: Mailbox[NetworkCheck | ImagePipeline | StereoPipeline, Any],
         log: Any,
     ):
         super().__init__(name='superpoint_worker', daemon=True)

@@ -28,7 +28,9 @@ from superpoint_rknn.runtimes.runtime import ModelError, TensorSpec, check_tenso
 DTYPES: dict[str, np.dtype] = {
     'tensor(uint8)': np.dtype(np.uint8),
     'tensor(int8)': np.dtype(np.int8),
+    'tensor(float16)': np.dtype(np.float16),
     'tensor(float)': np.dtype(np.float32),
+    'tensor(double)': np.dtype(np.float64),
 }
 UINT8 = 2  # TensorProto.DataType
 LOGIT_CHANNELS = 65
@@ -154,8 +156,8 @@ def read_tensors(
     image, *maps = (_spec(path, node, metadata) for node in (*inputs, *outputs))
     maps.sort(key=lambda spec: spec.shape[1:2] != (LOGIT_CHANNELS,))
     logits, descriptors = maps
-    if logits.dtype != np.float32:
-        raise ModelError(f'{path}: {logits.name} is {logits.dtype}, expected float32 logits')
+    if logits.dtype.kind != 'f':
+        raise ModelError(f'{path}: {logits.name} is {logits.dtype}, expected float logits')
     try:
         check_tensors(image, logits, descriptors)
     except ModelError as error:
@@ -170,7 +172,7 @@ def _spec(path: Path, node: onnxruntime.NodeArg, metadata: dict[str, str]) -> Te
     if not all(isinstance(side, int) for side in node.shape):
         raise ModelError(f'{path}: {node.name} has shape {node.shape}, expected a fixed one')
     quantization = None
-    if dtype != np.float32:
+    if dtype.kind != 'f':
         try:
             scale = float(metadata[f'{node.name}.scale'])
             zero_point = int(metadata[f'{node.name}.zero_point'])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,8 +15,9 @@ from superpoint_rknn.dependencies import pip_install
 from superpoint_rknn.runtimes.model_files import (
     model_id,
     resolve_input_table,
-    resolve_normalisation,
+    stated_normalisation,
 )
+from superpoint_rknn.runtimes.outputs import built_in_image, choose_std, to_logits
 from superpoint_rknn.runtimes.runtime import (
     ModelError,
     RuntimeUnavailableError,
@@ -50,7 +51,8 @@ class OnnxRuntime:
     A SuperPoint model on the CPU; see Runtime.
 
     Supports quantized models of `superpoint_rknn quantize`, and float models, whose input is
-    (x - mean) / std of the grey values.
+    (x - mean) / std of the grey values. The outputs of a float model may be float16 or float64,
+    and its detector output may be softmaxed.
     """
 
     def __init__(
@@ -65,7 +67,8 @@ class OnnxRuntime:
         """
         Load an .onnx file.
 
-        mean, std: of the input normalisation, see resolve_normalisation.
+        mean, std: of the input normalisation; None: from the model card. If it has no std, that
+        of a float model is chosen by a test, see choose_std; for others see default_std.
         pass_through: without effect: the input is always passed through.
         threads: threads of one inference; None: one per physical core.
         Raises ModelError, with the reason, if the file can't be used.
@@ -92,14 +95,12 @@ class OnnxRuntime:
             )
         except LOAD_ERRORS as error:
             raise ModelError(f'{path}: onnxruntime can not load this model: {error}') from error
-        self.input, self.logits, self.descriptors = read_tensors(path, session)
+        self.input, self._logits_in_file, self._descriptors_in_file = read_tensors(path, session)
+        self.logits = _as_float32(self._logits_in_file)
+        self.descriptors = _as_float32(self._descriptors_in_file)
         self.input_table: np.ndarray | None = None
-        if self.input.quantization is None:
-            self._float_table = _float_table(path, mean, std)
-        else:
-            self.input_table = resolve_input_table(path, self.input.quantization, mean, std)
         self._image = np.empty(self.input.shape, self.input.dtype)
-        self._logits = np.empty(self.logits.shape, np.float32)
+        self._logits = np.empty(self.logits.shape, self._logits_in_file.dtype)
         self._session: onnxruntime.InferenceSession | None = session
         self._run_options = onnxruntime.RunOptions()
         self._run_options.log_severity_level = ERRORS_ONLY
@@ -107,6 +108,11 @@ class OnnxRuntime:
         self._run_options.only_execute_path_to_fetches = True
         self._with_descriptors = self._bind(session)
         self._logits_only = self._bind(session)
+        if self.input.quantization is None:
+            mean, std = stated_normalisation(path, mean, std)
+            self._set_normalisation(mean, self._choose_std(path, mean) if std is None else std)
+        else:
+            self.input_table = resolve_input_table(path, self.input.quantization, mean, std)
 
     def infer(self, image: np.ndarray, descriptors: np.ndarray | None) -> np.ndarray:
         """
@@ -121,12 +127,14 @@ class OnnxRuntime:
         check_array('image', image, self.input.shape[2:], np.dtype(np.uint8))
         start = time.perf_counter()
         self._set_input(image)
-        binding = self._logits_only
+        binding, raw = self._logits_only, None
         if descriptors is not None:
-            spec = self.descriptors
+            spec, in_file = self.descriptors, self._descriptors_in_file
             check_array('descriptors', descriptors, spec.shape[1:], spec.dtype, writable=True)
             binding = self._with_descriptors
-            _bind_output(binding, spec, descriptors)
+            if in_file.dtype != spec.dtype:
+                raw = np.empty(spec.shape[1:], in_file.dtype)
+            _bind_output(binding, in_file, descriptors if raw is None else raw)
         was_set = time.perf_counter()
         try:
             session.run_with_iobinding(binding, self._run_options)
@@ -136,7 +144,9 @@ class OnnxRuntime:
             'inputs_set': 1e3 * (was_set - start),
             'run': 1e3 * (time.perf_counter() - was_set),
         }
-        return self._logits[0]
+        if descriptors is not None and raw is not None:
+            np.copyto(descriptors, raw)
+        return to_logits(np.asarray(self._logits[0], np.float32))
 
     def close(self) -> None:
         """Release the model; a running inference is not interrupted."""
@@ -151,6 +161,19 @@ class OnnxRuntime:
         else:
             cv2.LUT(image, self.input_table.view(np.uint8), dst=target.view(np.uint8))
 
+    def _set_normalisation(self, mean: float, std: float) -> None:
+        """Set the normalised input of a float model per grey value."""
+        self._float_table = ((np.arange(256) - mean) / std).astype(self.input.dtype)
+
+    def _choose_std(self, path: Path, mean: float) -> float:
+        image = built_in_image(*self.input.shape[2:])
+
+        def logits_of(std: float) -> np.ndarray:
+            self._set_normalisation(mean, std)
+            return self.infer(image, None).copy()
+
+        return choose_std(path, logits_of, 'the parameter input.std')
+
     def _bind(self, session: onnxruntime.InferenceSession) -> onnxruntime.IOBinding:
         """Bind the input and the logits to this runtime's buffers."""
         binding = session.io_binding()
@@ -158,7 +181,7 @@ class OnnxRuntime:
         binding.bind_input(
             self.input.name, 'cpu', 0, image.dtype, list(image.shape), image.ctypes.data
         )
-        _bind_output(binding, self.logits, self._logits)
+        _bind_output(binding, self._logits_in_file, self._logits)
         return binding
 
 
@@ -187,12 +210,9 @@ def _options(threads: int, precise: bool) -> onnxruntime.SessionOptions:
     return options
 
 
-def _float_table(path: Path, mean: float | None, std: float | None) -> np.ndarray:
-    """Return the normalised input of a float model per grey value, (256,) float32."""
-    mean, std = resolve_normalisation(path, None, mean, std)
-    if not (math.isfinite(mean) and math.isfinite(std)) or std == 0:
-        raise ModelError(f'{path}: mean {mean}, std {std}: expected numbers, std not 0')
-    return ((np.arange(256) - mean) / std).astype(np.float32)
+def _as_float32(spec: TensorSpec) -> TensorSpec:
+    """Spec of an output after float16 and float64 were converted to float32."""
+    return spec if spec.quantization else replace(spec, dtype=np.dtype(np.float32))
 
 
 def _bind_output(binding: onnxruntime.IOBinding, spec: TensorSpec, array: np.ndarray) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-TIMEOUT, PARAM_INVALID, MODEL_INVALID, OUTPUT_INVALID = -2, -5, -6, -9
+FAIL, TIMEOUT, PARAM_INVALID, MODEL_INVALID, OUTPUT_INVALID = -1, -2, -5, -6, -9
 
 # code: (name as spelled by the library, likely cause and remedy)
 ERRORS = {
-    -1: (
+    FAIL: (
         'RKNN_ERR_FAIL',
         'the library or driver failed for an unknown reason; see its messages on stderr '
         '(RKNN_LOG_LEVEL=4) and the kernel log (dmesg)',
@@ -67,6 +67,13 @@ ERRORS = {
         'the full driver',
     ),
 }
+INIT_FAILED = (
+    'RKNN_ERR_FAIL',
+    'the library refused the model, most likely because it is older than the toolkit that wrote '
+    'the file ("Invalid RKNN model version" on stderr): install a librknnrt.so (librknn_api.so, '
+    'librknn_runtime.so on RV1126 and RV1109) at least as new as that toolkit, or convert the '
+    'model with the toolkit of the library; else see dmesg',
+)
 MODEL_ERRORS = {MODEL_INVALID, -11, -12, -13, -14}  # caused by the model file
 
 
@@ -75,6 +82,8 @@ class NpuError(RuntimeError):
 
     def __init__(self, call: str, code: int):
         name, advice = ERRORS.get(code, ('unknown error', 'update the library and the driver'))
+        if (call, code) == ('rknn_init', FAIL):
+            name, advice = INIT_FAILED
         super().__init__(f'{call}: {name} ({code}): {advice}')
         self.call = call
         self.code = code

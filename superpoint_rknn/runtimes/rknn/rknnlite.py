@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from superpoint_rknn.runtimes.model_files import model_id, read_card
+from superpoint_rknn.runtimes.outputs import to_logits
 from superpoint_rknn.runtimes.rknn.thread_ownership import ThreadOwnership
 from superpoint_rknn.runtimes.runtime import (
     ModelError,
@@ -100,7 +101,7 @@ class RknnliteRuntime:
             )
         if descriptors is not None:
             np.copyto(descriptors, raw[0])
-        return logits[0]
+        return to_logits(logits[0])
 
     def close(self) -> None:
         """Release the NPU, now or when the current call returns."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from superpoint_rknn.runtimes.model_files import model_id, resolve_input_table
+from superpoint_rknn.runtimes.outputs import to_logits
 from superpoint_rknn.runtimes.rknn.context import RknnContext
 from superpoint_rknn.runtimes.rknn.errors import MODEL_ERRORS, NpuError
 from superpoint_rknn.runtimes.rknn.library import RknnLibrary, find_library
@@ -24,6 +26,8 @@ from superpoint_rknn.runtimes.runtime import (
     check_array,
     check_pass_through,
 )
+
+TOOLKIT_VERSION = re.compile(rb'compiler version: ([0-9.]+)')  # in a file of rknn-toolkit2
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +55,7 @@ class LibrknnRuntime:
         """
         Load a .rknn file, which takes a minute on an RV1126 unless it is pre-compiled.
 
-        mean, std: of the input normalisation, see resolve_normalisation.
+        mean, std: of the input normalisation, see resolve_input_table.
         pass_through: 'true': pass the input bytes through to the NPU without conversion by the
         library; 'false': the library normalises and quantizes (slow); 'auto': 'true' if the input
         is quantized.
@@ -107,7 +111,7 @@ class LibrknnRuntime:
             )
         with self._ownership.acquire():
             self._run(image, descriptors)
-            return self._logits
+            return to_logits(self._logits)
 
     def close(self) -> None:
         """Release the NPU, now or when the current call returns."""
@@ -127,7 +131,9 @@ class LibrknnRuntime:
             context = RknnContext(self._library, content)
         except NpuError as error:
             kind = ModelError if error.code in MODEL_ERRORS else RuntimeUnavailableError
-            raise kind(f'{self._path}: {error}') from error
+            written_by = TOOLKIT_VERSION.search(content)
+            toolkit = f' (written by toolkit {written_by[1].decode()})' if written_by else ''
+            raise kind(f'{self._path}{toolkit}: {error}') from error
         self._resources.callback(self._release, context.destroy)
         if self._core_mask is not None:
             try:

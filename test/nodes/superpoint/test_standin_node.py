@@ -65,8 +65,8 @@ def test_features_equal_those_of_the_cpu_runtime(rig, start, photo, on_cpu, gene
 
 
 def test_npu_errors_drop_images_until_the_model_is_reopened(rig, start, photo):
-    process = start(2, 'fail:rknn_run:-2:8')
-    # The images that failed are those of the warm-up.
+    process = start(2, 'fail:rknn_run:-2:9')
+    # The check of the network fails, then images of the warm-up.
     _, keypoints = rig.send_and_wait(photo)
     assert len(keypoints.x) > 100
     log = process.log.read_text()
