@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from native_cases import assert_same, logits_of, positions
+from native_cases import assert_same, assert_same_but_near_ties, logits_of, positions
 
 from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector
 from superpoint_rknn.native.features import MAX_SIZE, NativeKeypointDetector
@@ -31,8 +31,10 @@ def test_real_logits(native, real_outputs, settings, masked):
     if masked:
         allowed = np.random.default_rng(1).random(size) < 0.7
     numpy, ours = KeypointDetector(*size), NativeKeypointDetector(native, *size)
+    # Without NMS, neighbouring pixels are keypoints whose scores differ by rounding errors.
+    compare = assert_same if settings.nms_radius else assert_same_but_near_ties
     for image in logits:
-        assert_same(ours.detect(image, settings, allowed), numpy.detect(image, settings, allowed))
+        compare(ours.detect(image, settings, allowed), numpy.detect(image, settings, allowed))
 
 
 def test_subpixel_on_real_logits(native, real_outputs):
