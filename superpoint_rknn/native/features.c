@@ -49,7 +49,8 @@ typedef float f4 __attribute__((vector_size(16)));
 typedef int32_t i4 __attribute__((vector_size(16)));
 typedef uint8_t b16 __attribute__((vector_size(16)));
 
-/* Loads and stores without alignment, and a load of numbers `step` apart. On ARM, GCC would copy by four general registers. */
+/* Loads and stores of unaligned vectors, and a load of four numbers `step` apart. For 32-bit ARM,
+ * GCC compiles the plain ones to four loads of general registers each. */
 #if defined(__ARM_NEON)
 INLINE f4 load(const float *p) { return (f4)vld1q_f32(p); }
 INLINE i4 load_int(const int32_t *p) { return (i4)vld1q_s32(p); }
@@ -62,22 +63,13 @@ INLINE f4 gather(const float *p, size_t step) {
   return (f4)vld1q_lane_f32(p + 3 * step, v, 3);
 }
 #else
-INLINE f4 load(const float *p) {
-  f4 v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
-INLINE i4 load_int(const int32_t *p) {
-  i4 v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
-INLINE b16 load_bytes(const uint8_t *p) {
-  b16 v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
-INLINE void store(float *p, f4 v) { memcpy(p, &v, sizeof v); }
+typedef f4 unaligned_f4 __attribute__((aligned(4), may_alias));
+typedef i4 unaligned_i4 __attribute__((aligned(4), may_alias));
+typedef b16 unaligned_b16 __attribute__((aligned(1), may_alias));
+INLINE f4 load(const float *p) { return *(const unaligned_f4 *)p; }
+INLINE i4 load_int(const int32_t *p) { return *(const unaligned_i4 *)p; }
+INLINE b16 load_bytes(const uint8_t *p) { return *(const unaligned_b16 *)p; }
+INLINE void store(float *p, f4 v) { *(unaligned_f4 *)p = v; }
 INLINE f4 gather(const float *p, size_t step) {
   return (f4){p[0], p[step], p[2 * step], p[3 * step]};
 }
@@ -612,7 +604,7 @@ INLINE Neighbourhood neighbours(const Sampler *s, float x, float y) {
 /*
  * out[c] = sum of w[i] * t[i][c] - zero_point; returns the sum of squares.
  *
- * w: whole numbers below 256 whose sum is 256.
+ * w: whole numbers below 256 whose sum is 256. zero_point: 256 times that of the map.
  */
 INLINE float blend_bytes(const int *w, const uint8_t *const *t, float zero_point, int channels,
                          float *restrict out) {
@@ -623,6 +615,7 @@ INLINE float blend_bytes(const int *w, const uint8_t *const *t, float zero_point
 #if defined(__ARM_NEON)
   /* GCC would neither fuse the multiplications with the additions nor load whole vectors. */
   const uint8x8_t v0 = vdup_n_u8(w0), v1 = vdup_n_u8(w1), v2 = vdup_n_u8(w2), v3 = vdup_n_u8(w3);
+  const uint16x4_t zero = vdup_n_u16((uint16_t)zero_point);
   f4 squares = {0};
   for (; channels >= 16; channels -= 16, t0 += 16, t1 += 16, t2 += 16, t3 += 16) {
     const uint8x16_t a = vld1q_u8(t0), b = vld1q_u8(t1), c = vld1q_u8(t2), d = vld1q_u8(t3);
@@ -635,8 +628,8 @@ INLINE float blend_bytes(const int *w, const uint8_t *const *t, float zero_point
     q[1] = vmlal_u8(q[1], vget_high_u8(d), v3);
 #pragma GCC unroll 2
     for (int i = 0; i < 2; i++, out += 8) {
-      const f4 low = (f4)vcvtq_f32_u32(vmovl_u16(vget_low_u16(q[i]))) - zero_point;
-      const f4 high = (f4)vcvtq_f32_u32(vmovl_u16(vget_high_u16(q[i]))) - zero_point;
+      const f4 low = __builtin_convertvector((i4)vsubl_u16(vget_low_u16(q[i]), zero), f4);
+      const f4 high = __builtin_convertvector((i4)vsubl_u16(vget_high_u16(q[i]), zero), f4);
       store(out, low);
       store(out + LANES, high);
       squares += low * low;

@@ -17,6 +17,7 @@ from superpoint_rknn.native.library import Settings
 MAX_SIZE = 8192  # [px] of the model input, along each axis
 MAX_CHANNELS = 4096  # of a descriptor map
 FLOAT = np.dtype(np.float32)
+_Start = ctypes.c_char * 0
 TYPES = (np.dtype(np.uint8), np.dtype(np.int8), FLOAT)
 
 
@@ -65,14 +66,14 @@ class NativeKeypointDetector:
         if logits.shape != self._shape:
             raise ValueError(f'logits: {logits.shape}, expected {self._shape}')
         logits = _readable(logits, FLOAT)
-        allowed_address = None
+        allowed_pointer = None
         if allowed is not None:
             if allowed.shape != self._size:
                 raise ValueError(f'allowed: {allowed.shape}, expected {self._size}')
             if allowed.dtype != np.uint8:
                 allowed = (allowed != 0).view(np.uint8)
             allowed = _readable(allowed, TYPES[0])
-            allowed_address = _address(allowed)
+            allowed_pointer = _pointer(allowed)
         if settings is not self._settings:
             self._native_settings = Settings(
                 settings.threshold,
@@ -87,10 +88,10 @@ class NativeKeypointDetector:
         points = np.empty((3, room), np.float32)
         count = self._decode(
             self._handle,
-            _address(logits),
+            _pointer(logits),
             ctypes.addressof(self._native_settings),
-            allowed_address,
-            _address(points),
+            allowed_pointer,
+            _pointer(points),
         )
         if count < 0:
             raise ValueError(f'{settings}: a setting is out of its range')
@@ -150,11 +151,11 @@ class NativeDescriptorSampler:
         descriptors = np.empty((len(x), self._shape[0]), np.float32)
         self._describe(
             self._handle,
-            _address(raw),
+            _pointer(raw),
             len(x),
-            _address(x),
-            _address(y),
-            _address(descriptors),
+            _pointer(x),
+            _pointer(y),
+            _pointer(descriptors),
         )
         return descriptors
 
@@ -173,6 +174,8 @@ def _readable(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return np.require(array, dtype, ['C', 'A'])
 
 
-def _address(array: np.ndarray) -> int:
-    """Address of an array's first element."""
+def _pointer(array: np.ndarray) -> ctypes.Array[ctypes.c_char] | int:
+    """Pointer to an array's first element, for a call."""
+    if array.flags.writeable:  # takes a tenth of the time of array.ctypes
+        return _Start.from_buffer(array.data)
     return array.ctypes.data

@@ -99,6 +99,16 @@ def test_arrays_that_c_cannot_read_are_copied(native):
         assert np.array_equal(sampler.sample_descriptors(np.asfortranarray(raw), *odd), expected)
 
 
+def test_arrays_that_are_read_only(native):
+    raw = np.random.default_rng(7).integers(0, 256, (16, 4, 5), np.uint8)
+    sampler = NativeDescriptorSampler(native, *raw.shape, QUANTIZATIONS['uint8'])
+    points = np.array([[3, 20, 9.5], [4, 7, 30]], np.float32)
+    expected = sampler.sample_descriptors(raw, *points)
+    raw.setflags(write=False)
+    points.setflags(write=False)
+    assert np.array_equal(sampler.sample_descriptors(raw, *points), expected)
+
+
 @pytest.mark.parametrize('shape', [(0, 1, 1), (MAX_CHANNELS + 1, 1, 1), (4, 1025, 1), (4, 1, 0)])
 def test_refuses_shapes(native, shape):
     with pytest.raises(ValueError, match='descriptor map'):
