@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import hashlib
 import json
-import logging
 from collections.abc import Iterable
 from functools import partial
 from itertools import chain
@@ -27,7 +26,7 @@ from superpoint_rknn.analyze.integer_trace import IntegerTrace
 from superpoint_rknn.analyze.text_report import text_report
 from superpoint_rknn.files import write_atomically
 from superpoint_rknn.network.network import Weights
-from superpoint_rknn.network.weights import load_weights, without_floors
+from superpoint_rknn.network.weights import WEIGHTS_HELP, load_for_8_bits
 from superpoint_rknn.quantize.calibration import (
     CalibrationImage,
     Progress,
@@ -39,7 +38,6 @@ from superpoint_rknn.runtimes.model_files import find_model, find_weights
 from superpoint_rknn.sources.open import open_source, thinned
 
 CALIBRATION_IMAGES = 64  # of each source, as in `superpoint_rknn quantize`
-log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '         superpoint_rknn analyze --board recorded/ (from doctor --record recorded/)'
     )
     add = parser.add_argument
-    add('--weights', default='', help=WEIGHTS_HELP)
+    add('--weights', default='', help=f'{WEIGHTS_HELP} (default: that of the model)')
     add(
         '--model',
         default='',
@@ -72,9 +70,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--json', type=Path, metavar='FILE', help='also write the figures as JSON')
 
 
-WEIGHTS_HELP = (
-    'float network: superpoint, superpoint_small, .npz, .onnx or .pth (default: that of the model)'
-)
 IMAGES_HELP = 'images to compare on: folders of pictures, pictures, videos or rosbags'
 SIMULATOR_HELP = 'also analyze this chip in the simulator of rknn-toolkit2 (default: rv1126b)'
 CALIBRATION_HELP = 'calibration images of the simulator (default: --images, and a ramp)'
@@ -90,13 +85,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     weights_path = find_weights(args.weights, args.model)
     network = IntegerTrace(find_model(args.model, None))
-    weights = load_weights(weights_path, args.input_std)
-    if weights.floors:
-        log.warning(
-            f'{weights_path}: batch normalization after ReLU is folded approximately, as in the '
-            '8-bit network: the resulting errors near the image border are not reported'
-        )
-    weights = without_floors(weights)
+    weights = load_for_8_bits(weights_path, args.input_std)
     check_origin(weights, network.layers, str(network.path))
     images = _images(args.images, args.max_images, network.size)
     analyses = []

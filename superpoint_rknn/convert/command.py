@@ -16,7 +16,7 @@ from superpoint_rknn.convert.toolkit1 import run_script, write_folder
 from superpoint_rknn.convert.toolkit2 import Toolkit, find_toolkit
 from superpoint_rknn.files import write_atomically
 from superpoint_rknn.network.network import Weights, check_size
-from superpoint_rknn.network.weights import load_for_8_bits
+from superpoint_rknn.network.weights import WEIGHTS_HELP, load_for_8_bits
 from superpoint_rknn.quantize.calibration import (
     CalibrationImage,
     calibration_images,
@@ -28,9 +28,6 @@ from superpoint_rknn.sources.frame import Frame
 from superpoint_rknn.sources.open import open_source, thinned
 
 TARGETS = (*toolkit1.TARGETS, *rknn_build.TARGETS)
-WEIGHTS_HELP = (
-    'float network: superpoint (default), superpoint_small, .npz, .onnx or .pth (rpautrat layout)'
-)
 TOOLKIT_HELP = 'interpreter that has the toolkit (default: that of ./dev rknn-toolkit)'
 BAR = '{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]'
 
@@ -117,7 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('--target', choices=TARGETS, required=True, help='the chip')
     add('-i', '--images', type=Path, nargs='+', required=True, metavar='SOURCE', help=IMAGES_HELP)
-    add('--weights', default='', metavar='FILE', help=WEIGHTS_HELP)
+    add('--weights', default='', metavar='FILE', help=f'{WEIGHTS_HELP} (default: superpoint)')
     add('--size', type=image_size, default=(400, 640), metavar='HxW', help='default: 400x640')
     add(
         '-o',

@@ -18,9 +18,9 @@ MODULES = {
 }
 
 
-def from_rpautrat(tensors: dict[str, np.ndarray]) -> Weights:
+def from_rpautrat(tensors: dict[str, np.ndarray], std: float) -> Weights:
     """
-    Fold the batch normalization, and change the input from 0..1 to grey 0..255.
+    Fold the batch normalization, and the divisor `std` of the grey values 0..255.
 
     With the gain g > 0 and the offset t of the normalization, g * relu(u) + t = max(g * u + t, t):
     g and t are folded into the convolution before, and t is the floor of the layer. This is
@@ -55,7 +55,7 @@ def from_rpautrat(tensors: dict[str, np.ndarray]) -> Weights:
                 'into the convolution'
             )
         if layer.source == IMAGE:
-            kernel = kernel.sum(1, keepdims=True) / 255
+            kernel = kernel.sum(1, keepdims=True) / std
         kernels[layer.name] = (kernel * gain[:, None, None, None]).astype(np.float32)
         biases[layer.name] = (bias * gain + offset).astype(np.float32)
         if layer.relu:

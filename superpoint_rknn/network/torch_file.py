@@ -20,7 +20,9 @@ STORAGES: dict[str, np.dtype] = {
     'LongStorage': np.dtype('<i8'),
     'IntStorage': np.dtype('<i4'),
 }
-MAX_BYTES = 256 << 20  # of one storage, and of the pickle; a SuperPoint takes 5 MB in all
+MAX_BYTES = 256 << 20  # of all storages and tensors that are read; a SuperPoint takes 5 MB
+MAX_PICKLE = 4 << 20  # [bytes]; unpickled objects take up to 70 times as much
+WRAPPERS = ('model', 'state_dict', 'model_state_dict')  # keys under which a state dict is stored
 # Opcodes that PyTorch writes for a dictionary of tensors.
 OPCODES = {
     *('PROTO', 'MARK', 'STOP', 'GLOBAL', 'REDUCE', 'BUILD', 'BINPERSID'),
@@ -81,11 +83,12 @@ class _TensorUnpickler(pickle.Unpickler):
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
     """
-    Read the tensors of a state dict, or of the one under the key 'model' or 'state_dict'.
+    Read the tensors of a state dict, or of the one under a key of WRAPPERS.
 
-    path: .pth file in the zip format that torch.save writes since PyTorch 1.6.
+    path: file in the zip format that torch.save writes since PyTorch 1.6.
     Items that are not tensors are skipped. Raises ValueError if the file is damaged, contains
-    objects whose loading executes code, or tensors that exceed their storage.
+    objects whose loading executes code, tensors that exceed their storage, or more data than
+    MAX_BYTES in all.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -95,12 +98,13 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
             root = pickles[0].removesuffix('data.pkl')
             if (
                 f'{root}byteorder' in archive.namelist()
-                and _read(archive, f'{root}byteorder') != b'little'
+                and _read(archive, f'{root}byteorder', MAX_PICKLE) != b'little'
             ):
                 raise ValueError('big-endian PyTorch files are not supported')
-            state = _unpickle(_read(archive, pickles[0]))
+            state = _unpickle(_read(archive, pickles[0], MAX_PICKLE))
+            storages = _Storages(archive, root)
             return {
-                name: _read_array(_check_tensor(tensor, name), name, archive, root)
+                name: _read_array(_check_tensor(tensor, name), name, storages)
                 for name, tensor in _state_dict(state).items()
                 if isinstance(name, str) and isinstance(tensor, _PickledTensor)
             }
@@ -122,7 +126,7 @@ def _unpickle(content: bytes) -> object:
 
 
 def _state_dict(state: object) -> dict:
-    for key in ('model', 'state_dict'):
+    for key in WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict):
@@ -130,14 +134,37 @@ def _state_dict(state: object) -> dict:
     return state
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     try:
         size = archive.getinfo(name).file_size
     except KeyError as error:
         raise ValueError(f'{name} is missing in the file') from error
-    if size > MAX_BYTES:
-        raise ValueError(f'{name} has {size} bytes, more than {MAX_BYTES}')
+    if size > limit:
+        raise ValueError(f'{name} has {size} bytes, more than {limit}')
     return archive.read(name)
+
+
+class _Storages:
+    """The storages in a file, each read once; bounds the bytes of storages and tensors in all."""
+
+    def __init__(self, archive: zipfile.ZipFile, root: str):
+        self._archive = archive
+        self._root = root
+        self._contents: dict[str, bytes] = {}
+        self._remaining = MAX_BYTES
+
+    def read(self, key: str) -> bytes:
+        if key not in self._contents:
+            name = f'{self._root}data/{key}'
+            self._contents[key] = _read(self._archive, name, self._remaining)
+            self.reserve(len(self._contents[key]))
+        return self._contents[key]
+
+    def reserve(self, size: int) -> None:
+        """Count bytes. Raises ValueError if they exceed the bound."""
+        if size > self._remaining:
+            raise ValueError(f'the tensors have more than {MAX_BYTES} bytes in all')
+        self._remaining -= size
 
 
 def _check_tensor(tensor: _PickledTensor, name: str) -> _Tensor:
@@ -156,10 +183,10 @@ def _check_tensor(tensor: _PickledTensor, name: str) -> _Tensor:
     return _Tensor(STORAGES[storage.kind], storage.key, cast(int, offset), size, stride)
 
 
-def _read_array(tensor: _Tensor, name: str, archive: zipfile.ZipFile, root: str) -> np.ndarray:
+def _read_array(tensor: _Tensor, name: str, storages: _Storages) -> np.ndarray:
     """Read the data of a tensor. Raises ValueError if the tensor exceeds its storage."""
     dtype, key, offset, size, stride = tensor
-    content = _read(archive, f'{root}data/{key}')
+    content = storages.read(key)
     elements = np.frombuffer(content[: len(content) // dtype.itemsize * dtype.itemsize], dtype)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     count = prod(size)
@@ -170,6 +197,7 @@ def _read_array(tensor: _Tensor, name: str, archive: zipfile.ZipFile, root: str)
         )
     if not count:
         return np.empty(size, dtype)
+    storages.reserve(count * dtype.itemsize)
     steps = [step * dtype.itemsize for step in stride]
     view = np.lib.stride_tricks.as_strided(elements[offset:], size, steps, writeable=False)
     return view.copy()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from superpoint_rknn.files import write_atomically
 from superpoint_rknn.network.network import check_size, float_graph
-from superpoint_rknn.network.weights import load_for_8_bits
+from superpoint_rknn.network.weights import WEIGHTS_HELP, load_for_8_bits
 from superpoint_rknn.quantize.calibration import (
     Progress,
     calibration_images,
@@ -28,7 +28,7 @@ from superpoint_rknn.sources.open import open_source, thinned
 SEMI = ('float', 'uint8')
 STD_HELP = (
     'divisor of the grey values before the float network: 255 if its input is 0 to 1 '
-    '(default: that of its model card, else 1)'
+    '(default: that of its model card, else tested)'
 )
 IMAGES_HELP = 'calibration images: folders of pictures, pictures, videos or rosbags'
 log = logging.getLogger(__name__)
@@ -140,9 +140,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_false',
         help='do not add an image with all grey values',
     )
-
-
-WEIGHTS_HELP = 'float network: superpoint, superpoint_small, .npz, .onnx or .pth (rpautrat layout)'
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from torch_writer import Storage, Tensor, save, save_tensors
 
+from superpoint_rknn.network import torch_file
 from superpoint_rknn.network.torch_file import read_tensors
 from superpoint_rknn.network.weights import load_weights
 
@@ -132,7 +133,7 @@ def test_malicious_pickles_are_refused(tmp_path, torch_names):
 def test_damaged_pickles_are_refused(tmp_path, content):
     with zipfile.ZipFile(tmp_path / 'w.pth', 'w') as archive:
         archive.writestr('archive/data.pkl', content)
-    with pytest.raises(ValueError, match=r'refused|not a dictionary|missing'):
+    with pytest.raises(ValueError, match=r'refused|not a dictionary|found no tensor'):
         load_weights(tmp_path / 'w.pth')
 
 
@@ -146,3 +147,31 @@ def test_files_that_are_not_torch_files_are_refused(tmp_path):
         archive.writestr('other', b'')
     with pytest.raises(ValueError, match=r'data\.pkl is missing'):
         load_weights(path)
+
+
+def test_bytes_are_bounded_in_all(tmp_path, torch_names, monkeypatch):
+    """Each storage is below the bound; compressed, the file is small."""
+    monkeypatch.setattr(torch_file, 'MAX_BYTES', 10000)
+    storages = {str(n): np.zeros(600, np.float32) for n in range(5)}
+    path = tmp_path / 'w.pth'
+
+    def refused(tensors):
+        save(path, {f't{n}': tensor for n, tensor in enumerate(tensors)}, storages)
+        with pytest.raises(ValueError, match='more than'):
+            read_tensors(path)
+
+    float_storage = torch_names.FloatStorage
+    each = [Tensor(Storage(float_storage, key, 600), 0, (600,), (1,)) for key in storages]
+    save(path, {'t': each[0], 'u': each[1]}, storages)
+    assert len(read_tensors(path)) == 2
+    refused(each)
+    one = [Tensor(Storage(float_storage, '0', 600), 0, (600,), (0,)) for _ in range(5)]
+    refused(one)  # all of one storage
+
+
+def test_a_large_pickle_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_file, 'MAX_PICKLE', 1000)
+    with zipfile.ZipFile(tmp_path / 'w.pth', 'w') as archive:
+        archive.writestr('archive/data.pkl', b'\x80\x02' + b'}' * 1000 + b'.')
+    with pytest.raises(ValueError, match=r'data\.pkl has 1003 bytes, more than 1000'):
+        read_tensors(tmp_path / 'w.pth')

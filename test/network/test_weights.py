@@ -1,11 +1,15 @@
+import io
+import zipfile
+
 import numpy as np
 import onnx
 import pytest
 from torch_writer import save_tensors
 
+from superpoint_rknn.network import weights as weights_module
 from superpoint_rknn.network.network import LAYERS, Weights, float_graph
 from superpoint_rknn.network.rpautrat import EPSILON, MODULES
-from superpoint_rknn.network.weights import load_weights, without_floors
+from superpoint_rknn.network.weights import load_for_8_bits, load_weights, without_floors
 from superpoint_rknn.runtimes.runtime import ModelError
 
 
@@ -42,6 +46,52 @@ def test_invalid_npz_is_refused(weights_file, tmp_path):
         load_weights(path)
 
 
+def test_npz_of_other_float_types(weights_file, weights, tmp_path):
+    for dtype, rtol in ((np.float64, 0), (np.float16, 1e-3)):
+        arrays = {name: values.astype(dtype) for name, values in np.load(weights_file).items()}
+        np.savez(tmp_path / 'other.npz', **arrays)
+        found = load_weights(tmp_path / 'other.npz', 1.0).kernels['conv3a']
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, weights.kernels['conv3a'], rtol, 1e-7)
+
+
+def test_npz_that_expands_is_refused_before_it_is_read(weights_file, tmp_path, monkeypatch):
+    path = tmp_path / 'weights.npz'
+    header = io.BytesIO()
+    description = {'descr': '<f4', 'fortran_order': False, 'shape': (1 << 40,)}
+    np.lib.format.write_array_header_1_0(header, description)
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('conv1a.weight.npy', header.getvalue())
+    with pytest.raises(ValueError, match=r'an array of shape \(1099511627776,\) in'):
+        load_weights(path)
+    path.write_bytes(weights_file.read_bytes())
+    monkeypatch.setattr(weights_module, 'MAX_BYTES', 5_000_000)  # each array is smaller
+    monkeypatch.setattr(zipfile.ZipFile, 'read', None)
+    with pytest.raises(ValueError, match='more than 5000000 bytes in all'):
+        load_weights(path)
+
+
+@pytest.mark.parametrize('gain', [1, 255])
+def test_input_scale_is_tested_if_nothing_states_it(weights_file, weights, tmp_path, caplog, gain):
+    arrays = dict(np.load(weights_file))
+    arrays['conv1a.weight'] = arrays['conv1a.weight'] * np.float32(gain)
+    np.savez(tmp_path / 'own.npz', **arrays)
+    found = load_weights(tmp_path / 'own.npz')
+    np.testing.assert_allclose(found.kernels['conv1a'], weights.kernels['conv1a'], rtol=1e-6)
+    assert f'own.npz: input std {gain} was chosen by a test' in caplog.text
+    assert f'set --input-std {gain}' in caplog.text
+
+
+def test_implausible_outputs_are_warned_of(weights_file, tmp_path, caplog):
+    path = tmp_path / 'own.npz'
+    path.write_bytes(weights_file.read_bytes())
+    load_for_8_bits(path, 1.0)
+    assert caplog.text == ''
+    load_for_8_bits(path, 255.0)
+    assert 'own.npz: implausible outputs' in caplog.text
+    assert 'input is probably too small' in caplog.text
+
+
 def test_input_std_is_folded_into_the_first_layer(weights_file, weights, tmp_path):
     scaled = load_weights(weights_file, 255.0)
     np.testing.assert_allclose(
@@ -57,8 +107,8 @@ def test_input_std_is_folded_into_the_first_layer(weights_file, weights, tmp_pat
 
 
 def test_other_suffixes_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"weights must be \.npz, \.onnx or \.pth, not '\.pt'"):
-        load_weights(tmp_path / 'weights.pt')
+    with pytest.raises(ValueError, match=r"weights must be \.npz, \.onnx, \.pth.*, not '\.tar'"):
+        load_weights(tmp_path / 'weights.tar')
     with pytest.raises(OSError, match='No such file'):
         load_weights(tmp_path / 'weights.npz')
 
@@ -208,6 +258,43 @@ def test_folded_batch_normalization_is_exact_at_the_border(
         np.testing.assert_allclose(a, b, atol=2e-4)
     folded = run_onnx(float_graph(without_floors(weights), (64, 72)), image)
     assert np.abs(folded[0] - expected[0]).max() > 0.01
+
+
+@pytest.mark.parametrize('name', ['w.pth', 'w.pt', 'w.pth.tar', 'w.ckpt'])
+@pytest.mark.parametrize('wrap', [None, 'model', 'state_dict', 'model_state_dict'])
+@pytest.mark.parametrize('prefix', ['', 'module.', 'extractor.', 'module.extractor.'])
+def test_common_key_layouts(weights_file, weights, tmp_path, torch_names, name, wrap, prefix):
+    arrays = {prefix + key: values for key, values in np.load(weights_file).items()}
+    arrays['matcher.final.weight'] = np.zeros((2, 2), np.float32)  # of another network
+    save_tensors(tmp_path / name, arrays, torch_names, wrap)
+    assert_equal(load_weights(tmp_path / name, 1.0), weights)
+
+
+def test_rpautrat_in_a_training_checkpoint(batch_normalized, tmp_path, torch_names):
+    save_tensors(tmp_path / 'plain.pth', batch_normalized, torch_names)
+    arrays = {f'module.{key}': values for key, values in batch_normalized.items()}
+    save_tensors(tmp_path / 'w.ckpt', arrays, torch_names, 'model_state_dict')
+    expected = load_weights(tmp_path / 'plain.pth')
+    assert_equal(load_weights(tmp_path / 'w.ckpt'), expected)
+    raw_grey = load_weights(tmp_path / 'w.ckpt', 1.0)
+    np.testing.assert_allclose(
+        raw_grey.kernels['conv1a'] / 255, expected.kernels['conv1a'], rtol=1e-6
+    )
+
+
+def test_ambiguous_and_unknown_layouts_are_refused(weights_file, tmp_path, torch_names):
+    path, arrays = tmp_path / 'w.pth', dict(np.load(weights_file))
+
+    def refused(arrays, reason):
+        save_tensors(path, arrays, torch_names)
+        with pytest.raises(ValueError, match=reason):
+            load_weights(path)
+
+    two = {f'{prefix}.{key}': v for prefix in ('a', 'b') for key, v in arrays.items()}
+    refused(two, r"found 2 networks with the prefixes \['a\.', 'b\.'\]")
+    refused({'inc.conv.weight': arrays['conv1a.weight']}, r"found 'inc\.conv\.weight'")
+    statistics = {'bn1a.running_mean': arrays['conv1a.bias']}
+    refused({**arrays, **statistics}, r'bn1a\.running_mean: batch normalization in an unknown')
 
 
 def test_two_input_channels_are_added(batch_normalized, tmp_path, torch_names):
