@@ -161,12 +161,13 @@ def test_bytes_are_bounded_in_all(tmp_path, torch_names, monkeypatch):
             read_tensors(path)
 
     float_storage = torch_names.FloatStorage
-    each = [Tensor(Storage(float_storage, key, 600), 0, (600,), (1,)) for key in storages]
-    save(path, {'t': each[0], 'u': each[1]}, storages)
+    two = [Tensor(Storage(float_storage, key, 600), 0, (600,), (1,)) for key in ('0', '1')]
+    save(path, {'t': two[0], 'u': two[1]}, storages)
     assert len(read_tensors(path)) == 2
-    refused(each)
+    # Small tensors of large storages, then large tensors of one storage
+    refused([Tensor(Storage(float_storage, key, 600), 0, (1,), (1,)) for key in storages])
     one = [Tensor(Storage(float_storage, '0', 600), 0, (600,), (0,)) for _ in range(5)]
-    refused(one)  # all of one storage
+    refused(one)
 
 
 def test_a_large_pickle_is_refused(tmp_path, monkeypatch):
