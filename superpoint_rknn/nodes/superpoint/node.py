@@ -119,8 +119,8 @@ class SuperPointNode(ManagedNode):
     def release(self) -> None:
         """Close the runtime, unless an inference call is blocked; destroy the publishers."""
         if self._worker is not None:
-            busy = self._worker.mailbox.busy_for() > 0
-            if not self._worker.stop(0.1 if busy else STOP_TIMEOUT):
+            is_slow = self._worker.mailbox.busy_for() > STOP_TIMEOUT
+            if not self._worker.stop(0.1 if is_slow else STOP_TIMEOUT):
                 self.get_logger().warning('an inference call is still blocked and is abandoned')
         self._pipelines.clear()
         while self._cameras:
