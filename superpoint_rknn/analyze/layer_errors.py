@@ -73,7 +73,7 @@ class LayerErrors:
 
     range: use of the output's 8-bit range; None if the layer computes in float.
     accumulated: deviation of the layer's output, which includes the errors of all layers before.
-    own: deviation that the layer adds, by itself.
+    own: deviation that the layer adds on its own.
     weights, rounding: the parts of `own` that 8-bit weights and 8-bit outputs cause.
     bias: deviation of the integer bias, which is large if it was computed for another input scale.
     """
