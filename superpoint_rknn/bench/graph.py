@@ -108,13 +108,14 @@ def start_figures(recording: Path) -> dict:
 
 def cpu_ms_per_image(
     recording: Path, command: Sequence[object], rate: float, seconds: float, **variables: str
-) -> tuple[float, float]:
+) -> tuple[float, float, float]:
     """
     Measure a program that takes images and publishes keypoints and descriptors.
 
     recording: file of the images. command: of the program. rate: of the images [Hz].
     seconds: duration. variables: environment variables of the program.
-    Returns its CPU time per published image [ms], and the share of images with keypoints.
+    Returns its CPU time per published image [ms], the share of images with keypoints, and the
+    rate of descriptors [Hz].
     Raises RuntimeError if a process fails.
     """
     with _graph() as graph:
@@ -126,7 +127,8 @@ def cpu_ms_per_image(
         before = cpu_seconds(program.pid)
         results = _play(graph, camera)
         used = cpu_seconds(program.pid) - before
-    return 1e3 * used / results['published'], results['answers'] / results['published']
+    published = results['published']
+    return 1e3 * used / published, results['answers'] / published, results['descriptors'] / seconds
 
 
 def tracker_figures(recording: Path, rate: float, seconds: float) -> dict:

@@ -54,10 +54,12 @@ class TimedCounters(ImageCounters):
         """Wrap a callback so that its durations are kept."""
 
         @wraps(callback)  # rclpy inspects the signature
-        def call(*arguments: Any) -> None:
+        def call(*arguments: Any) -> Any:
             start = time.perf_counter()
-            callback(*arguments)
-            self.callbacks[name].append(time.perf_counter() - start)
+            try:
+                return callback(*arguments)
+            finally:
+                self.callbacks[name].append(time.perf_counter() - start)
 
         return call
 

@@ -27,6 +27,14 @@ def test_every_image_at_30_hz_gets_its_descriptors(tmp_path):
     assert set(figures['callbacks_ms']) == {'image', 'descriptors', 'diagnostics'}
 
 
+def test_descriptors_are_published_at_their_rate(tmp_path):
+    load_recording(tmp_path, SIZE, count=1)
+    figures = node_figures(
+        recording_path(tmp_path, SIZE), rate=30.0, seconds=2.0, descriptors_rate=5.0
+    )
+    assert 5 <= figures['descriptors'] <= 15  # 5 a second
+
+
 def test_both_nodes_publish_tracks_of_the_images(tmp_path):
     load_recording(tmp_path, SIZE, count=1)
     figures = tracker_figures(recording_path(tmp_path, SIZE), rate=15.0, seconds=2.0)
