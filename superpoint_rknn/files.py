@@ -1,9 +1,11 @@
-"""Installed files of the package, and atomic writes."""
+"""Installed files of the package, bounded reads, and atomic writes."""
 
 from __future__ import annotations
 
+import errno
 import os
 import site
+import stat
 import sys
 import sysconfig
 from pathlib import Path
@@ -27,6 +29,26 @@ def find_shared_file(name: str) -> Path:
     raise FileNotFoundError(
         f'{name}: not installed: source the workspace that superpoint_rknn is installed in'
     )
+
+
+def read_regular(path: str | Path, limit: int) -> bytes:
+    """
+    Read a regular file of at most `limit` bytes; never wait for a FIFO or read a device.
+
+    Raises OSError if it can't be read, also for a directory, ValueError if it is another kind of
+    file or larger.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(handle, 'rb') as file:
+        status = os.fstat(handle)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError('expected a regular file, not a FIFO, socket or device')
+        content = b'' if status.st_size > limit else file.read(limit + 1)
+    if max(status.st_size, len(content)) > limit:
+        raise ValueError(f'{max(status.st_size, len(content))} bytes, expected at most {limit}')
+    return content
 
 
 def check_output(path: Path | None, suffix: str) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 from superpoint_rknn import __version__
 from superpoint_rknn.doctor.report import machine_text, trial_text
 from superpoint_rknn.doctor.trial import Trial
-from superpoint_rknn.features.image import GREY_AS_STORED
+from superpoint_rknn.features.image import read_grey
 from superpoint_rknn.native.library import implementation
 from superpoint_rknn.runtimes.board import board_model, detect_soc, npu_driver_version
 from superpoint_rknn.runtimes.model_files import find_model
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Prints what is known of the machine first, since the vendor's library may crash.
     """
-    image = _read_image(arguments.image) if arguments.image else None
+    image = read_grey(arguments.image) if arguments.image else None
     soc = detect_soc()
     advice: list[str] = []
     report: dict[str, Any] = {
@@ -155,11 +155,3 @@ def _board(soc: str | None, advice: list[str]) -> dict[str, Any]:
         'libraries': [vars(probe) for probe in libraries],
         'rknnlite': importlib.util.find_spec('rknnlite') is not None,
     }
-
-
-def _read_image(path: Path) -> np.ndarray:
-    content = np.fromfile(path, np.uint8)
-    grey = cv2.imdecode(content, GREY_AS_STORED) if content.size else None
-    if grey is None:
-        raise ValueError(f'{path} is not an image that OpenCV reads')
-    return grey

@@ -9,7 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from superpoint_rknn.features.image_header import IMAGE_FORMATS, MESSAGE_FORMATS, check_image_size
 from superpoint_rknn.features.input_range import InputRange
+from superpoint_rknn.files import read_regular
 
 COLOURS = {  # encoding: channels, conversion to grey
     'rgb8': (3, cv2.COLOR_RGB2GRAY),
@@ -44,6 +46,7 @@ COLOUR_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE
 PNG = b'\x89PNG\r\n\x1a\n'
 PNG_DEPTH = 24  # index of the bits per channel
 FULL_RANGE = InputRange()
+MAX_FILE = 1 << 28  # [bytes] of an image file
 
 Buffer = bytes | bytearray | memoryview | array | np.ndarray
 
@@ -111,70 +114,101 @@ def decompress(
     data: Buffer, image_format: str, input_range: InputRange = FULL_RANGE
 ) -> np.ndarray:
     """
-    Decode a compressed image (JPEG, PNG, ...) to grey, (height, width) uint8.
+    Decode a compressed image message to grey, (height, width) uint8.
 
     image_format: `format` of the sensor_msgs/CompressedImage, for the error message.
-    Raises ValueError if OpenCV can't decode it.
+    Raises ValueError if it is not one of MESSAGE_FORMATS, too large or damaged.
     """
     content = np.frombuffer(data, np.uint8)
-    image = _decode(content, input_range)
-    if image is None:
-        raise ValueError(
-            f'data: {content.size} bytes of format {image_format!r}, expected an image that '
-            'OpenCV decodes'
-        )
-    return image
+    try:
+        return _decode_grey(content, MESSAGE_FORMATS, input_range)
+    except ValueError as error:
+        raise ValueError(compressed_data_error(content, image_format, error)) from error
+
+
+def compressed_data_error(data: np.ndarray, image_format: str, reason: ValueError) -> str:
+    """Error message for the data of a compressed image message."""
+    return f'data: {data.size} bytes of format {image_format!r}: {reason}'
+
+
+def read_grey(path: str | Path) -> np.ndarray:
+    """
+    Read an image file as grey, (height, width) uint8.
+
+    Raises ValueError if it is no regular file, not one of IMAGE_FORMATS, too large or damaged.
+    """
+    try:
+        content = np.frombuffer(read_regular(path, MAX_FILE), np.uint8)
+        return _decode_grey(content, IMAGE_FORMATS)
+    except OSError as error:
+        raise ValueError(f'{path}: {error.strerror}') from error
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask image, (height, width) uint8. Raises ValueError if the file is no image."""
+    """Read a mask image, (height, width) uint8. Raises ValueError as `read_grey`."""
     try:
-        content = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise ValueError(f'mask: {path}: {error.strerror}') from error
-    mask = _decode(content)
-    if mask is None:
-        raise ValueError(f'mask: {path} is not an image that OpenCV decodes')
-    return mask
+        return read_grey(path)
+    except ValueError as error:
+        raise ValueError(f'mask: {error}') from error
 
 
 def decode_in_colour(
-    content: np.ndarray, input_range: InputRange = FULL_RANGE
-) -> np.ndarray | None:
+    content: np.ndarray,
+    input_range: InputRange = FULL_RANGE,
+    formats: tuple[str, ...] = IMAGE_FORMATS,
+) -> np.ndarray:
     """
-    Decode the bytes of an image file to uint8, BGR if it is in colour.
+    Decode the bytes of a compressed image to uint8, BGR if it is in colour.
 
-    Returns None if OpenCV can't. Raises cv2.error if the header states too large a size.
+    Raises ValueError if it is not one of the formats, too large or damaged.
     """
-    image = cv2.imdecode(content, COLOUR_AS_STORED) if content.size else None
-    if image is None or image.dtype == np.uint8:
+    image = decode_as_stored(content, formats)
+    if image.dtype == np.uint8:
         return image
     if image.dtype == np.uint16:
         return input_range.to_8_bits(image)
-    return cv2.imdecode(content, COLOUR_AS_STORED & ~cv2.IMREAD_ANYDEPTH)
+    return _imdecode(content, COLOUR_AS_STORED & ~cv2.IMREAD_ANYDEPTH)
 
 
-def _decode(content: np.ndarray, input_range: InputRange = FULL_RANGE) -> np.ndarray | None:
-    """Decode the bytes of an image file to a grey image; return None if OpenCV can't."""
-    if not content.size:
-        return None
+def decode_as_stored(content: np.ndarray, formats: tuple[str, ...] = IMAGE_FORMATS) -> np.ndarray:
+    """
+    Decode the bytes of a compressed image: grey or BGR, in the file's depth.
+
+    Raises ValueError if it is not one of the formats, too large or damaged.
+    """
+    check_image_size(content, formats)
+    return _imdecode(content, COLOUR_AS_STORED)
+
+
+def _decode_grey(
+    content: np.ndarray, formats: tuple[str, ...], input_range: InputRange = FULL_RANGE
+) -> np.ndarray:
+    check_image_size(content, formats)
     is_16_bit_png = content[:PNG_DEPTH].tobytes().startswith(PNG) and 16 in content[PNG_DEPTH:][:1]
-    try:
-        if not is_16_bit_png:
-            image = cv2.imdecode(content, GREY_AS_STORED | cv2.IMREAD_ANYDEPTH)
-            if image is None or image.dtype == np.uint8:
-                return image
-            if image.dtype != np.uint16:
-                return cv2.imdecode(content, GREY_AS_STORED)
-        # Colours to grey as those of rgb16; OpenCV's decoders differ from it, and from each other.
-        image = cv2.imdecode(content, COLOUR_AS_STORED)
-    except cv2.error:  # the header states a size above OpenCV's limit
-        return None
-    if image is None:
-        return None
+    if not is_16_bit_png:
+        image = _imdecode(content, GREY_AS_STORED | cv2.IMREAD_ANYDEPTH)
+        if image.dtype == np.uint8:
+            return image
+        if image.dtype != np.uint16:
+            return _imdecode(content, GREY_AS_STORED)
+    # Colours to grey as those of rgb16; OpenCV's decoders differ from it, and from each other.
+    image = _imdecode(content, COLOUR_AS_STORED)
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     return input_range.to_8_bits(image)
+
+
+def _imdecode(content: np.ndarray, flags: int) -> np.ndarray:
+    """Decode an image whose header was checked. Raises ValueError if OpenCV can't."""
+    try:
+        image = cv2.imdecode(content, flags)
+    except cv2.error as error:
+        raise ValueError(f'damaged image: {error.err}') from error
+    if image is None:
+        raise ValueError('damaged image: OpenCV does not decode it')
+    return image
 
 
 def _check_even(encoding: str, **fields: int) -> None:

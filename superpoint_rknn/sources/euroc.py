@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from superpoint_rknn.features.image import COLOUR_AS_STORED
+from superpoint_rknn.features.image import MAX_FILE, decode_as_stored
+from superpoint_rknn.files import read_regular
 from superpoint_rknn.sources.messages import message_types
 from superpoint_rknn.sources.storage import Connection, Message
 
@@ -51,14 +51,12 @@ class EurocCamera:
     def _read(self, time_ns: int, file: str) -> bytes | ValueError:
         path = self._folder / 'data' / file
         try:
-            image = cv2.imread(str(path), COLOUR_AS_STORED)
-        except cv2.error as error:
+            image = decode_as_stored(np.frombuffer(read_regular(path, MAX_FILE), np.uint8))
+        except (OSError, ValueError) as error:
             return ValueError(f'{file}: not a readable picture: {error}')
-        encoding = None if image is None else ENCODINGS.get((image.ndim, image.dtype.str))
-        if image is None or encoding is None:
-            return ValueError(
-                f'{file}: not a readable picture, or not grey or BGR of 8 or 16 bits'
-            )
+        encoding = ENCODINGS.get((image.ndim, image.dtype.str))
+        if encoding is None:
+            return ValueError(f'{file}: expected grey or BGR of 8 or 16 bits')
         return _message(time_ns, self._folder.name, image, encoding)
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from superpoint_rknn.features.image import decode_in_colour
+from superpoint_rknn.features.image import MAX_FILE, decode_in_colour
 from superpoint_rknn.features.input_range import InputRange
+from superpoint_rknn.files import read_regular
 from superpoint_rknn.sources.frame import Frame
 
 log = logging.getLogger(__name__)
@@ -31,11 +32,10 @@ class Pictures:
         input_range = InputRange(warn=log.warning)
         for path in self.paths:
             try:
-                image = decode_in_colour(np.fromfile(path, np.uint8), input_range)
-            except (OSError, cv2.error) as error:
+                content = np.frombuffer(read_regular(path, MAX_FILE), np.uint8)
+                image = decode_in_colour(content, input_range)
+            except (OSError, ValueError) as error:
                 raise ValueError(f'{path}: not a readable picture: {error}') from error
-            if image is None:
-                raise ValueError(f'{path}: not a readable picture')
             yield Frame(image, None, path.name)
 
 

@@ -9,7 +9,14 @@ import numpy as np
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from superpoint_rknn.features.image import FULL_RANGE, decode_in_colour, decompress, to_grey
+from superpoint_rknn.features.image import (
+    FULL_RANGE,
+    compressed_data_error,
+    decode_in_colour,
+    decompress,
+    to_grey,
+)
+from superpoint_rknn.features.image_header import MESSAGE_FORMATS
 from superpoint_rknn.features.input_range import InputRange
 
 
@@ -43,10 +50,7 @@ def image_as_recorded(message: Any, input_range: InputRange = FULL_RANGE) -> np.
     """Image of an Image or CompressedImage, uint8; BGR if it was compressed in colour."""
     if not hasattr(message, 'format'):
         return np.ascontiguousarray(grey_image(message, input_range))
-    image = decode_in_colour(message.data, input_range)
-    if image is None:
-        raise ValueError(
-            f'data: {message.data.size} bytes of format {message.format!r}, expected an image '
-            'that OpenCV decodes'
-        )
-    return image
+    try:
+        return decode_in_colour(message.data, input_range, MESSAGE_FORMATS)
+    except ValueError as error:
+        raise ValueError(compressed_data_error(message.data, message.format, error)) from error

@@ -263,9 +263,10 @@ def test_raw_and_png_of_16_bits_are_equal(values):
 
 def test_other_16_bit_files_are_scaled_too():
     every = np.arange(65536, dtype='<u2').reshape(256, 256)
-    for suffix in ('.tiff', '.pgm'):
-        data = cv2.imencode(suffix, every)[1]
-        assert np.array_equal(decompress(data, suffix), np.rint(every / 257))
+    data = cv2.imencode('.tiff', every)[1]
+    assert np.array_equal(decompress(data, 'tiff'), np.rint(every / 257))
+    data = cv2.imencode('.pgm', every)[1]
+    assert np.array_equal(decode_in_colour(data), np.rint(every / 257))
 
 
 def test_strided_bytes_raise():
@@ -277,11 +278,10 @@ def test_read_mask(tmp_path):
     path = tmp_path / 'mask.png'
     cv2.imwrite(str(path), np.eye(8, dtype=np.uint8) * 255)
     assert np.array_equal(read_mask(path), np.eye(8, dtype=np.uint8) * 255)
-    (tmp_path / 'vast.pgm').write_text('P5 60000 60000 255\n')
     (tmp_path / 'text.png').write_text('no image')
     (tmp_path / 'empty.png').touch()
-    for name in ('vast.pgm', 'text.png', 'empty.png'):
-        with pytest.raises(ValueError, match=f'mask: .*{name} is not an image'):
+    for name in ('text.png', 'empty.png'):
+        with pytest.raises(ValueError, match=f'mask: .*{name}: not an image'):
             read_mask(tmp_path / name)
     with pytest.raises(ValueError, match=r'mask: .*none\.png: No such file'):
         read_mask(tmp_path / 'none.png')

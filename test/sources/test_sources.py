@@ -178,7 +178,7 @@ def test_bag_of_compressed_images(tmp_path):
     broken = CompressedImage(header(1), 'jpeg', png.ravel()[50:])
     source = open_source(write_bag(tmp_path / 'broken', {'/image/compressed': [broken]}))
     with pytest.raises(
-        ValueError, match=r"compressed:0: data: \d+ bytes of format 'jpeg', expected"
+        ValueError, match=r"compressed:0: data: \d+ bytes of format 'jpeg': not an image"
     ):
         list(source)
 
