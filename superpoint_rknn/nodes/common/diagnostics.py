@@ -140,7 +140,7 @@ def images_status(
     outputs: dict[str, str],
     details: dict[str, object],
     error_message: str | None = None,
-    silence: str | None = None,
+    input_warning: str | None = None,
     descriptors_rate: float = 0.0,
     live_tracks: int | None = None,
 ) -> DiagnosticStatus:
@@ -150,7 +150,7 @@ def images_status(
     outputs: output topic: name of its counter; the rate of each is reported.
     details: further values; `runtime`, if given, is the hardware id.
     error_message: reason why the camera does not work now; None if it works.
-    silence: reason why no images arrive; None if it is not known.
+    input_warning: what is wrong with the images that arrive, or why none do; None: nothing.
     descriptors_rate: expected rate of descriptors [Hz]; 0: none are expected.
     live_tracks: number of live tracks; None: the node does not track.
     """
@@ -159,7 +159,7 @@ def images_status(
     level, message = DiagnosticStatus.OK, 'ok'
     if error_message:
         level, message = DiagnosticStatus.ERROR, error_message
-    elif warning := _warning(report, silence, descriptors_rate, live_tracks):
+    elif warning := _warning(report, input_warning, descriptors_rate, live_tracks):
         level, message = DiagnosticStatus.WARN, warning
     first = ('received', *OUTCOMES, 'pending', 'lost')
     values = {
@@ -184,16 +184,18 @@ def images_status(
 
 
 def _warning(
-    report: Report, silence: str | None, descriptors_rate: float, live_tracks: int | None
+    report: Report, input_warning: str | None, descriptors_rate: float, live_tracks: int | None
 ) -> str | None:
     """Return what is wrong with the images since the last report; None if nothing is."""
     recent = report.recent
     if recent['failed'] > 0:
         return f'{recent["failed"]} images failed in the last second'
+    if input_warning:
+        return input_warning
     if recent['unpaired'] > 0 and recent['published'] <= 0:
         return f'no pair: {recent["unpaired"]} images had no partner in the last second'
     if recent['received'] <= 0:
-        return f'no images: {silence}' if silence else 'no images'
+        return 'no images'
     if recent['dropped'] > recent['published']:
         return f'{recent["dropped"]} of {recent["received"]} images dropped in the last second'
     if recent['late_keypoints'] > 0:

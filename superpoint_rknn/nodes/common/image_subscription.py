@@ -1,4 +1,4 @@
-"""Subscription to a camera's images that counts images lost in transport."""
+"""Subscription to a camera's images that follows what their publishers offer."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from superpoint_rknn.nodes.common import qos
 from superpoint_rknn.nodes.common.diagnostics import ImageCounters
 from superpoint_rknn.nodes.common.executor import NO_SUBSCRIPTION_EVENTS
+from superpoint_rknn.nodes.common.image_topics import candidates, expected, offered
 from superpoint_rknn.nodes.common.missing_images import reason_for_missing_images
 
 # From Iron on, a callback may take the message info (sequence number) as a second argument.
@@ -25,7 +26,7 @@ SILENCE = 5.0  # [s] without images after which the reason is looked for
 
 class ImageSubscription:
     """
-    Subscription to `image` of a camera, or to `image/compressed`.
+    Subscription to the images of a camera, raw or compressed.
 
     Gaps in the publication sequence numbers are counted as lost images, if the middleware numbers
     messages and the topic has one publisher; otherwise `lost` is unknown.
@@ -33,78 +34,98 @@ class ImageSubscription:
     The subscription is RELIABLE while all publishers are, since large images are lost otherwise,
     else BEST_EFFORT, which matches every publisher. The parameter
     qos_overrides.TOPIC.subscription.reliability overrides that.
-    transport: raw or compressed.
+    name: `image`, or that of one camera, before remapping.
+    transport: auto, raw or compressed, see `candidates`.
     depth: queue depth; 1: only the newest image waits for the executor.
     """
 
     def __init__(
         self,
         node: Node,
-        topic: str,
+        name: str,
         transport: str,
         on_image: Callable[[Image | CompressedImage], None],
         counters: ImageCounters,
         depth: int = 1,
     ):
-        self.topic = image_topic(node, topic, transport)
         self._node = node
+        self._name = name
+        self._transport = transport
+        self._candidates = candidates(node.resolve_topic_name(name), transport)
         self._on_image = on_image
         self._counters = counters
-        self._kind = CompressedImage if transport == 'compressed' else Image
         self._depth = depth
         self._last_sequence: int | None = None
         self._had_several = False  # publishers
         self._last_image = monotonic()  # [s]; at first the time of subscription
         self._reported = False  # the reason for the present silence
-        self._subscription = self._subscribe(reliable=False)
+        self._topic = offered(node, self._candidates) or expected(self._candidates)
+        self._subscription = self._subscribe(self._is_offered_reliably() or False)
 
-    @property
-    def is_reliable(self) -> bool:
-        """True if the subscription is RELIABLE, false if it is BEST_EFFORT."""
-        return self._subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+    def __str__(self) -> str:
+        """Topic, transport and reliability."""
+        reliability = 'reliable' if self._is_reliable else 'best effort'
+        return f'{self._topic.name} [{self._topic.transport}, {reliability}]'
 
     def check(self) -> str | None:
         """
-        Follow the publishers' reliability; return why no images arrive, if they do not.
+        Follow what the publishers offer; return why no images arrive, if they do not.
 
         Called once a second. It polls the graph: QoS event callbacks crash the EventsExecutor of
         rclpy 9 (ros2/rclpy#1641). The reason is logged once for each silence.
         """
-        publishers = self._node.get_publishers_info_by_topic(self.topic)
-        all_reliable = bool(publishers) and all(
-            publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE
-            for publisher in publishers
-        )
-        if publishers and not self._is_overridden and all_reliable != self.is_reliable:
-            self.destroy()
-            self._last_sequence = None
-            self._subscription = self._subscribe(all_reliable)
+        self._follow_publishers()
         silence = monotonic() - self._last_image
         if silence < SILENCE:
             return None
-        reason = reason_for_missing_images(self._node, self.topic, self._kind, self.is_reliable)
+        reason = reason_for_missing_images(
+            self._node, self._name, self._transport, self._topic, self._subscription.qos_profile
+        )
         if not self._reported:
             self._reported = True
             self._node.get_logger().warning(f'no images for {silence:.0f} s: {reason}')
-        return reason
+        return f'no images: {reason}'
 
     def destroy(self) -> None:
         """Unsubscribe."""
         self._node.destroy_subscription(self._subscription)
 
     @property
+    def _is_reliable(self) -> bool:
+        return self._subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+
+    @property
     def _is_overridden(self) -> bool:
         # The only place where rclpy keeps values of parameters that are not declared yet.
-        name = f'qos_overrides.{self.topic}.subscription.reliability'
+        name = f'qos_overrides.{self._topic.name}.subscription.reliability'
         return name in self._node._parameter_overrides
+
+    def _is_offered_reliably(self) -> bool | None:
+        """Whether all publishers are RELIABLE; None if there are none, or if QoS is overridden."""
+        publishers = self._topic.publishers(self._node)
+        if self._is_overridden or not publishers:
+            return None
+        reliable = ReliabilityPolicy.RELIABLE
+        return all(publisher.qos_profile.reliability == reliable for publisher in publishers)
+
+    def _follow_publishers(self) -> None:
+        """Subscribe again if the publishers offer another topic, type or reliability."""
+        topic = offered(self._node, self._candidates) or self._topic
+        has_moved, self._topic = topic != self._topic, topic
+        reliable = self._is_offered_reliably()
+        if has_moved or reliable not in (None, self._is_reliable):
+            self.destroy()
+            self._last_sequence = None
+            self._subscription = self._subscribe(reliable or False)
+            self._node.get_logger().info(f'subscribed to {self}, as its publishers offer')
 
     def _subscribe(self, reliable: bool) -> Subscription:
         policies = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
         if self._is_overridden:  # else the first subscription's value would stay for later ones
             policies.append(QoSPolicyKind.RELIABILITY)
         return self._node.create_subscription(
-            self._kind,
-            self.topic,
+            self._topic.kind,
+            self._topic.name,
             _accept_pairs(self._on_image_and_info) if HAS_MESSAGE_INFO else self._receive,
             qos.images(self._depth, reliable),
             event_callbacks=NO_SUBSCRIPTION_EVENTS,
@@ -116,8 +137,13 @@ class ImageSubscription:
         self._receive(message)
 
     def _receive(self, message: Image | CompressedImage) -> None:
-        self._last_image = monotonic()
-        self._reported = False
+        now = monotonic()
+        if self._reported:
+            self._reported = False
+            self._node.get_logger().info(
+                f'{self._topic.name}: images again after {now - self._last_image:.0f} s'
+            )
+        self._last_image = now
         self._on_image(message)
 
     def _count_lost(self, sequence: int | None) -> None:
@@ -127,17 +153,12 @@ class ImageSubscription:
         if last is not None and sequence == last + 1:
             return
         # Each publisher numbers its own messages: with several, a gap means nothing.
-        several = self._node.count_publishers(self.topic) > 1
+        several = self._node.count_publishers(self._topic.name) > 1
         had_several, self._had_several = self._had_several, several
         self._counters.lost_is_known = not several
         if several or had_several or last is None or sequence <= last:
             return
         self._counters.count('lost', sequence - last - 1)
-
-
-def image_topic(node: Node, topic: str, transport: str) -> str:
-    """Return the full name of the topic for a transport, raw or compressed."""
-    return node.resolve_topic_name(topic) + ('/compressed' if transport == 'compressed' else '')
 
 
 def _accept_pairs(callback: Callable[[Any, dict[str, Any]], None]) -> Callable[..., None]:

@@ -35,8 +35,8 @@ class ManagedNode(LifecycleNode):
     """
     Lifecycle node that logs exceptions of transitions, which rclpy would hide.
 
-    Subclasses implement `configure`, `activate`, `stop`, `release` and `statuses`. `stop` and
-    `release` must work in any state: they may be called several times.
+    Subclasses implement `configure`, `activate`, `stop`, `release`, `check_inputs` and
+    `statuses`. `stop` and `release` must work in any state: they may be called several times.
     table, interpret, more: parameters of the node, see Parameters.
     """
 
@@ -86,6 +86,10 @@ class ManagedNode(LifecycleNode):
 
     def release(self) -> None:
         """Destroy publishers, close runtimes."""
+        raise NotImplementedError
+
+    def check_inputs(self) -> None:
+        """Check the subscriptions; called once a second while active, before `statuses`."""
         raise NotImplementedError
 
     def statuses(self) -> list[DiagnosticStatus]:
@@ -143,7 +147,7 @@ class ManagedNode(LifecycleNode):
             self.get_logger().error(f'not activated:\n{traceback.format_exc()}')
             return TransitionCallbackReturn.ERROR
         self._timer = self.create_timer(
-            DIAGNOSTICS_PERIOD, self._publish_diagnostics, clock=self.steady_clock
+            DIAGNOSTICS_PERIOD, self._on_timer, clock=self.steady_clock
         )
         return TransitionCallbackReturn.SUCCESS
 
@@ -188,6 +192,10 @@ class ManagedNode(LifecycleNode):
         if self._diagnostics is not None:
             self.destroy_publisher(self._diagnostics)
             self._diagnostics = None
+
+    def _on_timer(self) -> None:
+        self.check_inputs()
+        self._publish_diagnostics()
 
     def _publish_diagnostics(self) -> None:
         if self._diagnostics is None:  # not configured

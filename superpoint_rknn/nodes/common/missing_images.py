@@ -2,63 +2,93 @@
 
 from __future__ import annotations
 
-from rclpy.node import Node
-from rclpy.qos import ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
+from difflib import SequenceMatcher
 
-TYPES = {Image: 'sensor_msgs/msg/Image', CompressedImage: 'sensor_msgs/msg/CompressedImage'}
+from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from superpoint_rknn.nodes.common.image_topics import TYPES, ImageTopic, candidates, offered
+
 MAX_LISTED = 8  # image topics that a message names
+# Suffixes of topics that are no camera's: overlays of this package, and a format of depth images.
+EXCLUDED = ('overlay', '/compressedDepth')
 
 
 def reason_for_missing_images(
-    node: Node, topic: str, kind: type[Image] | type[CompressedImage], reliable: bool
+    node: Node,
+    name: str,
+    transport: str,
+    topic: ImageTopic,
+    profile: QoSProfile,
 ) -> str:
     """
-    Return one sentence that says why no images arrive on a topic, and what to do.
+    Return why no images arrive on a topic, and what to do.
 
-    topic: full name. kind: message type of the subscription. reliable: its reliability.
+    name: of the topic before remapping, such as `image`. transport: auto, raw or compressed.
+    topic, profile: topic and QoS of the subscription.
     """
-    publishers = node.get_publishers_info_by_topic(topic)
+    publishers = topic.publishers(node)
     if not publishers:
-        return f'{topic}: no publisher{_alternatives(node, topic, kind)}'
-    other_types = sorted({p.topic_type for p in publishers if p.topic_type != TYPES[kind]})
-    if len(other_types) == len({p.topic_type for p in publishers}):
+        other_type = _other_type(node, candidates(node.resolve_topic_name(name), transport))
+        return f'{other_type or f"{topic.name}: no publisher"}; {_remedy(node, name, transport)}'
+    checks = [qos_check_compatible(each.qos_profile, profile) for each in publishers]
+    refusals = [text for result, text in checks if result == QoSCompatibility.ERROR]
+    if len(refusals) == len(publishers):
         return (
-            f'{topic}: published as {", ".join(other_types)}, expected {TYPES[kind]}: set the '
-            'parameter image_transport, or rename the topic'
+            f'{topic.name}: the QoS of its publisher does not match '
+            f'({refusals[0].removeprefix("ERROR: ").rstrip("; ")}): remove the parameter '
+            f'qos_overrides.{topic.name}.subscription.reliability'
         )
-    if reliable and any(
-        p.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for p in publishers
-    ):
-        return (
-            f'{topic}: its publisher is BEST_EFFORT, which a RELIABLE subscription does not '
-            f'match: set the parameter qos_overrides.{topic}.subscription.reliability to '
-            'best_effort'
-        )
-    nodes = sorted({f'{p.node_namespace.rstrip("/")}/{p.node_name}' for p in publishers})
-    return f'{topic}: published by {", ".join(nodes)}, but no message arrives'
+    nodes = ', '.join(sorted({_full_name(each) for each in publishers}))
+    return (
+        f'{topic.name}: published by {nodes}, but no message arrives; `ros2 topic hz '
+        f'{topic.name}` shows whether it sends'
+    )
 
 
-def _alternatives(node: Node, topic: str, kind: type[Image] | type[CompressedImage]) -> str:
-    """Name the topics that carry images, and what to set for the camera's own other transport."""
-    found = {
-        name: types
-        for name, types in node.get_topic_names_and_types()
-        if set(types) & set(TYPES.values()) and _is_published_by_others(node, name)
-    }
-    compressed = f'{topic}/compressed'
-    if kind is Image and compressed in found:
-        return f'; {compressed} has one: set the parameter image_transport to compressed'
-    raw = topic.removesuffix('/compressed')
-    if kind is CompressedImage and raw in found:
-        return f'; {raw} has one: set the parameter image_transport to raw'
+def _other_type(node: Node, topics: tuple[ImageTopic, ...]) -> str | None:
+    """Say what is published, of another type, where images are expected; None: nothing."""
+    for name in dict.fromkeys(each.name for each in topics):
+        others = {each.topic_type for each in node.get_publishers_info_by_topic(name)}
+        if others:
+            wanted = ' or '.join(each.type_name for each in topics if each.name == name)
+            return f'{name}: published as {", ".join(sorted(others))}, expected {wanted}'
+    return None
+
+
+def _remedy(node: Node, name: str, transport: str) -> str:
+    """Name the topics that carry images, and say how to subscribe to one of them."""
+    found = _image_topics(node)
     if not found:
-        return '; no image topic has one: is the camera driver running in this ROS domain?'
-    listed = ', '.join(f'{name} [{", ".join(found[name])}]' for name in sorted(found)[:MAX_LISTED])
-    return f'; image topics with a publisher: {listed}: launch with image:=TOPIC, or remap'
+        domain = node.context.get_domain_id()
+        return (
+            'no image topic has a publisher: is the camera driver running in this ROS domain '
+            f'(ROS_DOMAIN_ID {domain})?'
+        )
+    wanted = node.resolve_topic_name(name)
+    of_camera = offered(node, candidates(wanted, 'auto'))
+    if of_camera is not None:
+        return (
+            'set the parameter image_transport to auto, which subscribes to '
+            f'{of_camera.name} [{of_camera.type_name}]'
+        )
+    names = sorted(found, key=lambda each: -SequenceMatcher(None, each, wanted).ratio())
+    listed = ', '.join(f'{each} [{found[each]}]' for each in names[:MAX_LISTED])
+    more = f' and {len(names) - MAX_LISTED} more' if len(names) > MAX_LISTED else ''
+    auto = '' if transport == 'auto' else ', and set the parameter image_transport to auto'
+    return f'image topics with a publisher: {listed}{more}; remap to one: {name}:=TOPIC{auto}'
 
 
-def _is_published_by_others(node: Node, topic: str) -> bool:
-    own = (node.get_name(), node.get_namespace())
-    publishers = node.get_publishers_info_by_topic(topic)
-    return any((p.node_name, p.node_namespace) != own for p in publishers)
+def _image_topics(node: Node) -> dict[str, str]:
+    """Types of the image topics that have a publisher, by name."""
+    found = {}
+    for name, _ in node.get_topic_names_and_types():
+        types = {each.topic_type for each in node.get_publishers_info_by_topic(name)}
+        if types & set(TYPES.values()) and not name.endswith(EXCLUDED):
+            found[name] = ', '.join(sorted(types & set(TYPES.values())))
+    return found
+
+
+def _full_name(publisher: TopicEndpointInfo) -> str:
+    return f'{publisher.node_namespace.rstrip("/")}/{publisher.node_name}'

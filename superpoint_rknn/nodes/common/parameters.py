@@ -30,10 +30,11 @@ class NodeSettings(ParameterGroup):
         True, 'Configure and activate at start, without a lifecycle manager.', read_only=True
     )
     image_transport: str = parameter(
-        'raw',
+        'auto',
         'raw: sensor_msgs/Image on `image`. compressed: sensor_msgs/CompressedImage on '
-        '`image/compressed`.',
-        choices=('raw', 'compressed'),
+        '`image/compressed`. auto: what is published, raw if both are; also compressed images on '
+        '`image`.',
+        choices=('auto', 'raw', 'compressed'),
         read_only=True,
     )
     overlay_rate: float = parameter(

@@ -14,7 +14,7 @@ from superpoint_rknn.features.input_range import InputRange
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.camera_names import topic_of
 from superpoint_rknn.nodes.common.diagnostics import ImageCounters, ImageWarnings
-from superpoint_rknn.nodes.common.image_subscription import ImageSubscription, image_topic
+from superpoint_rknn.nodes.common.image_subscription import ImageSubscription
 from superpoint_rknn.nodes.common.in_process import InProcessTopics
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.messages import (
@@ -32,7 +32,7 @@ class Camera:
     Subscription to `image`, publishers of `keypoints`, `descriptors` and `overlay`.
 
     name: prefix of the topic names; empty: no prefix.
-    transport: raw or compressed.
+    transport: auto, raw or compressed.
     in_process: channels of this process, to which images, keypoints and descriptors are sent,
     too; None: there are none.
     """
@@ -43,8 +43,9 @@ class Camera:
         self.name = name
         self.counters = ImageCounters()
         self.active = False
+        self.input_warning: str | None = None  # of the last check
         self.warnings = ImageWarnings(
-            node.get_logger(), image_topic(node, topic_of(name, 'image'), transport), self.counters
+            node.get_logger(), node.resolve_topic_name(topic_of(name, 'image')), self.counters
         )
         self._input_range = InputRange(warn=self.warnings.warn_input_range)
         self._node = node
@@ -80,13 +81,13 @@ class Camera:
         )
         self.active = True
         self._node.get_logger().info(
-            f'active: {self._subscription.topic} [{self._transport}] -> '
-            f'{self._keypoints.topic_name}'
+            f'active: {self._subscription} -> {self._keypoints.topic_name}'
         )
 
     def deactivate(self) -> None:
         """Unsubscribe; images that are being processed are dropped."""
         self.active = False
+        self.input_warning = None
         if self._subscription is not None:
             self._subscription.destroy()
             self._subscription = None
@@ -96,9 +97,10 @@ class Camera:
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def check_images(self) -> str | None:
-        """Call once a second: see ImageSubscription.check; None while not subscribed."""
-        return None if self._subscription is None else self._subscription.check()
+    def check_images(self) -> None:
+        """Update `input_warning`, see ImageSubscription.check; call once a second."""
+        if self._subscription is not None:
+            self.input_warning = self._subscription.check()
 
     @property
     def has_descriptor_subscribers(self) -> bool:

@@ -126,6 +126,11 @@ class SuperPointNode(ManagedNode):
         while self._cameras:
             self._cameras.pop().destroy()
 
+    def check_inputs(self) -> None:
+        """Check the image subscriptions of all cameras."""
+        for camera in self._cameras:
+            camera.check_images()
+
     def statuses(self) -> list[DiagnosticStatus]:
         """Return the status of each camera: counters, rates, stage timings, runtime state."""
         worker = self._worker
@@ -143,7 +148,7 @@ class SuperPointNode(ManagedNode):
                     'decode_and_describe': implementation(),
                 },
                 worker.error_message,
-                camera.check_images(),
+                camera.input_warning,
                 self.values['descriptors.rate'] if camera.has_descriptor_subscribers else 0.0,
             )
             for camera in self._cameras

@@ -17,7 +17,7 @@ from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.camera_names import topic_of
 from superpoint_rknn.nodes.common.diagnostics import ImageCounters, ImageWarnings
 from superpoint_rknn.nodes.common.executor import NO_SUBSCRIPTION_EVENTS
-from superpoint_rknn.nodes.common.image_subscription import ImageSubscription, image_topic
+from superpoint_rknn.nodes.common.image_subscription import ImageSubscription
 from superpoint_rknn.nodes.common.in_process import Channel, InProcessTopics
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.messages import ReceivedImage, image_message
@@ -50,9 +50,10 @@ class TrackerCamera:
         self.name = name
         self.counters = ImageCounters()
         self.calibration = Calibration(node.resolve_topic_name(topic_of(name, 'camera_info')))
-        topic = image_topic(node, topic_of(name, 'image'), parameters['image_transport'])
+        topic = node.resolve_topic_name(topic_of(name, 'image'))
         self.warnings = ImageWarnings(node.get_logger(), topic, self.counters)
         self._input_range = InputRange(warn=self.warnings.warn_input_range)
+        self.input_warning: str | None = None  # of the last check
         self.alive = 0  # tracks in the newest image
         self._node = node
         self._parameters = parameters
@@ -105,17 +106,16 @@ class TrackerCamera:
             self.counters,
             IMAGES_DEPTH,
         )
-        self._node.get_logger().info(
-            f'active: {self._images.topic} [{self._parameters["image_transport"]}] -> '
-            f'{self._tracks.topic_name}'
-        )
+        self._node.get_logger().info(f'active: {self._images} -> {self._tracks.topic_name}')
 
-    def check_images(self) -> str | None:
-        """Call once a second: see ImageSubscription.check; None while not subscribed."""
-        return None if self._images is None else self._images.check()
+    def check_images(self) -> None:
+        """Update `input_warning`, see ImageSubscription.check; call once a second."""
+        if self._images is not None:
+            self.input_warning = self._images.check()
 
     def deactivate(self) -> None:
         """Unsubscribe."""
+        self.input_warning = None
         if self._images is not None:
             self._images.destroy()
             self._images = None

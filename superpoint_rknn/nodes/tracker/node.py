@@ -80,6 +80,11 @@ class TrackerNode(ManagedNode):
         while self._shared_publishers:
             self.destroy_lifecycle_publisher(self._shared_publishers.pop())
 
+    def check_inputs(self) -> None:
+        """Check the image subscriptions of all cameras."""
+        for camera in self._cameras:
+            camera.check_images()
+
     def statuses(self) -> list[DiagnosticStatus]:
         """Return the status of each camera: counters, rates, stage timings, live tracks."""
         return [
@@ -91,7 +96,7 @@ class TrackerNode(ManagedNode):
                     'tracks_alive': camera.alive,
                     **{f'tracks_{what}': n for what, n in thread.tracker.counts.items()},
                 },
-                silence=camera.check_images(),
+                input_warning=camera.input_warning,
                 live_tracks=camera.alive,
             )
             for thread in self._threads

@@ -1,11 +1,18 @@
-"""Lost images by the sequence numbers of a publisher, with a stand-in node."""
+"""The image subscription: lost images by sequence numbers, and what the publishers offer."""
 
+from array import array
+
+import cv2
+import numpy as np
 import pytest
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from ros_graph import image_message
+from sensor_msgs.msg import CompressedImage, Image
 
 from superpoint_rknn.nodes.common.diagnostics import ImageCounters
 from superpoint_rknn.nodes.common.image_subscription import HAS_MESSAGE_INFO, ImageSubscription
 
-pytestmark = pytest.mark.skipif(not HAS_MESSAGE_INFO, reason='this rclpy does not number messages')
+numbered = pytest.mark.skipif(not HAS_MESSAGE_INFO, reason='this rclpy does not number messages')
 
 
 class Node:
@@ -19,6 +26,9 @@ class Node:
 
     def create_subscription(self, kind, topic, callback, qos, **_):
         self.callback = callback
+
+    def get_publishers_info_by_topic(self, topic):
+        return []
 
     def count_publishers(self, topic):
         assert topic == '/image'
@@ -42,17 +52,20 @@ def receive(node, *numbers):
         node.callback('image', {'publication_sequence_number': number})
 
 
+@numbered
 def test_gaps_count_as_lost_images(node, counters):
     receive(node, 5, 6, 9, 10, 12)
     assert counters.lost_is_known
     assert counters['lost'] == 3
 
 
+@numbered
 def test_a_restarted_publisher_loses_no_images(node, counters):
     receive(node, 100, 1, 2)
     assert counters['lost'] == 0
 
 
+@numbered
 def test_numbers_of_two_publishers_and_the_first_one_after_are_ignored(node, counters):
     receive(node, 998, 999)
     node.publishers = 2
@@ -64,3 +77,93 @@ def test_numbers_of_two_publishers_and_the_first_one_after_are_ignored(node, cou
     receive(node, 1004)
     assert counters.lost_is_known
     assert counters['lost'] == 1
+
+
+GREY = np.arange(24, dtype=np.uint8).reshape(4, 6)
+RELIABLE, BEST_EFFORT = (
+    QoSProfile(depth=5, reliability=policy)
+    for policy in (ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT)
+)
+
+
+@pytest.fixture
+def camera(graph):
+    """Function: a publisher of a type on a topic, and a function that publishes an image."""
+
+    def publish_on(kind, topic, profile=BEST_EFFORT):
+        publisher = graph.node.create_publisher(kind, topic, profile)
+        data = array('B', cv2.imencode('.png', GREY)[1].tobytes())
+        compressed = CompressedImage(format='png', data=data)
+        message = image_message(GREY) if kind is Image else compressed
+        return publisher, lambda: publisher.publish(message)
+
+    return publish_on
+
+
+@pytest.fixture
+def follow(graph):
+    """Function: waits until a new subscription, checked all the time, is as expected."""
+
+    def subscribe(name='cam/image', transport='auto'):
+        received = []
+        subscription = ImageSubscription(
+            graph.node, name, transport, received.append, ImageCounters()
+        )
+
+        def wait(expected, send=None):
+            def arrived():
+                subscription.check()
+                if send is not None:
+                    send()
+                return str(subscription) == expected and (send is None or received)
+
+            received.clear()
+            graph.wait(arrived, f'{expected}, is {subscription}')
+            return received
+
+        return wait
+
+    return subscribe
+
+
+@pytest.mark.parametrize(
+    ('name', 'topic'),
+    [
+        ('cam/image', '/cam/image/compressed'),
+        ('cam/image/compressed', '/cam/image/compressed'),
+        ('jpeg', '/jpeg'),
+    ],
+)
+def test_compressed_images_are_found_under_both_names(camera, follow, name, topic):
+    _, send = camera(CompressedImage, topic)
+    (message, *_) = follow(name)(f'{topic} [compressed, best effort]', send)
+    assert isinstance(message, CompressedImage)
+
+
+def test_raw_images_are_preferred_and_followed_while_running(graph, camera, follow):
+    wait = follow()
+    wait('/cam/image [raw, best effort]')
+    _, send_compressed = camera(CompressedImage, 'cam/image/compressed')
+    wait('/cam/image/compressed [compressed, best effort]', send_compressed)
+    raw, send_raw = camera(Image, 'cam/image')
+    assert isinstance(wait('/cam/image [raw, best effort]', send_raw)[0], Image)
+    graph.node.destroy_publisher(raw)
+    wait('/cam/image/compressed [compressed, best effort]', send_compressed)
+
+
+def test_a_fixed_transport_is_kept(camera, follow):
+    camera(CompressedImage, 'cam/image/compressed', RELIABLE)
+    wait = follow(transport='raw')
+    _, send = camera(Image, 'cam/image', RELIABLE)
+    wait('/cam/image [raw, reliable]', send)
+    follow('cam/image/compressed', 'compressed')('/cam/image/compressed [compressed, reliable]')
+
+
+def test_the_subscription_is_reliable_while_all_publishers_are(graph, camera, follow):
+    wait = follow()
+    camera(Image, 'cam/image', RELIABLE)
+    wait('/cam/image [raw, reliable]')
+    other, _ = camera(Image, 'cam/image')
+    wait('/cam/image [raw, best effort]')
+    graph.node.destroy_publisher(other)
+    wait('/cam/image [raw, reliable]')
