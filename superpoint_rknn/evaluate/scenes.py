@@ -2,7 +2,8 @@
 Scenes of the evaluation; no network may be trained or calibrated on them.
 
 scenes.json lists them with the SHA-256 of the file and of the grey values, as model cards do for
-calibration images. `other_views` are further pictures of the same places.
+calibration images. `other_views` are further pictures of the same places, `posters` further
+pictures for the rendered rooms.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Material:
 
 
 def scene_files(section: str = 'scenes') -> list[SceneFile]:
-    """Files of a section of scenes.json: 'scenes', 'real_pair' or 'other_views'."""
+    """Files of a section of scenes.json: 'scenes', 'real_pair', 'other_views' or 'posters'."""
     entries = json.loads(LIST.read_text(encoding='utf-8'))[section]
     return [SceneFile(entry['package'], entry['path'], entry['sha256']) for entry in entries]
 
@@ -108,6 +109,22 @@ def own_material(sources: list[Path]) -> Material:
             for number, frame in enumerate(frames)
         ]
     )
+
+
+def poster_pictures() -> list[np.ndarray]:
+    """
+    All pictures of scikit-image, (height, width) uint8 each, for the posters of rendered rooms.
+
+    Raises FileNotFoundError, with the command that fetches them, if one is missing.
+    """
+    sections = ('scenes', 'other_views', 'posters')
+    files = [f for section in sections for f in scene_files(section) if f.package == SKIMAGE]
+    found = {file.path: file.locate() for file in files}
+    if missing := [name for name, path in found.items() if path is None]:
+        raise FileNotFoundError(
+            f'{", ".join(missing)} of {SKIMAGE} missing: run `{HOW_TO_GET[SKIMAGE]}`'
+        )
+    return [_grey(path) for path in found.values() if path]
 
 
 def _how_to_get(missing: list[SceneFile]) -> str:

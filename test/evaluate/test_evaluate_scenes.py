@@ -21,7 +21,7 @@ from superpoint_rknn.quantize.calibration import calibration_image
 from superpoint_rknn.sources.open import open_source
 
 MODELS = Path(__file__).parents[2] / 'models'
-SECTIONS = ('scenes', 'real_pair', 'other_views')
+SECTIONS = ('scenes', 'real_pair', 'other_views', 'posters')
 CARDS = [card for card in sorted(MODELS.glob('*.json')) if '"calibration"' in card.read_text()]
 needs_skimage = pytest.mark.skipif(
     any(file.locate() is None for file in scene_files() if file.package == SKIMAGE),
