@@ -85,7 +85,8 @@ def epipolar_inliers(
         return all_inliers
     is_valid, matrix = all_inliers, None
     if camera_model is not None:
-        before, now = camera_model.undistort(*before.T), camera_model.undistort(*now.T)
+        directions = camera_model.undistort(*np.concatenate([before, now]).T)
+        before, now = directions[: len(before)], directions[len(before) :]
         is_valid = np.isfinite(before).all(axis=1) & np.isfinite(now).all(axis=1)
         if is_valid.sum() < MIN_POINTS:
             return all_inliers

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
-MAX_CANDIDATES = 1000  # per image, for new tracks: limits the size of the distance matrix
+MAX_CANDIDATES = 1000  # per image, for new tracks: limits the number of pairs
+ROUNDING = 0.01  # [px] of float32 coordinates
 
 
-def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return squared distances, (N, M) float32, of a, (N, 2) float32, and b, (M, 2) float32."""
+def near_pairs(
+    a: np.ndarray, b: np.ndarray, distance: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    Return all pairs of a point of `a` and one of `b` that are at most `distance` [px] apart.
+
+    a: (N, 2), b: (M, 2), both float32 [px].
+    Returns the indices i, j and the squared distance of each pair, (K,) each; i ascends.
+    """
+    # A search in sorted x leaves few pairs: much less than a table of N x M distances.
     (ax, ay), (bx, by) = np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)
-    table = np.subtract.outer(ax, bx)
-    np.square(table, out=table)
-    dy = np.subtract.outer(ay, by)
-    return np.add(table, np.square(dy, out=dy), out=table)
+    order = bx.argsort(kind='stable')
+    bx, by = bx[order], by[order]
+    reach = np.float32(distance + ROUNDING)
+    first = bx.searchsorted(ax - reach)
+    count = bx.searchsorted(ax + reach) - first
+    i = np.arange(len(a)).repeat(count)
+    k = np.arange(len(i)) + (first + count - count.cumsum()).repeat(count)
+    dx, dy = ax[i] - bx[k], ay[i] - by[k]
+    squared = dx * dx + dy * dy
+    is_near = np.flatnonzero(squared <= distance**2)
+    return i[is_near], order[k[is_near]], squared[is_near]
 
 
 def mutual_nearest(points: np.ndarray, others: np.ndarray, radius: float) -> np.ndarray:
@@ -22,20 +38,23 @@ def mutual_nearest(points: np.ndarray, others: np.ndarray, radius: float) -> np.
 
     points: (N, 2), others: (M, 2), both float32 [px]. radius: [px].
     """
-    if not len(points) or not len(others):
-        return np.full(len(points), -1, np.intp)
-    table = squared_distances(points, others)
-    best = table.argmin(axis=1)
-    mutual = table.argmin(axis=0)[best] == np.arange(len(points))
-    in_reach = table[np.arange(len(points)), best] <= radius**2
-    return np.where(mutual & in_reach, best, -1)
+    i, j, squared = near_pairs(points, others, radius)
+    # Of values assigned to the same index the last remains: the nearest, of equals the first.
+    farthest_first = np.lexsort((j, i, squared))[::-1]
+    i, j = i[farthest_first], j[farthest_first]
+    nearest, nearest_point = np.full(len(points), -1), np.full(len(others), -1)
+    nearest[i], nearest_point[j] = j, i
+    rows = np.flatnonzero(nearest >= 0)
+    nearest[rows[nearest_point[nearest[rows]] != rows]] = -1
+    return nearest
 
 
 def is_far_from(points: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
     """Return True for points, (N, 2), at least `distance` [px] from all others, (M, 2)."""
-    if not len(points) or not len(others):
-        return np.ones(len(points), bool)
-    return squared_distances(points, others).min(axis=1) >= distance**2
+    is_far = np.ones(len(points), bool)
+    i, _, squared = near_pairs(points, others, distance)
+    is_far[i[squared < distance**2]] = False
+    return is_far
 
 
 def greedy_min_distance(points: np.ndarray, distance: float) -> np.ndarray:
@@ -45,8 +64,9 @@ def greedy_min_distance(points: np.ndarray, distance: float) -> np.ndarray:
     points: (N, 2) float32, highest priority first: a point is kept unless an earlier kept point is
     nearer.
     """
-    near = np.tril(squared_distances(points, points) < distance**2, -1)
-    later, earlier = np.nonzero(near)
+    later, earlier, squared = near_pairs(points, points, distance)
+    is_near = (squared < distance**2) & (earlier < later)
+    later, earlier = later[is_near], earlier[is_near]
     kept = np.ones(len(points), bool)
     decided = np.ones(len(points), bool)
     decided[later] = False

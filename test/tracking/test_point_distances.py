@@ -5,6 +5,7 @@ from superpoint_rknn.tracking.point_distances import (
     greedy_min_distance,
     is_far_from,
     mutual_nearest,
+    near_pairs,
     select_new_tracks,
     sort_by_occupancy,
 )
@@ -66,3 +67,28 @@ def test_select_new_tracks():
     assert select_new_tracks(taken, candidates, 0, 5, *sizes).tolist() == []
     assert select_new_tracks(points(), candidates, 9, 1, *sizes).tolist() == [0, 2, 3, 4, 1]
     assert select_new_tracks(taken, points(), 9, 5, *sizes).tolist() == []
+
+
+def test_near_pairs_are_those_within_the_distance():
+    a, b = points((0, 0), (10, 0), (50, 50)), points((13, 4), (0, 5.5), (10, 9), (0, 3), (15, 0))
+    i, j, squared = near_pairs(a, b, 5)
+    assert sorted(zip(i.tolist(), j.tolist(), squared.tolist(), strict=True)) == [
+        (0, 3, 9),
+        (1, 0, 25),  # exactly this distance is near
+        (1, 4, 25),
+    ]
+    assert [len(part) for part in near_pairs(a, points(), 5)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_near_pairs_equal_the_definition(seed):
+    a, b = np.random.default_rng(seed).integers(0, 40, (2, 60, 2)).astype(np.float32)
+    i, j, squared = near_pairs(a, b, 7)
+    table = ((a[:, None] - b) ** 2).sum(axis=2)
+    assert sorted(zip(i, j, strict=True)) == list(zip(*np.nonzero(table <= 49), strict=True))
+    assert (squared == table[i, j]).all()
+
+
+def test_of_two_equal_neighbours_the_first_is_the_nearest():
+    assert mutual_nearest(points((10, 10)), points((12, 10), (8, 10)), 3).tolist() == [0]
+    assert mutual_nearest(points((12, 10), (8, 10)), points((10, 10)), 3).tolist() == [0, -1]
