@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 import cv2
 import numpy as np
 
-COEFFICIENTS = {  # distortion model of ROS: valid numbers of coefficients
+COEFFICIENTS = {  # distortion model: valid numbers of coefficients
     'plumb_bob': (0, 4, 5),
     'rational_polynomial': (0, 4, 5, 8, 12, 14),
-    'equidistant': (0, 4),
+    'equidistant': (4,),
+    'mei': (5,),
 }
+ALIASES = {  # names of Kalibr, camodocal, EuRoC and camera drivers
+    'radtan': 'plumb_bob',
+    'radial_tangential': 'plumb_bob',
+    'brown_conrady': 'plumb_bob',
+    'equi': 'equidistant',
+    'fisheye': 'equidistant',
+    'kannala_brandt': 'equidistant',
+}
+# Unknown models that are no pinhole, also if all coefficients are 0.
+WIDE_ANGLE = re.compile('fish|theta|omni|fov|sphere|unified|kannala|equi|scaramuzza')
+FOCAL_LENGTHS = (1.0, 1e6)  # [px]
+MAX_PRINCIPAL_POINT = 1e6  # [px]
+MAX_COEFFICIENT = 1e6
 MAX_REPROJECTION_ERROR = 0.1  # [px] of a valid direction
 ITERATIONS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-9)
 
@@ -20,38 +35,38 @@ class CameraModel:
     """
     Intrinsic calibration of a camera, as in sensor_msgs/CameraInfo.
 
-    matrix: K, 3x3. model: distortion model: plumb_bob, rational_polynomial or equidistant
-    (cv2.fisheye).
-    coefficients: D; empty or all 0: no distortion, with any model.
+    matrix: K, 3x3 [px].
+    model: distortion model: plumb_bob, rational_polynomial, equidistant (cv2.fisheye), one of
+    ALIASES, or mei (unified projection: Mei and Rives, Single View Point Omnidirectional Camera
+    Calibration from Planar Grids, 2007; as in camodocal and Kalibr's omni).
+    coefficients: D; for mei xi, k1, k2, p1, p2. Surplus zeros at the end are ignored. Empty: no
+    distortion, with any model; all 0: the same, but for equidistant and mei.
+    rotation: R, 3x3; directions in the image are R times those that `undistort` returns.
     Raises ValueError with field and value if the camera is not calibrated or the model is unknown.
     """
 
-    def __init__(self, matrix: np.ndarray, model: str, coefficients: np.ndarray):
-        self.matrix = np.asarray(matrix, np.float64).reshape(3, 3)
-        if not np.isfinite(self.matrix).all() or min(self.matrix[0, 0], self.matrix[1, 1]) <= 0:
-            raise ValueError(
-                f'k: focal lengths {self.matrix[0, 0]:g}, {self.matrix[1, 1]:g}, expected '
-                'positive numbers: the camera is not calibrated'
-            )
-        self.coefficients = np.asarray(coefficients, np.float64).reshape(-1)
-        if self.coefficients.any() or model in COEFFICIENTS:
-            if model not in COEFFICIENTS:
-                raise ValueError(
-                    f'distortion_model: {model!r}, expected one of {", ".join(COEFFICIENTS)}'
-                )
-            if len(self.coefficients) not in COEFFICIENTS[model]:
-                raise ValueError(
-                    f'd: {len(self.coefficients)} coefficients, expected '
-                    f'{" or ".join(map(str, COEFFICIENTS[model]))} for {model}'
-                )
-        if not np.isfinite(self.coefficients).all():
-            raise ValueError(f'd: {self.coefficients.tolist()}, expected finite numbers')
-        self._fisheye = model == 'equidistant' and len(self.coefficients) > 0
+    def __init__(
+        self,
+        matrix: np.ndarray,
+        model: str,
+        coefficients: np.ndarray,
+        rotation: np.ndarray | None = None,
+    ):
+        self.matrix = checked_matrix('k', matrix)
+        coefficients = np.asarray(coefficients, np.float64).reshape(-1)
+        name = re.sub('[- ]', '_', model.strip().lower())
+        name = ALIASES.get(name, name)
+        self.coefficients = _checked_coefficients(name, coefficients, model)
+        self._model = name if len(self.coefficients) else ''
+        self._xi = 0.0
+        if self._model == 'mei':
+            self._xi, self.coefficients = self.coefficients[0], self.coefficients[1:]
+        self._rotation = None if rotation is None else np.asarray(rotation, float).reshape(3, 3)
 
     @property
     def focal(self) -> float:
-        """Mean focal length [px]."""
-        return (self.matrix[0, 0] + self.matrix[1, 1]) / 2
+        """Mean focal length in the middle of the image [px]."""
+        return float((self.matrix[0, 0] + self.matrix[1, 1]) / 2 / (1 + self._xi))
 
     def undistort(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """
@@ -62,14 +77,24 @@ class CameraModel:
         """
         if not len(x):
             return np.empty((0, 2))
-        pixels = np.stack([x, y], axis=1).astype(np.float64)
-        if not self.coefficients.any() and not self._fisheye:
+        directions = self._undistort(np.stack([x, y], axis=1).astype(np.float64))
+        if self._model == 'mei':
+            directions = _lift(directions, self._xi)
+        if self._rotation is None:
+            return directions
+        rays = cv2.convertPointsToHomogeneous(directions)[:, 0] @ self._rotation
+        rays[rays[:, 2] <= 0] = np.nan
+        return rays[:, :2] / rays[:, 2:]
+
+    def _undistort(self, pixels: np.ndarray) -> np.ndarray:
+        """Undistort (N, 2) pixels to the plane Z = 1; for mei to that of its projection."""
+        if not self.coefficients.any() and self._model != 'equidistant':
             focal = self.matrix[[0, 1], [0, 1]]
             skew = self.matrix[0, 1] / self.matrix[0, 0]
             plane = (pixels - self.matrix[:2, 2]) / focal
             return plane - np.stack([skew * plane[:, 1], np.zeros(len(plane))], axis=1)
         points, (matrix, d) = pixels[:, None], (self.matrix, self.coefficients)
-        if self._fisheye:
+        if self._model == 'equidistant':
             undistorted = cv2.fisheye.undistortPoints(points, matrix, d)
             projected = cv2.fisheye.distortPoints(undistorted, matrix, d)
         else:
@@ -83,3 +108,91 @@ class CameraModel:
             is_valid = error <= MAX_REPROJECTION_ERROR
         directions[~is_valid] = np.nan
         return directions
+
+
+def checked_matrix(field: str, matrix: np.ndarray) -> np.ndarray:
+    """
+    Return a camera matrix as (3, 3) float64.
+
+    Raises ValueError with `field` and the value if it is none, or not in pixels.
+    """
+    matrix = np.asarray(matrix, np.float64).reshape(3, 3)
+    focal, centre = matrix[[0, 1], [0, 1]], matrix[:2, 2]
+    if not np.isfinite(matrix).all() or focal.min() <= 0:
+        raise ValueError(
+            f'{field}: focal lengths {focal[0]:g}, {focal[1]:g}, expected positive numbers: the '
+            'camera is not calibrated'
+        )
+    if focal.min() < FOCAL_LENGTHS[0] or focal.max() > FOCAL_LENGTHS[1]:
+        raise ValueError(
+            f'{field}: focal lengths {focal[0]:g}, {focal[1]:g}, expected '
+            f'{FOCAL_LENGTHS[0]:g} to {FOCAL_LENGTHS[1]:g}: give them in pixels'
+        )
+    if np.abs(centre).max() > MAX_PRINCIPAL_POINT:
+        raise ValueError(
+            f'{field}: principal point {centre[0]:g}, {centre[1]:g}, expected a pixel near the '
+            'image'
+        )
+    if matrix[1, 0] or matrix[2].tolist() != [0, 0, 1] or abs(matrix[0, 1]) > focal[0]:
+        raise ValueError(
+            f'{field}: {matrix.ravel().tolist()}, expected fx, 0, cx, 0, fy, cy, 0, 0, 1'
+        )
+    return matrix
+
+
+def _checked_coefficients(model: str, coefficients: np.ndarray, given: str) -> np.ndarray:
+    """
+    Return the coefficients in a number that OpenCV accepts.
+
+    model: canonical name. given: name in the calibration, for the error message.
+    Raises ValueError with field and value if there are too many or too few, or for an unknown
+    model.
+    """
+    if not np.isfinite(coefficients).all() or np.abs(coefficients).max(initial=0) > (
+        MAX_COEFFICIENT
+    ):
+        raise ValueError(
+            f'd: {coefficients.tolist()}, expected numbers of at most {MAX_COEFFICIENT:g}: '
+            'calibrate again'
+        )
+    if (
+        not len(coefficients)
+        and model not in ('equidistant', 'mei')
+        and not (WIDE_ANGLE.search(model))
+    ):
+        return coefficients
+    if model not in COEFFICIENTS:
+        if coefficients.any() or WIDE_ANGLE.search(model):
+            raise ValueError(
+                f'distortion_model: {given!r}, expected one of '
+                f'{", ".join([*COEFFICIENTS, *ALIASES])}: calibrate with one of them'
+            )
+        return np.empty(0)
+    used = len(np.trim_zeros(coefficients, 'b'))
+    fitting = [n for n in COEFFICIENTS[model] if used <= n <= len(coefficients)]
+    if not fitting:
+        counts = ' or '.join(str(n) for n in COEFFICIENTS[model] if n)
+        larger = COEFFICIENTS['rational_polynomial']
+        remedy = (
+            'these may be of rational_polynomial'
+            if model == 'plumb_bob' and used > 5 and len(coefficients) in larger
+            else 'more must be 0, missing ones must be given as 0'
+        )
+        raise ValueError(
+            f'd: {len(coefficients)} coefficients, {coefficients.tolist()}, expected {counts} for '
+            f'{given}: {remedy}'
+        )
+    coefficients = coefficients[: max(fitting)]
+    if model == 'mei' and not 0 <= coefficients[0] <= 100:
+        raise ValueError(f'xi: {coefficients[0]:g}, expected 0 to 100: calibrate again')
+    return coefficients
+
+
+def _lift(points: np.ndarray, xi: float) -> np.ndarray:
+    """Directions (X / Z, Y / Z) of (N, 2) points of the unified projection; NaN if Z <= 0."""
+    r2 = np.square(points).sum(axis=1)
+    with np.errstate(invalid='ignore'):
+        root = np.sqrt(1 + (1 - xi**2) * r2)  # NaN: nothing projects there
+    z = 1 - xi * (r2 + 1) / (xi + root)
+    z[~(z > 0)] = np.nan
+    return points / z[:, None]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 FEATURES = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 OVERLAYS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)  # as RViz requests
 CAMERA_INFOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+LATCHED_CAMERA_INFOS = QoSProfile(
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
 DIAGNOSTICS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 

@@ -1,48 +1,60 @@
-"""Camera model of a camera from its newest `camera_info`."""
+"""Camera model of a camera from its calibration file or its newest camera_info."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 from sensor_msgs.msg import CameraInfo
 
+from superpoint_rknn.nodes.common.camera_names import parameter_of
+from superpoint_rknn.settings import Values
+from superpoint_rknn.tracking.calibration import Calibration
+from superpoint_rknn.tracking.calibration_file import read_calibration
 from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.tracker import Tracks
 
 
-class Calibration:
+class CalibrationSource:
     """
-    Cache of the camera model of the newest camera_info; updated when that changes.
+    Cache of the camera model of a calibration file or of the newest camera_info.
 
     topic: full name of the camera_info topic, for error messages.
+    file: the calibration in a file, and its path, which it has in error messages; None: the
+    newest camera_info, which is stored in `info`, applies.
     """
 
-    def __init__(self, topic: str):
+    def __init__(self, topic: str, file: tuple[Calibration, str] | None = None):
         self.info: CameraInfo | None = None
-        self._topic = topic
-        self._reason = 'nothing received'
+        self._file = None if file is None else file[0]
+        self._name = topic if file is None else file[1]
+        self._reason = (
+            'nothing received: publish it, remap camera_info, or set the parameter calibration to '
+            'a file'
+        )
         self._source: tuple | None = None
         self._camera_model: CameraModel | None = None
 
     @property
     def error_message(self) -> str:
         """Reason why there is no camera model, if there is none."""
-        return f'{self._topic}: {self._reason}'
+        return f'{self._name}: {self._reason}'
 
-    def camera_model(self, size: tuple[int, int]) -> CameraModel | None:
-        """Return the camera model for images of a size (height, width); None if unknown."""
-        info = self.info
-        if info is None:
-            return None
-        source = (
-            *(size, info.height, info.width, info.distortion_model),
-            *(np.asarray(info.k).tobytes(), np.asarray(info.d).tobytes()),
-            *(info.binning_x, info.binning_y, info.roi.x_offset, info.roi.y_offset),
-        )
+    def camera_model(self, size: tuple[int, int], rectified: bool = False) -> CameraModel | None:
+        """
+        Return the camera model for images of a size (height, width); None if unknown.
+
+        rectified: see Calibration.camera_model.
+        """
+        info, calibration = self.info, self._file
+        if calibration is None:
+            if info is None:
+                return None
+            calibration = calibration_of(info)
+        source = (calibration, size, rectified)
         if source != self._source:
             try:
-                self._camera_model = camera_model_from_info(info, size)
+                self._camera_model = calibration.camera_model(size, rectified)
             except ValueError as error:
                 self._camera_model, self._reason = None, str(error)
             self._source = source
@@ -55,23 +67,45 @@ class CameraTracks:
 
     tracks: Tracks
     camera_model: CameraModel | None  # None: unknown
-    calibration: Calibration
+    calibration: CalibrationSource
 
 
-def camera_model_from_info(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
+def calibration_of(info: CameraInfo) -> Calibration:
+    """Return the calibration in a camera_info."""
+    return Calibration(
+        height=info.height,
+        width=info.width,
+        distortion_model=info.distortion_model,
+        d=tuple(info.d),
+        k=tuple(info.k),
+        r=tuple(info.r),
+        p=tuple(info.p),
+        binning=(info.binning_x, info.binning_y),
+        roi_offset=(info.roi.x_offset, info.roi.y_offset),
+        roi_size=(info.roi.width, info.roi.height),
+    )
+
+
+def read_calibrations(values: Values) -> dict[str, tuple[Calibration, str]]:
     """
-    Return the camera model of a camera_info for images of `image_size` (height, width) [px].
+    Read the calibration file of each camera that has one; return them and their paths by camera.
 
-    Raises ValueError with field and value if the calibration is not for such images.
+    values: of all parameters. Raises ValueError with parameter, file, field, value and remedy.
     """
-    if info.width and (info.height, info.width) != image_size:
-        raise ValueError(
-            f'height, width: {info.height}, {info.width}: the images have {image_size}; '
-            'calibrate at their size'
-        )
-    if max(info.binning_x, info.binning_y) > 1 or info.roi.x_offset or info.roi.y_offset:
-        raise ValueError(
-            f'binning: {info.binning_x}, {info.binning_y}, roi at {info.roi.x_offset}, '
-            f'{info.roi.y_offset}: expected the whole image, every pixel'
-        )
-    return CameraModel(info.k, info.distortion_model, info.d)
+    cameras = values['cameras']
+    calibrations = {}
+    for number, camera in enumerate(cameras):
+        own = parameter_of(camera, 'calibration')
+        name = own if camera and values[own] else 'calibration'
+        path = values[name]
+        if not path:
+            continue
+        shared = name != own and len(cameras) > 1
+        try:
+            calibrations[camera] = read_calibration(Path(path), camera, number, shared), path
+        except OSError as error:
+            reason = f'{error.strerror}: give the path of a readable file'
+            raise ValueError(f'{name}: {path}: {reason}') from None
+        except ValueError as error:
+            raise ValueError(f'{name}: {path}: {error}') from None
+    return calibrations

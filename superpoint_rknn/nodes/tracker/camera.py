@@ -23,9 +23,11 @@ from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.messages import ReceivedImage, image_message
 from superpoint_rknn.nodes.common.overlay import Tails
 from superpoint_rknn.nodes.common.parameters import Parameters
-from superpoint_rknn.nodes.common.qos import CAMERA_INFOS, FEATURES, OVERLAYS
-from superpoint_rknn.nodes.tracker.calibration import Calibration
+from superpoint_rknn.nodes.common.qos import FEATURES, OVERLAYS
+from superpoint_rknn.nodes.tracker.calibration import CalibrationSource
+from superpoint_rknn.nodes.tracker.camera_info import CameraInfoSubscription
 from superpoint_rknn.nodes.tracker.messages import tracks_message
+from superpoint_rknn.tracking.calibration import Calibration
 from superpoint_rknn.tracking.tracker import Tracks
 
 IMAGES_DEPTH = 5  # queue depth: images that arrive at the same time are all tracked
@@ -38,6 +40,7 @@ class TrackerCamera:
 
     name: prefix of the topic names; empty: no prefix.
     in_process: channels that replace the topics image, keypoints and descriptors; None: topics.
+    calibration: of a file, and its path; None: of camera_info.
     """
 
     def __init__(
@@ -46,10 +49,15 @@ class TrackerCamera:
         parameters: Parameters,
         name: str,
         in_process: InProcessTopics | None,
+        calibration: tuple[Calibration, str] | None = None,
     ):
         self.name = name
         self.counters = ImageCounters()
-        self.calibration = Calibration(node.resolve_topic_name(topic_of(name, 'camera_info')))
+        camera_info = node.resolve_topic_name(topic_of(name, 'camera_info'))
+        self.calibration = CalibrationSource(camera_info, calibration)
+        self._uses_camera_info = calibration is None
+        if calibration is not None:
+            node.get_logger().info(f'calibration from {calibration[1]}; {camera_info} is ignored')
         topic = node.resolve_topic_name(topic_of(name, 'image'))
         self.warnings = ImageWarnings(node.get_logger(), topic, self.counters)
         self._input_range = InputRange(warn=self.warnings.warn_input_range)
@@ -60,6 +68,7 @@ class TrackerCamera:
         self._in_process = in_process
         self._on_received: Callable[[ReceivedImage], None] | None = None
         self._images: ImageSubscription | None = None
+        self._camera_info: CameraInfoSubscription | None = None
         self._subscriptions: list[Subscription] = []
         self._channels: list[tuple[Channel, Callable]] = []
         self._tails = Tails()
@@ -80,9 +89,15 @@ class TrackerCamera:
         on_keypoints: Callable[[Keypoints], None] | None = None,
         on_descriptors: Callable[[Descriptors], None] | None = None,
     ) -> None:
-        """Subscribe to images and camera_info, and to the topics whose callbacks are given."""
+        """
+        Subscribe to images, to camera_info unless there is a calibration file, and to the topics
+        whose callbacks are given.
+        """
         self._on_received = on_image
-        self._subscribe(CameraInfo, 'camera_info', self._on_camera_info, CAMERA_INFOS)
+        if self._uses_camera_info:
+            self._camera_info = CameraInfoSubscription(
+                self._node, topic_of(self.name, 'camera_info'), self._on_camera_info
+            )
         if self._in_process is not None:
             channels: tuple[tuple[Channel, Callable | None], ...] = (
                 (self._in_process.images, self._receive),
@@ -108,8 +123,14 @@ class TrackerCamera:
         )
         self._node.get_logger().info(f'active: {self._images} -> {self._tracks.topic_name}')
 
-    def check_images(self) -> None:
-        """Update `input_warning`, see ImageSubscription.check; call once a second."""
+    def check_publishers(self) -> None:
+        """
+        Call once a second: follow the publishers of images and camera_info.
+
+        Updates `input_warning`, see ImageSubscription.check.
+        """
+        if self._camera_info is not None:
+            self._camera_info.check()
         if self._images is not None:
             self.input_warning = self._images.check()
 
@@ -119,6 +140,9 @@ class TrackerCamera:
         if self._images is not None:
             self._images.destroy()
             self._images = None
+        if self._camera_info is not None:
+            self._camera_info.destroy()
+            self._camera_info = None
         while self._channels:
             channel, callback = self._channels.pop()
             channel.unsubscribe(callback)

@@ -16,9 +16,14 @@ from superpoint_rknn.nodes.common.in_process import InProcessCameras
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.process import Interruption, run_node
 from superpoint_rknn.nodes.common.qos import FEATURES
+from superpoint_rknn.nodes.tracker.calibration import read_calibrations
 from superpoint_rknn.nodes.tracker.camera import TrackerCamera
 from superpoint_rknn.nodes.tracker.feature_output import FeatureOutput
-from superpoint_rknn.nodes.tracker.parameters import PARAMETERS, track_settings_of
+from superpoint_rknn.nodes.tracker.parameters import (
+    PARAMETERS,
+    parameters_of_cameras,
+    track_settings_of,
+)
 from superpoint_rknn.nodes.tracker.thread import TrackerThread
 
 
@@ -41,10 +46,11 @@ class TrackerNode(ManagedNode):
         self._cameras: list[TrackerCamera] = []
         self._threads: list[TrackerThread] = []
         self._shared_publishers: list[LifecyclePublisher] = []
-        super().__init__('tracker', PARAMETERS, track_settings_of, **kwargs)
+        super().__init__('tracker', PARAMETERS, track_settings_of, parameters_of_cameras, **kwargs)
 
     def configure(self) -> None:
-        """Create the publishers."""
+        """Read the calibration files and create the publishers."""
+        calibrations = read_calibrations(self.values)
         groups = groups_of(self.values['cameras'], self.values['stereo'])
         if self._in_process is not None:
             self._in_process.check_groups(groups)
@@ -54,7 +60,9 @@ class TrackerNode(ManagedNode):
             first = len(self._cameras)
             for name in names:
                 in_process = None if self._in_process is None else self._in_process[name]
-                self._cameras.append(TrackerCamera(self, self.values, name, in_process))
+                self._cameras.append(
+                    TrackerCamera(self, self.values, name, in_process, calibrations.get(name))
+                )
             cameras = self._cameras[first:]
             numbers = range(first, len(self._cameras))
             output = FeatureOutput(
@@ -81,9 +89,9 @@ class TrackerNode(ManagedNode):
             self.destroy_lifecycle_publisher(self._shared_publishers.pop())
 
     def check_inputs(self) -> None:
-        """Check the image subscriptions of all cameras."""
+        """Check the subscriptions of all cameras."""
         for camera in self._cameras:
-            camera.check_images()
+            camera.check_publishers()
 
     def statuses(self) -> list[DiagnosticStatus]:
         """Return the status of each camera: counters, rates, stage timings, live tracks."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from superpoint_rknn.features.input_range import InputSettings
-from superpoint_rknn.nodes.common.camera_names import CameraSettings
+from superpoint_rknn.nodes.common.camera_names import CameraSettings, parameter_of
 from superpoint_rknn.nodes.common.parameters import NodeSettings
-from superpoint_rknn.settings import ParameterGroup, parameter
+from superpoint_rknn.settings import Parameter, ParameterGroup, parameter
 from superpoint_rknn.tracking.tracker import TrackSettings
 
 
@@ -37,6 +37,18 @@ class TrackerSettings(ParameterGroup):
         unit='Hz',
         limits=(0, 1000),
     )
+    calibration: str = parameter(
+        '',
+        'Path of a YAML file with the calibration of the camera, which replaces `camera_info`: as '
+        "ROS's camera_calibration, Kalibr (camchain), EuRoC or VINS write it. For several cameras "
+        'a camchain, or a file for each: see docs/tracking.md.',
+        read_only=True,
+    )
+    rectified: bool = parameter(
+        False,
+        'The images are rectified: the matrices P and R of the calibration apply instead of K and '
+        'D.',
+    )
 
 
 PARAMETERS = (
@@ -46,6 +58,21 @@ PARAMETERS = (
     *CameraSettings.parameters(),
     *NodeSettings.parameters(),
 )
+
+
+def parameters_of_cameras(values: dict[str, Any]) -> tuple[Parameter, ...]:
+    """Return the parameters of single cameras. Raises ValueError if `cameras` is invalid."""
+    cameras = CameraSettings.from_values(values).cameras
+    return tuple(
+        Parameter(
+            parameter_of(camera, 'calibration'),
+            '',
+            f"As `calibration`, for {camera} alone; '': as `calibration`.",
+            read_only=True,
+        )
+        for camera in cameras
+        if camera
+    )
 
 
 def track_settings_of(

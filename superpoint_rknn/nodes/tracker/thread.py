@@ -131,7 +131,9 @@ class TrackerThread:
             image = job.image.grey()
             self._check_stamp(job.image.stamp)
             height, width = image.shape
-            camera_model = self._left.calibration.camera_model((height, width))
+            camera_model = self._left.calibration.camera_model(
+                (height, width), self._parameters['rectified']
+            )
             self.tracker.settings = self._parameters.settings
             keypoints = self._keypoints_of(job, (height, width))
             tracks = self.tracker.track(image, job.image.stamp, keypoints, camera_model)
@@ -172,7 +174,9 @@ class TrackerThread:
         try:
             image = job.right.grey()
             height, width = image.shape
-            camera_model = camera.calibration.camera_model((height, width))
+            camera_model = camera.calibration.camera_model(
+                (height, width), self._parameters['rectified']
+            )
             camera_models = (left.camera_model, camera_model)
             tracks = match_stereo(
                 job.image.grey(), image, left.tracks, self.tracker.settings, camera_models

@@ -3,10 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from superpoint_rknn.nodes.tracker.calibration import camera_model_from_info
 from superpoint_rknn.nodes.tracker.vins import (
     EXACT,
     FeatureIds,
@@ -184,31 +182,6 @@ def test_a_point_without_a_direction_is_not_sent():
     features = adapter.update(0, tracks(k1=(720, 200), k2=(330, 210)), barrel)
     assert features.id.tolist() == [2]
     assert np.isfinite(features.direction).all()
-
-
-def camera_info(**fields):
-    return CameraInfo(
-        **{
-            'height': 400,
-            'width': 640,
-            'distortion_model': 'plumb_bob',
-            'd': [0.0] * 5,
-            'k': [400.0, 0.0, 320.0, 0.0, 400.0, 200.0, 0.0, 0.0, 1.0],
-            **fields,
-        }
-    )
-
-
-def test_camera_model_of_a_camera_info():
-    assert camera_model_from_info(camera_info(), (400, 640)).focal == 400
-    for fields, reason in (
-        ({'k': [0.0] * 9}, 'not calibrated'),
-        ({'height': 800, 'width': 1280}, r'height, width: 800, 1280: the images have \(400, 640'),
-        ({'binning_x': 2}, 'binning: 2'),
-        ({'distortion_model': 'omni', 'd': [0.1]}, "'omni'"),
-    ):
-        with pytest.raises(ValueError, match=reason):
-            camera_model_from_info(camera_info(**fields), (400, 640))
 
 
 def read_fusion(message):
