@@ -51,6 +51,11 @@ def read_regular(path: str | Path, limit: int) -> bytes:
     return content
 
 
+def absolute_path(path: str | Path) -> Path:
+    """Return the absolute path of a file that a user names; a leading `~` is a home directory."""
+    return Path(os.path.expanduser(path)).absolute()
+
+
 def check_output(path: Path | None, suffix: str) -> None:
     """Raise OSError or ValueError if an output file can't be written; call before long work."""
     if path is None:

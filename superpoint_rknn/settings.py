@@ -8,16 +8,41 @@ made from these definitions. To find that of `detector.nms_radius`, search for `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any, ClassVar, Protocol, TypeVar
 
 METADATA = 'parameter'  # key in the metadata of a dataclass field
 NUMBERS: dict[type, Any] = {int: Integral, float: Real}  # including NumPy's
+# Words that YAML 1.1, which ROS reads, takes for booleans, in any case.
+TRUE, FALSE = ('true', 'yes', 'on', 'y'), ('false', 'no', 'off', 'n')
+NUMBER = re.compile(r'[-+]?[0-9.]+([eE][-+]?[0-9]+)?')
+NULLS = (None, '~', 'null')  # no value in YAML; ROS reads the words as texts
+RESEMBLANCE = 0.75  # least similarity of a name to the one that is probably meant, 0 to 1
 
 T = TypeVar('T')
 G = TypeVar('G', bound='ParameterGroup')
+
+
+def boolean_of(value: Any) -> bool | None:
+    """Return the boolean that a value or a word in TRUE or FALSE means, else None."""
+    if isinstance(value, str):
+        word = value.lower()
+        return True if word in TRUE else False if word in FALSE else None
+    return value if isinstance(value, bool) else None
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that resembles `name` most, with or without its group, if any does."""
+    forms: dict[str, str] = {}
+    for full in known:
+        forms.setdefault(full.lower(), full)
+        forms.setdefault(full.lower().rpartition('.')[2], full)
+    close = get_close_matches(name.lower(), forms, n=1, cutoff=RESEMBLANCE)
+    return forms[close[0]] if close else None
 
 
 class Values(Protocol):
@@ -66,42 +91,80 @@ class Parameter:
             return 'text'
         if self._is_pair:
             return f'rows and columns, {between} each'
-        return 'a list of texts'
+        return 'a list of one or more texts'
 
     def check(self, value: Any) -> Any:
         """
-        Return a valid value, lists as tuples.
+        Return a valid value with the type of the default, lists as tuples.
 
-        Raises ValueError with name, value and expectation if it is invalid.
+        Valid are also integers for a float, the words of YAML's booleans for a bool, its booleans
+        for a choice such as 'off', and its null for a text without choices, as ''.
+        Raises ValueError with name, value, expectation and remedy if the value is invalid.
         """
-        if not self._accepts(value):
-            raise ValueError(f'{self.name}: {value!r}, expected {self.expectation}')
-        is_list = isinstance(self.default, tuple) and not isinstance(value, str)
-        return tuple(value) if is_list else value
+        valid = self._converted(value)
+        if valid is None:
+            text = 'no value, or an empty list' if value is None else repr(value)
+            raise ValueError(
+                f'{self.name}: {text}, expected {self.expectation}{self._remedy(value)}'
+            )
+        return valid
 
     @property
     def _is_pair(self) -> bool:
         return isinstance(self.default, tuple) and isinstance(self.default[0], int)
 
-    def _accepts(self, value: Any) -> bool:
+    def _converted(self, value: Any) -> Any:
+        """Return the value with the type of the default; None if it is invalid."""
         if isinstance(self.default, bool):
-            return isinstance(value, bool)
+            return boolean_of(value)
         if isinstance(self.default, (int, float)):
-            return self._accepts_number(value, type(self.default))
+            return self._number(value, type(self.default))
+        if isinstance(self.default, tuple) and not isinstance(value, str):
+            return self._items(value)
+        if self.choices:
+            return self._choice(value)
         if isinstance(self.default, str):
-            return isinstance(value, str) and (not self.choices or value in self.choices)
-        if isinstance(value, str):
-            return value in self.choices
-        if not isinstance(value, Sequence):
-            return False
-        if self._is_pair:
-            return len(value) == 2 and all(self._accepts_number(item, int) for item in value)
-        return all(isinstance(item, str) for item in value)
+            return '' if value in NULLS else value if isinstance(value, str) else None
+        return None
 
-    def _accepts_number(self, value: Any, kind: type) -> bool:
+    def _number(self, value: Any, kind: type) -> Any:
         if isinstance(value, bool) or not isinstance(value, NUMBERS[kind]):
-            return False
-        return self.limits is None or bool(self.limits[0] <= value <= self.limits[1])
+            return None
+        if self.limits is not None and not self.limits[0] <= value <= self.limits[1]:
+            return None
+        try:
+            return kind(value)
+        except OverflowError:  # an integer too large for a float
+            return None
+
+    def _items(self, value: Any) -> tuple | None:
+        if not isinstance(value, Sequence) or not value:
+            return None
+        if not self._is_pair:
+            return tuple(value) if all(isinstance(item, str) for item in value) else None
+        numbers = tuple(self._number(item, int) for item in value)
+        return numbers if len(numbers) == 2 and None not in numbers else None
+
+    def _choice(self, value: Any) -> str | None:
+        meant = boolean_of(value)
+        for choice in self.choices:
+            if value == choice or (meant is not None and boolean_of(choice) is meant):
+                return choice
+        return None
+
+    def _remedy(self, value: Any) -> str:
+        """Advice for a value that only YAML's syntax made invalid; '' for any other."""
+        items = value if isinstance(value, Sequence) else [value]
+        if self._is_pair or self.choices:
+            return ''
+        if isinstance(self.default, (int, float)):
+            is_number = isinstance(value, str) and NUMBER.fullmatch(value)
+            return '; remove the quotes' if is_number else ''
+        if isinstance(self.default, tuple) and isinstance(value, str):
+            return f'; a single one also in brackets: [{value}]'
+        if any(isinstance(item, bool) for item in items) or isinstance(value, (int, float)):
+            return '; put it in quotes, YAML reads it as something else'
+        return ''
 
 
 def parameter(default: T, help: str, *, name: str = '', **properties: Any) -> T:

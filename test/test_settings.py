@@ -37,18 +37,18 @@ def test_name_default_and_properties_of_a_field():
 @pytest.mark.parametrize(
     ('field', 'values', 'rejected', 'expectation'),
     [
-        ('on', (True, False), (1, 'true', None), 'true or false'),
-        ('level', (0, 9, np.uint8(4)), (-1, 10, 2.0, '3', True), 'a whole number, 0 to 9'),
-        ('warmth', (0, 1.0, np.float32(0.5)), (-0.01, 1.01, np.nan, '1', True), '0 to 1'),
-        ('place', ('desk', 'floor'), ('wall', 3, ['desk']), 'one of desk, floor'),
+        ('on', (True, False), (1, 'maybe', ''), 'true or false'),
+        ('level', (0, 9, np.uint8(4)), (-1, 10, 2.0, 'high', True), 'a whole number, 0 to 9'),
+        ('warmth', (0, 1.0, np.float32(0.5)), (-0.01, 1.01, np.nan, 'red', True), '0 to 1'),
+        ('place', ('desk', 'floor'), ('wall', 3, ['desk'], True), 'one of desk, floor'),
         (
             'grid',
             ((1, 4), [4, 1]),
-            ((1, 5), (0, 1), (1,), (1, 2, 3), (1.0, 2), '12', 3),
+            ((1, 5), (0, 1), (1,), (1, 2, 3), (1.0, 2), (), '12', 3),
             'rows and columns, 1 to 4 each',
         ),
-        ('names', ((), ('a', 'b'), ['']), ('ab', (1,), None), 'a list of texts'),
-        ('note', ('', 'x'), (1, None), 'text'),
+        ('names', (('a', 'b'), ['']), ((), (1,)), 'a list of one or more texts'),
+        ('note', ('', 'x'), (['a'],), 'text'),
     ],
 )
 def test_values_are_accepted_or_rejected_with_name_value_and_expectation(
@@ -58,17 +58,57 @@ def test_values_are_accepted_or_rejected_with_name_value_and_expectation(
     for value in values:
         held = getattr(Lamp(**{field: value}), field)
         assert held == (tuple(value) if isinstance(value, list) else value)
-        assert type(held) is (tuple if isinstance(value, list) else type(value))
+        assert type(held) is type(getattr(Lamp, field))
     for value in rejected:
         with pytest.raises(ValueError, match='lamp') as caught:
             Lamp(**{field: value})
         assert str(caught.value) == f'lamp.{name}: {value!r}, expected {expectation}'
 
 
+LIST = 'lamp.names: {}, expected a list of one or more texts{}'
+QUOTES = '; put it in quotes, YAML reads it as something else'
+
+
+@pytest.mark.parametrize(
+    ('field', 'value', 'message'),
+    [
+        ('warmth', '1', "lamp.warmth: '1', expected 0 to 1; remove the quotes"),
+        ('warmth', '1e-3', "lamp.warmth: '1e-3', expected 0 to 1; remove the quotes"),
+        ('names', 'ab', LIST.format("'ab'", '; a single one also in brackets: [ab]')),
+        ('names', [True, False], LIST.format([True, False], QUOTES)),
+        ('names', None, LIST.format('no value, or an empty list', '')),
+        ('level', None, 'lamp.level: no value, or an empty list, expected a whole number, 0 to 9'),
+        ('note', False, f'lamp.note: False, expected text{QUOTES}'),
+        ('note', 5, f'lamp.note: 5, expected text{QUOTES}'),
+        ('place', None, 'lamp.at.place: no value, or an empty list, expected one of desk, floor'),
+    ],
+)
+def test_the_message_says_how_to_write_a_value_that_yaml_changed(field, value, message):
+    with pytest.raises(ValueError, match='lamp') as caught:
+        Lamp(**{field: value})
+    assert str(caught.value) == message
+
+
+def test_yaml_booleans_are_valid_for_booleans_and_choices_that_mean_the_same():
+    for on in ('true', 'Yes', 'ON', 'y', True):
+        assert Parameter('a', False, '').check(on) is True
+        assert Parameter('a', 'auto', '', choices=('auto', 'true', 'false')).check(on) == 'true'
+    for off in ('false', 'No', 'OFF', 'n', False):
+        assert Parameter('a', True, '').check(off) is False
+        assert Parameter('a', 'off', '', choices=('off', 'vins')).check(off) == 'off'
+
+
+@pytest.mark.parametrize('null', [None, '~', 'null'])
+def test_no_value_is_an_empty_text(null):
+    assert Parameter('a', 'x', '').check(null) == ''
+
+
 def test_a_number_without_limits_may_be_nan():
     (mean,) = (p for p in parameters.SUPERPOINT if p.name == 'input.mean')
     assert np.isnan(mean.check(np.nan))
     assert mean.expectation == 'a number'
+    with pytest.raises(ValueError, match=r'^input\.mean: 1000\d+, expected a number$'):
+        mean.check(10**400)
 
 
 def test_a_group_is_created_from_values_of_parameters():
@@ -97,7 +137,25 @@ def test_every_parameter_has_a_unique_name_a_valid_default_and_a_help_text():
 
 def test_the_message_of_a_removed_parameter_names_its_replacement(monkeypatch):
     monkeypatch.setitem(parameters.REMOVED, 'old', 'use new instead')
-    assert parameters.unknown_parameter('odl') == "no parameter 'odl'"
-    assert (
-        parameters.unknown_parameter('old') == "the parameter 'old' was removed: use new instead"
-    )
+    message = "the parameter 'old' was removed: use new instead"
+    assert parameters.unknown_parameter('old', ['oldest']) == message
+
+
+@pytest.mark.parametrize(
+    ('name', 'nearest'),
+    [
+        ('detector.treshold', 'detector.threshold'),
+        ('Detector.Threshold', 'detector.threshold'),
+        ('threshold', 'detector.threshold'),  # without its group
+        ('descriptor.rate', 'descriptors.rate'),
+        ('detector.nms', 'detector.nms_radius'),
+        ('max_keypoints', 'detector.max_keypoints'),
+        ('descriptors_rate', 'descriptors.rate'),
+        ('cam_mask', None),
+        ('exposure', None),
+    ],
+)
+def test_the_message_of_an_unknown_parameter_names_the_nearest(name, nearest):
+    known = ['detector.threshold', 'detector.nms_radius', 'detector.max_keypoints', 'mask']
+    expected = f"no parameter '{name}'" + (f", the nearest is '{nearest}'" if nearest else '')
+    assert parameters.unknown_parameter(name, [*known, 'descriptors.rate']) == expected

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from superpoint_rknn.features.image import read_mask
 from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.parameters import REMOVED, SUPERPOINT, unknown_parameter
 from superpoint_rknn.runtimes.open import RuntimeSettings
-from superpoint_rknn.settings import Parameter
+from superpoint_rknn.settings import Parameter, nearest_name
 from superpoint_rknn.tracking.tracker import TrackSettings
 
 PARAMETERS = {
     parameter.name: parameter for parameter in (*SUPERPOINT, *TrackSettings.parameters())
 }
+
+NODES = ('superpoint', 'tracker')
 
 
 def read_parameters(paths: Iterable[Path], given: Iterable[str]) -> dict[str, Any]:
@@ -36,20 +38,21 @@ def read_parameters(paths: Iterable[Path], given: Iterable[str]) -> dict[str, An
     """
     values = {name: parameter.default for name, parameter in PARAMETERS.items()}
     for path in paths:
-        for name, value in _flat(_sections(path)):
+        for node, name, value in _given(path):
             known = _find(name)
             if known is not None:
                 values[name] = _checked(f'{path}: ', known, value)
-            elif name.startswith(('detector.', 'input.', 'npu.')):
-                raise ValueError(f'{path}: {unknown_parameter(name)}')
+            elif _is_mistyped(node, name):
+                raise ValueError(f'{path}: {unknown_parameter(name, PARAMETERS)}')
     for text in given:
         name, separator, value = text.partition(':=')
         known = _find(name)
-        if name in REMOVED:
-            raise ValueError(f'-p {text}: {unknown_parameter(name)}')
-        if not separator or known is None:
-            names = ', '.join(PARAMETERS)
+        names = ', '.join(PARAMETERS)
+        if not separator:
             raise ValueError(f'-p {text}: expected NAME:=VALUE, NAME one of {names}')
+        if known is None:
+            reason = unknown_parameter(name, PARAMETERS)
+            raise ValueError(f'-p {text}: {reason}; this command has {names}')
         values[name] = _checked('-p ', known, _parsed(f'-p {text}', value))
     return values
 
@@ -75,37 +78,47 @@ def _parsed(where: str, text: str) -> Any:
         raise ValueError(f'{where}: {error}') from error
 
 
-def _sections(path: Path) -> list[dict]:
-    """What stands below each `ros__parameters` of a file, whatever the nodes are called."""
-    found: list[dict] = []
-    waiting = [_parsed(str(path), path.read_text(encoding='utf-8'))]
+def _given(path: Path) -> Iterator[tuple[str, str, Any]]:
+    """Nodes, names and values of a parameter file: all below any `ros__parameters`."""
+    found: list[tuple[str, dict]] = []
+    waiting = [('', _parsed(str(path), path.read_text(encoding='utf-8')))]
     while waiting:
-        tree = waiting.pop(0)
+        node, tree = waiting.pop(0)
         if not isinstance(tree, dict):
             continue
         for key, value in tree.items():
-            (found if key == 'ros__parameters' else waiting).append(value)
-    if not found or not all(isinstance(section, dict) for section in found):
-        raise ValueError(f'{path}: no ROS parameter file: nothing below `ros__parameters`')
-    return found
-
-
-def _flat(sections: Iterable[dict], prefix: str = '') -> Iterable[tuple[str, Any]]:
-    for section in sections:
-        for key, value in section.items():
-            if isinstance(value, dict):
-                yield from _flat([value], f'{prefix}{key}.')
+            if key == 'ros__parameters':
+                found.append((node, value))
             else:
-                yield f'{prefix}{key}', value
+                waiting.append((str(key), value))
+    if not found or not all(isinstance(section, dict) for _, section in found):
+        raise ValueError(f'{path}: no ROS parameter file: nothing below `ros__parameters`')
+    for node, section in found:
+        for name, value in _flat(section):
+            yield node, name, value
+
+
+def _flat(section: dict, prefix: str = '') -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f'{prefix}{key}.')
+        else:
+            yield f'{prefix}{key}', value
+
+
+def _is_mistyped(node: str, name: str) -> bool:
+    """Return whether an unknown name is a mistake, not one that only a running node uses."""
+    if name in REMOVED or name.startswith(('detector.', 'input.', 'npu.')):
+        return True
+    return node.rpartition('/')[2] in NODES and nearest_name(name, PARAMETERS) is not None
 
 
 def _checked(where: str, parameter: Parameter, value: Any) -> Any:
     """Value of the parameter's type; ValueError that begins with `where` if it is refused."""
     try:
-        value = parameter.check(value)
+        return parameter.check(value)
     except ValueError as error:
         raise ValueError(f'{where}{error}') from error
-    return float(value) if isinstance(parameter.default, float) else value
 
 
 def _find(name: str) -> Parameter | None:

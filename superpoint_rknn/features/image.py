@@ -11,7 +11,7 @@ import numpy as np
 
 from superpoint_rknn.features.image_header import IMAGE_FORMATS, MESSAGE_FORMATS, check_image_size
 from superpoint_rknn.features.input_range import InputRange
-from superpoint_rknn.files import read_regular
+from superpoint_rknn.files import absolute_path, read_regular
 
 COLOURS = {  # encoding: channels, conversion to grey
     'rgb8': (3, cv2.COLOR_RGB2GRAY),
@@ -147,7 +147,12 @@ def read_grey(path: str | Path) -> np.ndarray:
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask image, (height, width) uint8. Raises ValueError as `read_grey`."""
+    """
+    Read a mask image, (height, width) uint8; `~` in the path is the home directory.
+
+    Raises ValueError as `read_grey`.
+    """
+    path = absolute_path(path)
     try:
         return read_grey(path)
     except ValueError as error:

@@ -144,7 +144,8 @@ class FrontEnd:
     def _check_names(self) -> None:
         for name in self._parameters:
             if not any(node.has_parameter(name) for node in self.nodes):
-                raise ValueError(f'FrontEnd(parameters=...): {unknown_parameter(name)}')
+                known = [each for node in self.nodes for each in node.values.names]
+                raise ValueError(f'FrontEnd(parameters=...): {unknown_parameter(name, known)}')
         cameras = list(self.superpoint.values['cameras'])
         for name in self._in_process:
             if name not in cameras:

@@ -15,7 +15,7 @@ from superpoint_rknn.features.quantization import (
     input_table,
     is_identity,
 )
-from superpoint_rknn.files import find_shared_file
+from superpoint_rknn.files import absolute_path, find_shared_file
 from superpoint_rknn.runtimes.runtime import ModelError
 
 SHIPPED = ('superpoint', 'superpoint_small')  # shipped models; the first is the default
@@ -47,10 +47,13 @@ def find_model(model: str, soc: str | None, runtime: str = 'auto') -> Path:
     """
     Return the model file for a path or a name in SHIPPED; '' is the default model.
 
-    soc: the chip; None: a CPU. runtime: see `open_runtime`; 'onnx' ignores the chip.
+    model: `~` in a path is the home directory. soc: the chip; None: a CPU. runtime: see
+    `open_runtime`; 'onnx' ignores the chip.
     """
     soc = None if runtime == 'onnx' else soc
-    return default_model(soc, model or SHIPPED[0]) if model in ('', *SHIPPED) else Path(model)
+    if model in ('', *SHIPPED):
+        return default_model(soc, model or SHIPPED[0])
+    return absolute_path(model)
 
 
 def find_weights(weights: str, model: str = '') -> Path:

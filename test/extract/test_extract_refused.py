@@ -80,6 +80,7 @@ def test_names_that_sqlite_parses_as_uris(tmp_path, pictures, extract):
 
 def test_bad_parameters(tmp_path, bag, extract, capsys):
     (tmp_path / 'bad.yaml').write_text('/**:\n  ros__parameters:\n    detector:\n      nms: 3\n')
+    (tmp_path / 'resiz.yaml').write_text('/cam0/superpoint: {ros__parameters: {resiz: crop}}')
     (tmp_path / 'no.yaml').write_text('a: 1\n')
     (tmp_path / 'vast.pgm').write_text('P5 40000 40000 255\n')
     for options, reason in (
@@ -89,8 +90,13 @@ def test_bad_parameters(tmp_path, bag, extract, capsys):
         (('-p', 'threshold'), 'expected NAME:=VALUE'),
         (('-p', 'grid:=[5, [8'), '-p grid:=[5, [8: '),
         (('-p', f'mask:={tmp_path}/no.png'), 'no.png: No such file'),
-        (('-p', f'mask:={tmp_path}/vast.pgm'), 'vast.pgm is not an image'),
+        (('-p', f'mask:={tmp_path}/vast.pgm'), 'vast.pgm: PNM image of 40000x40000 pixels'),
         (('--params', tmp_path / 'bad.yaml'), "no parameter 'detector.nms'"),
+        (
+            ('--params', tmp_path / 'resiz.yaml'),
+            "resiz.yaml: no parameter 'resiz', the nearest is 'resize'",
+        ),
+        (('-p', 'treshold:=1'), "no parameter 'treshold', the nearest is 'detector.threshold'"),
         (('--params', tmp_path / 'no.yaml'), 'no ROS parameter file'),
         (('--params', tmp_path / 'none.yaml'), 'none.yaml'),
         (('--descriptors-rate', '-1'), 'descriptors-rate -1.0'),

@@ -18,7 +18,7 @@ def nodes(tmp_path_factory):
     graph = Graph(tmp_path_factory.mktemp('graph'))
     nodes = [SuperPointNode(context=graph.context), TrackerNode(context=graph.context)]
     for node in nodes:
-        node.values.declare()
+        node.values.read()
     yield nodes
     for node in nodes:
         node.destroy_node()

@@ -76,7 +76,8 @@ def test_find_model_by_name_or_path():
     assert small.name == 'superpoint_small_400x640_rk3568.rknn'
     assert find_model('superpoint_small', None).name == 'superpoint_small_400x640_u8.onnx'
     assert find_model('', 'rk3588', 'onnx') == default_model(None)
-    assert find_model('my/net.rknn', 'rk3588') == Path('my/net.rknn')
+    assert find_model('my/net.rknn', 'rk3588') == Path.cwd() / 'my/net.rknn'
+    assert find_model('~/net.rknn', 'rk3588') == Path.home() / 'net.rknn'
 
 
 def test_find_weights_by_name_path_or_model_card(tmp_path):

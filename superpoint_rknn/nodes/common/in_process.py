@@ -60,15 +60,22 @@ class InProcessCameras(dict[str, InProcessTopics]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._groups: list[list[str]] | None = None
+        self._groups: dict[str, list[list[str]]] = {}  # of each configured node
 
-    def check_groups(self, groups: list[list[str]]) -> None:
-        """Raise ValueError if the other node of this process has other cameras or stereo pairs."""
-        if self._groups not in (None, groups):
-            raise ValueError(
-                f'cameras, stereo: {groups}, the other node of this process has {self._groups}'
-            )
-        self._groups = groups
+    def check_groups(self, node: str, groups: list[list[str]]) -> None:
+        """
+        Set the cameras or stereo pairs of a node that is configured.
+
+        Raises ValueError if the other node of this process has others.
+        """
+        for name, others in self._groups.items():
+            if name != node and others != groups:
+                raise ValueError(f'cameras, stereo: {groups}, {name} has {others}')
+        self._groups[node] = groups
+
+    def forget_groups(self, node: str) -> None:
+        """Let a node that is no longer configured have other cameras next time."""
+        self._groups.pop(node, None)
 
     def __missing__(self, camera: str) -> InProcessTopics:
         return self.setdefault(camera, InProcessTopics())

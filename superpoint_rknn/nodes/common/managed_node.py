@@ -19,11 +19,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.timer import Timer
 
 from superpoint_rknn.nodes.common.executor import NO_PUBLISHER_EVENTS
-from superpoint_rknn.nodes.common.parameters import (
-    NodeSettings,
-    Parameters,
-    declare_parameter,
-)
+from superpoint_rknn.nodes.common.parameters import Parameters
 from superpoint_rknn.nodes.common.qos import DIAGNOSTICS
 from superpoint_rknn.settings import Parameter
 
@@ -49,13 +45,16 @@ class ManagedNode(LifecycleNode):
         **kwargs: Any,
     ):
         super().__init__(name, **kwargs)
-        (autostart,) = (p for p in NodeSettings.parameters() if p.name == 'autostart')
-        self.autostart = declare_parameter(self, autostart)
         self.finalized = False
         self.values = Parameters(self, table, interpret, self.parameters_changed, more)
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics: Publisher | None = None
         self._timer: Timer | None = None
+
+    @property
+    def autostart(self) -> bool:
+        """Whether to configure and activate at start; True for an invalid value, to log that."""
+        return self.values['autostart'] is not False
 
     @property
     def is_blocked(self) -> bool:
@@ -125,9 +124,10 @@ class ManagedNode(LifecycleNode):
         self.destroy_timer(timer)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Declare the parameters and configure; on an error log the reason and return FAILURE."""
+        """Read the parameters and configure; on an error log the reason and return FAILURE."""
         try:
-            self.values.declare()
+            self.values.read()
+            self.values.fixed = True
             self._diagnostics = self.create_publisher(
                 DiagnosticArray, '/diagnostics', DIAGNOSTICS, event_callbacks=NO_PUBLISHER_EVENTS
             )
@@ -189,6 +189,7 @@ class ManagedNode(LifecycleNode):
     def _release(self) -> None:
         self._stop()
         self.release()
+        self.values.fixed = False
         if self._diagnostics is not None:
             self.destroy_publisher(self._diagnostics)
             self._diagnostics = None

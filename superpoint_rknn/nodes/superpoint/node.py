@@ -75,7 +75,7 @@ class SuperPointNode(ManagedNode):
             )
         groups = groups_of(self.values['cameras'], self.values['stereo'])
         if self._in_process is not None:
-            self._in_process.check_groups(groups)
+            self._in_process.check_groups(self.get_name(), groups)
         mailbox: Mailbox[NetworkCheck | ImagePipeline | StereoPipeline, Any] = Mailbox()
         mailbox.put(NetworkCheck(self.get_logger()), None)
         for names in groups:
@@ -125,6 +125,8 @@ class SuperPointNode(ManagedNode):
         self._pipelines.clear()
         while self._cameras:
             self._cameras.pop().destroy()
+        if self._in_process is not None:
+            self._in_process.forget_groups(self.get_name())
 
     def check_inputs(self) -> None:
         """Check the image subscriptions of all cameras."""

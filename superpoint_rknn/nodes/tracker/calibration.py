@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from sensor_msgs.msg import CameraInfo
 
+from superpoint_rknn.files import absolute_path
 from superpoint_rknn.nodes.common.camera_names import parameter_of
 from superpoint_rknn.settings import Values
 from superpoint_rknn.tracking.calibration import Calibration
@@ -97,12 +97,12 @@ def read_calibrations(values: Values) -> dict[str, tuple[Calibration, str]]:
     for number, camera in enumerate(cameras):
         own = parameter_of(camera, 'calibration')
         name = own if camera and values[own] else 'calibration'
-        path = values[name]
-        if not path:
+        if not values[name]:
             continue
+        path = absolute_path(values[name])
         shared = name != own and len(cameras) > 1
         try:
-            calibrations[camera] = read_calibration(Path(path), camera, number, shared), path
+            calibrations[camera] = read_calibration(path, camera, number, shared), str(path)
         except OSError as error:
             reason = f'{error.strerror}: give the path of a readable file'
             raise ValueError(f'{name}: {path}: {reason}') from None

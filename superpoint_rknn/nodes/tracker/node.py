@@ -53,7 +53,7 @@ class TrackerNode(ManagedNode):
         calibrations = read_calibrations(self.values)
         groups = groups_of(self.values['cameras'], self.values['stereo'])
         if self._in_process is not None:
-            self._in_process.check_groups(groups)
+            self._in_process.check_groups(self.get_name(), groups)
         feature = self._publisher(PointCloud, 'feature')
         restart = self._publisher(Bool, 'restart')
         for names in groups:
@@ -87,6 +87,8 @@ class TrackerNode(ManagedNode):
             self._cameras.pop().destroy()
         while self._shared_publishers:
             self.destroy_lifecycle_publisher(self._shared_publishers.pop())
+        if self._in_process is not None:
+            self._in_process.forget_groups(self.get_name())
 
     def check_inputs(self) -> None:
         """Check the subscriptions of all cameras."""

@@ -17,6 +17,8 @@ FILE = """
     cam0: {mask: ''}
     cam7: {mask: ''}
     use_sim_time: false
+    start_type_description_service: true
+    diagnostic_updater: {period: 1.0}
     qos_overrides: {/cam0/keypoints: {publisher: {depth: 2}}}
 """
 
@@ -35,17 +37,20 @@ def test_numbers_have_a_range_of_their_type():
         (Parameter('a', (1, 1), 'Help.', limits=(1, 64)), 'rows and columns, 1 to 64 each'),
         (Parameter('a', True, 'Help.'), ''),
         (Parameter('a', 1, 'Help.', limits=(0, 7)), ''),
+        (Parameter('a', '', 'Help.', read_only=True), 'read-only while the node is configured'),
+        (
+            Parameter('a', 'x', 'Help.', choices=('x', 'y'), read_only=True),
+            'one of x, y; read-only while the node is configured',
+        ),
     ],
 )
-def test_choices_and_limits_of_lists_are_additional_constraints(parameter, constraints):
+def test_choices_limits_of_lists_and_read_only_are_additional_constraints(parameter, constraints):
     assert describe(parameter).additional_constraints == constraints
 
 
-def test_descriptions_have_help_unit_and_read_only():
-    descriptor = describe(Parameter('a', 0.5, 'Help.', 'px', read_only=True))
-    assert (descriptor.description, descriptor.read_only) == ('Help. [px]', True)
-    descriptor = describe(Parameter('a', 0.5, 'Help.'))
-    assert (descriptor.description, descriptor.read_only) == ('Help.', False)
+def test_descriptions_have_help_and_unit():
+    assert describe(Parameter('a', 0.5, 'Help.', 'px')).description == 'Help. [px]'
+    assert describe(Parameter('a', 0.5, 'Help.')).description == 'Help.'
 
 
 @pytest.mark.parametrize('table', [SUPERPOINT, TRACKER])
@@ -53,14 +58,21 @@ def test_names_are_unique(table):
     assert len({p.name for p in table}) == len(table)
 
 
+NEAREST = {
+    'resiz': ", the nearest is 'resize'",
+    'max_tracks': '',
+    'detector.nms': ", the nearest is 'detector.nms_radius'",
+    'cam7.mask': ", the nearest is 'cam0.mask'",
+    'cemras': ", the nearest is 'cameras'",
+}
+
+
 @pytest.mark.parametrize(
-    ('module', 'unknown'),
-    [
-        ('superpoint.node', {'resiz', 'max_tracks', 'detector.nms', 'cam7.mask', 'cemras'}),
-        ('front_end', {'resiz', 'detector.nms', 'cam7.mask', 'cemras'}),
-    ],
+    ('module', 'known'), [('superpoint.node', set()), ('front_end', {'max_tracks'})]
 )
-def test_unknown_parameters_cause_a_warning(graph, tmp_path, module, unknown):
+def test_unknown_parameters_cause_one_warning_with_the_nearest_name(
+    graph, tmp_path, module, known
+):
     (tmp_path / 'given.yaml').write_text(FILE)
     process = graph.start(
         *('-m', f'superpoint_rknn.nodes.{module}'),
@@ -68,7 +80,7 @@ def test_unknown_parameters_cause_a_warning(graph, tmp_path, module, unknown):
     )
     graph.wait(lambda: 'onnxruntime' in process.log.read_text(), 'the model to be loaded')
     warnings = [line for line in process.log.read_text().splitlines() if 'WARN' in line]
-    superpoint = [line for line in warnings if '[superpoint]' in line]
-    assert len(superpoint) == len(unknown)
-    for name in unknown:
-        assert any(f"no parameter '{name}'; the value is ignored" in s for s in superpoint), name
+    texts = [
+        f"no parameter '{n}'{NEAREST[n]}; the value is ignored" for n in NEAREST.keys() - known
+    ]
+    assert sorted(line.partition('[superpoint]: ')[2] for line in warnings) == sorted(texts)
