@@ -1,9 +1,10 @@
-"""Rate limiter, and detection of jumps, for image timestamps."""
+"""Rate limiter, and detection of late images and of jumps, for image timestamps."""
 
 from __future__ import annotations
 
 SECOND = 1_000_000_000  # [ns]
 MAX_GAP = SECOND  # [ns] between two images of one sequence
+MAX_LATE = 5  # late images in a row; more mean that the clock was set back
 
 
 def jumps(last_ns: int | None, stamp_ns: int) -> bool:
@@ -14,6 +15,28 @@ def jumps(last_ns: int | None, stamp_ns: int) -> bool:
     last_ns: timestamp of the previous image; None if there is none.
     """
     return last_ns is not None and not last_ns <= stamp_ns <= last_ns + MAX_GAP
+
+
+class StampOrder:
+    """Find images that arrive late: after an image of the same camera with a later timestamp."""
+
+    def __init__(self) -> None:
+        self._newest_ns: int | None = None
+        self._late = 0  # late images since the last one in order
+
+    def late_by(self, stamp_ns: int) -> int:
+        """
+        Return by how much the next timestamp is before the newest one [ns]; 0: it is in order.
+
+        Also 0 beyond MAX_GAP (a recording starts again) and after MAX_LATE late ones in a row (the
+        clock was set back): from there on, later timestamps are in order.
+        """
+        late = 0 if self._newest_ns is None else self._newest_ns - stamp_ns
+        if 0 < late <= MAX_GAP and self._late < MAX_LATE:
+            self._late += 1
+            return late
+        self._newest_ns, self._late = stamp_ns, 0
+        return 0
 
 
 class RateLimiter:

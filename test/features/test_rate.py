@@ -1,4 +1,4 @@
-from superpoint_rknn.features.rate import RateLimiter, jumps
+from superpoint_rknn.features.rate import MAX_LATE, RateLimiter, StampOrder, jumps
 
 MS = 1_000_000
 
@@ -9,6 +9,33 @@ def test_jump_backwards_or_above_one_second():
     assert not jumps(0, 1000 * MS)
     assert jumps(0, 1000 * MS + 1)
     assert jumps(5, 4)
+
+
+def late_by(*stamps):
+    """By how much each stamp is late; all in [ms]."""
+    order = StampOrder()
+    return [order.late_by(stamp * MS) // MS for stamp in stamps]
+
+
+def test_late_images_are_those_before_the_newest_one():
+    assert late_by(0, 50, 100) == [0, 0, 0]
+    assert late_by(100, 99, 150) == [0, 1, 0]
+    assert late_by(100, 50, 60, 150, 140) == [0, 50, 40, 0, 10]
+    assert late_by(100, 100, 200, 100) == [0, 0, 0, 100]  # repeated: refused elsewhere
+
+
+def test_a_recording_that_starts_again_is_not_late():
+    assert late_by(5000, 4000) == [0, 1000]
+    assert late_by(5000, 3999, 4050, 4000) == [0, 0, 0, 50]
+
+
+def test_a_clock_set_back_by_half_a_second_is_late_for_few_images():
+    assert MAX_LATE == 5
+    stamps = [500, 33, 66, 99, 132, 165, 198, 231, 264]
+    assert late_by(*stamps) == [0, 467, 434, 401, 368, 335, 0, 0, 0]
+    # ten images of two interleaved streams: never five in a row
+    stamps = [stamp for n in range(10) for stamp in (100 * n + 100, 100 * n + 50)]
+    assert late_by(*stamps) == [0, 50] * 10
 
 
 def selected(rate, *stamps):

@@ -125,6 +125,15 @@ class ImageWarnings:
         """Warn that 16-bit images use little of their range."""
         self._log.warning(f'{self._topic}: {text}')
 
+    def warn_late(self, late: int) -> None:
+        """Count and warn that an image was dropped; late: by how much an image is newer [ns]."""
+        times = self._counters.count('late_images')
+        self._log.warning(
+            f'{self._topic}: image dropped: header.stamp is {late / 1e9:.3f} s before that of an '
+            f'image that arrived earlier (seen {times} times)',
+            throttle_duration_sec=THROTTLE,
+        )
+
     def warn_refused(self, error: Exception) -> None:
         """Warn that an image was refused; call it before the image is counted as failed."""
         self._log.warning(

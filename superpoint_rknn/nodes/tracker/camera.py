@@ -12,7 +12,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from superpoint_rknn.features.input_range import InputRange
-from superpoint_rknn.features.rate import RateLimiter
+from superpoint_rknn.features.rate import RateLimiter, StampOrder
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.camera_names import topic_of
 from superpoint_rknn.nodes.common.diagnostics import ImageCounters, ImageWarnings
@@ -67,6 +67,7 @@ class TrackerCamera:
         self._parameters = parameters
         self._in_process = in_process
         self._on_received: Callable[[ReceivedImage], None] | None = None
+        self._order = StampOrder()
         self._images: ImageSubscription | None = None
         self._camera_info: CameraInfoSubscription | None = None
         self._subscriptions: list[Subscription] = []
@@ -94,6 +95,7 @@ class TrackerCamera:
         whose callbacks are given.
         """
         self._on_received = on_image
+        self._order = StampOrder()
         if self._uses_camera_info:
             self._camera_info = CameraInfoSubscription(
                 self._node, topic_of(self.name, 'camera_info'), self._on_camera_info
@@ -195,7 +197,11 @@ class TrackerCamera:
 
     def _receive(self, image: ReceivedImage) -> None:
         self.counters.arrive()
-        if self._on_received is not None:
+        late = self._order.late_by(image.stamp)
+        if late:
+            self.counters.finish('dropped')
+            self.warnings.warn_late(late)
+        elif self._on_received is not None:
             self._on_received(image)
 
     def _on_camera_info(self, message: CameraInfo) -> None:

@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+from superpoint_rknn.features.rate import MAX_GAP
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.messages import ReceivedImage, nanoseconds
 from superpoint_rknn.nodes.common.stereo_pairs import StereoPairs
@@ -96,9 +97,9 @@ class TrackerQueue:
         """
         stamp = nanoseconds(message.header.stamp)
         with self._changed:
-            if self._last_keypoints is not None and stamp < self._last_keypoints:
+            if self._last_keypoints is not None and stamp < self._last_keypoints - MAX_GAP:
                 self._discard_keypoints_after(stamp)
-            self._last_keypoints = stamp
+            self._last_keypoints = max(stamp, self._last_keypoints or stamp)
             self._keypoints[stamp] = message
             while len(self._keypoints) > KEYPOINTS:
                 del self._keypoints[next(iter(self._keypoints))]

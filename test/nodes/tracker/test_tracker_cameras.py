@@ -100,10 +100,16 @@ def test_a_stereo_pair_has_the_same_ids_in_both_images(rigs, photo, right_photo)
     assert len(right.tracks) == before
     stamp = publish_pair(right_photo)
     graph.wait(lambda: find(right.tracks, stamp + 2 * 10**6), 'the right image again')
+    stamp = publish_pair(None)
+    left.send(photo, step=-STEP // 2)  # late: the pair stays whole
+    left.stamp = right.stamp = stamp
+    right.send(right_photo, step=2 * 10**6)
+    graph.wait(lambda: find(right.tracks, stamp + 2 * 10**6), 'the pair with a late image')
     for rig in rigs:
         rig.diagnostics.clear()
     graph.wait(lambda: all(len(rig.diagnostics) > 1 for rig in rigs), 'diagnostics')
     assert checked_counts(left)['without_right'] >= 1
+    assert checked_counts(left)['late_images'] == 1
     assert checked_counts(right)['failed'] == 1
     assert checked_counts(right)['published'] - missed == len(right.tracks)
     assert '/cam1/image: image refused' in process.log.read_text()

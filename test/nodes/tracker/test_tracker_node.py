@@ -9,8 +9,9 @@ from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_graph import RELIABLE, image_message
 from sensor_msgs.msg import Image
-from tracker_rig import TRACKER, TrackerRig, calibration, corners, rotated_view, stamp_ns
+from tracker_rig import STEP, TRACKER, TrackerRig, calibration, corners, rotated_view, stamp_ns
 
+from superpoint_rknn.features.rate import MAX_LATE
 from superpoint_rknn.msg import Keypoints
 from superpoint_rknn.nodes.tracker.node import TrackerNode
 from superpoint_rknn.nodes.tracker.parameters import PARAMETERS
@@ -159,7 +160,7 @@ def test_a_jump_of_stamps_restarts_the_estimator_and_no_id_returns(graph, photo)
     _, before = rig.track(photo, calibration())
     assert all(c.name != 'camera' for c in rig.features[-1].channels)
     assert rig.features[-1].header.frame_id == 'world'
-    for number, step in enumerate((2 * 10**9, -(10**9)), 1):
+    for number, step in enumerate((2 * 10**9, -2 * 10**9), 1):
         _, after = rig.track(photo, calibration(), step=step)
         graph.wait(lambda number=number: len(rig.restarts) == number, 'restart')
         assert rig.restarts[-1].data
@@ -168,6 +169,28 @@ def test_a_jump_of_stamps_restarts_the_estimator_and_no_id_returns(graph, photo)
         _, before = rig.track(photo, calibration())
         assert set(before.age) == {1, 2} or set(before.age) == {2}
     assert 'header.stamp jumps from' in process.log.read_text()
+
+
+def test_a_late_image_is_dropped_and_a_clock_set_back_restarts(graph, photo):
+    rig = TrackerRig(graph)
+    process = rig.start(photo, calibration(), **{'feature.format': 'vins_fusion'})
+    _, before = rig.track(photo, calibration())
+    late = rig.send(photo, calibration(), step=-STEP // 50)
+    rig.send(photo, calibration(), step=-STEP // 50)  # two in a row
+    _, after = rig.track(photo, calibration(), step=STEP)
+    assert max(after.age) == max(before.age) + 1
+    assert stamp_ns(late) not in [stamp_ns(tracks) for tracks in rig.tracks]
+    assert rig.restarts == []
+    assert 'header.stamp is 0.001 s before' in process.log.read_text()
+    graph.wait(lambda: rig.diagnostics and rig.counts().get('late_images') == '2', 'the count')
+    counts = rig.counts()
+    assert counts['dropped'] == '2'
+    rig.stamp -= 5 * 10**8
+    for _ in range(MAX_LATE):
+        rig.send(photo, calibration())
+    _, restarted = rig.track(photo, calibration())
+    assert set(restarted.age) == {1}
+    graph.wait(lambda: len(rig.restarts) == 1, 'restart')
 
 
 def test_invalid_input_is_reported_and_the_next_image_is_tracked(graph, photo):

@@ -110,6 +110,18 @@ def test_stamps_that_run_back_do_not_end_the_wait():
     assert is_blocked(queue)
 
 
+def test_keypoints_of_a_late_image_discard_nothing():
+    queue = TrackerQueue()
+    put(queue, 5, 'k5')
+    put(queue, 'k4')  # one second before: the image itself is dropped before the queue
+    assert take(queue) == (5, 5)
+    put(queue, 6, 'k7', 'k6', 7)
+    assert take(queue) == (6, 6)
+    assert take(queue) == (7, 7)
+    put(queue, 8)
+    assert is_blocked(queue)
+
+
 def test_clear_returns_waiting_images_and_close_ends_take():
     queue = TrackerQueue()
     put(queue, 1, 2, 'd1')
