@@ -76,3 +76,28 @@ def test_a_users_process_gives_freed_memory_back(graph, standin_libraries, model
     user = graph.start_program(sys.executable, '-c', USER, library, model, env=environment)
     graph.group.finish(user, 30.0)
     assert 'arrays by mmap: 1\n' in user.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ('values', 'reason'),
+    [
+        ('mask:', "No value at line 3: write '' for an empty text, or delete the line"),
+        (
+            'cameras: [on, cam1]',
+            'line_num 3: write all items as numbers of one kind, or in quotes',
+        ),
+        (None, 'Error opening YAML file: give the path of a readable file'),
+    ],
+)
+def test_an_unreadable_parameter_file_is_refused_in_one_line(graph, tmp_path, values, reason):
+    path = tmp_path / 'given.yaml'
+    if values is not None:
+        path.write_text(f'tracker:\n  ros__parameters:\n    {values}\n')
+    module = 'superpoint_rknn.nodes.tracker.node'
+    process = graph.start('-m', module, '--ros-args', '--params-file', str(path))
+    assert process.wait(30) == 1
+    output = process.log.read_text().splitlines()
+    (line,) = (text for text in output if text.startswith('not started: '))
+    assert str(path) in line
+    assert line.endswith(reason)
+    assert 'Traceback' not in output[0]

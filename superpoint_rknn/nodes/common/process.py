@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,13 @@ from superpoint_rknn.memory import keep_freed_memory
 from superpoint_rknn.nodes.common.executor import create_executor
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 
+# What to do about errors of ROS's parser of parameter files, which don't say it.
+REMEDIES = {
+    'No value at line': "write '' for an empty text, or delete the line",
+    'Sequence should be of same type': 'write all items as numbers of one kind, or in quotes',
+    'Error opening YAML file': 'give the path of a readable file',
+    'parameter override rule': "expected -p NAME:=VALUE, an empty text as ''",
+}
 WAKE_UP = 0.1  # [s] maximum time until a signal is noticed
 
 
@@ -48,7 +56,11 @@ def run_nodes(
     """
     _skip_message_generator()
     interruption = Interruption()
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        print(f'not started: {_explain(error)}', file=sys.stderr)
+        return 1
     try:
         nodes = create(interruption)
     except ParameterException as error:
@@ -73,6 +85,16 @@ def run_nodes(
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def _explain(error: RuntimeError) -> str:
+    """Return the message about refused ROS arguments or parameter files, with a remedy."""
+    # Without the lines of rcl's source.
+    text = re.sub(r', at [^ ,]+:[0-9]+', '', str(error)).removeprefix('failed to initialize rcl: ')
+    for reason, remedy in REMEDIES.items():
+        if reason in text:
+            return f'{text}: {remedy}'
+    return f'ROS arguments not understood: {text}'
 
 
 def _skip_message_generator() -> None:
