@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from superpoint_rknn.tracking.camera_model import CameraModel
+from superpoint_rknn.tracking.light import match_light
 
 WINDOW = (17, 17)  # [px]
 MAX_LEVEL = 3  # of the image pyramid
@@ -29,6 +30,7 @@ def lucas_kanade(
     """
     if not len(points):
         return points.copy(), np.zeros(0, bool)
+    before, now = match_light(before, now)
     search: dict[str, Any] = {'winSize': WINDOW, 'criteria': CRITERIA}
     # None: no initial flow, which OpenCV's stubs don't allow.
     moved, found, _ = cv2.calcOpticalFlowPyrLK(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from superpoint_rknn.features.keypoints import Keypoints
-from superpoint_rknn.settings import ParameterGroup, parameter
 from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.optical_flow import epipolar_inliers, lucas_kanade, min_eigenvalues
 from superpoint_rknn.tracking.point_distances import (
@@ -19,68 +18,15 @@ from superpoint_rknn.tracking.point_distances import (
     select_new_tracks,
 )
 from superpoint_rknn.tracking.reassociation import DescriptorMemory
+from superpoint_rknn.tracking.settings import TrackSettings
 from superpoint_rknn.tracking.tracks import NO_TRACKS, LiveTracks, Tracks
 
 MAX_HISTORY = 256  # [images] tracks are kept for descriptors that arrive later
 MAX_LOST_AGE = 300  # [images] after which a lost track is not re-associated
-MAX_TRACKS = 2000
-MAX_GRID = 64  # cells along each axis
+TEXTURE_SAMPLE = 4  # every fourth track is among the points that a candidate is compared with
+MIN_TEXTURE = 1e-7  # of any new track
 
 TrackPoints = Callable[[np.ndarray, np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray]]
-
-
-@dataclass(frozen=True)
-class TrackSettings(ParameterGroup):
-    """
-    Settings of the tracker; lengths are in pixels of the camera image.
-
-    Raises ValueError for a setting outside its range.
-    """
-
-    max_tracks: int = parameter(200, 'Maximum number of tracks.', limits=(1, MAX_TRACKS))
-    min_distance: float = parameter(
-        15.0,
-        'Minimum distance of a new track from all others; of two tracks nearer than half of it, '
-        'the younger ends.',
-        unit='px',
-        limits=(0, 1000),
-    )
-    grid: tuple[int, int] = parameter(
-        (5, 8),
-        'Rows and columns of a grid; new tracks begin in the cells with the fewest tracks first.',
-        limits=(1, MAX_GRID),
-    )
-    min_texture: float = parameter(
-        0.003,
-        'Minimum texture around a keypoint for a new track: minimum eigenvalue of the gradient '
-        'matrix (Shi-Tomasi), scaled as by OpenCV, proportional to the squared contrast; 0: any.',
-        limits=(0, 1),
-    )
-    snap_radius: float = parameter(
-        2.0,
-        'Maximum distance between a track and the keypoint that it snaps to (moves towards), '
-        'which limits drift; 0: no snapping.',
-        unit='px',
-        limits=(0, 100),
-    )
-    snap_gain: float = parameter(
-        0.2,
-        'Fraction of the distance to its keypoint that a track moves per image: 1 follows the '
-        "detector's jitter, 0 lets tracks drift.",
-        limits=(0, 1),
-    )
-    forward_backward: float = parameter(
-        1.0,
-        'Maximum distance of a point from its start after tracking to the next image and back.',
-        unit='px',
-        limits=(0, 100),
-    )
-    epipolar: float = parameter(
-        1.0,
-        'Maximum distance of an inlier from its epipolar line between two images; 0: no test.',
-        unit='px',
-        limits=(0, 100),
-    )
 
 
 class Tracker:
@@ -211,7 +157,7 @@ class Tracker:
         if not wanted:
             return NO_TRACKS
         index = np.flatnonzero(is_far_from(found, live.points, settings.min_distance))
-        index = index[min_eigenvalues(image, found[index]) >= settings.min_texture]
+        index = index[self._has_texture(image, found[index], live.points)]
         limits = (settings.min_distance, settings.grid, image.shape)
         index = index[select_new_tracks(live.points, found[index], wanted, *limits)]
         index = index[np.argsort(-score[index], kind='stable')]
@@ -219,6 +165,17 @@ class Tracker:
         self._next_key += len(new)
         self.counts['born'] += len(new)
         return new
+
+    def _has_texture(
+        self, image: np.ndarray, candidates: np.ndarray, tracked: np.ndarray
+    ) -> np.ndarray:
+        """Return True for candidates with enough texture, relative to the image's best point."""
+        if not self.settings.min_texture:
+            return np.ones(len(candidates), bool)
+        sample = tracked[::TEXTURE_SAMPLE]
+        texture = min_eigenvalues(image, np.concatenate([candidates, sample]))
+        limit = self.settings.min_texture * texture.max(initial=0)
+        return texture[: len(candidates)] >= max(limit, MIN_TEXTURE)
 
     def _record_lost(self, before: LiveTracks, after: LiveTracks) -> None:
         """Record the tracks that are in `before` but not in `after` as lost."""
