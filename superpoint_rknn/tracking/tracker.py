@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from superpoint_rknn.features.keypoints import Keypoints
 from superpoint_rknn.tracking.camera_model import CameraModel
+from superpoint_rknn.tracking.late_keypoints import RecentImages, TrackPoints, follow
 from superpoint_rknn.tracking.optical_flow import epipolar_inliers, lucas_kanade, min_eigenvalues
 from superpoint_rknn.tracking.point_distances import (
     greedy_min_distance,
@@ -25,8 +25,6 @@ MAX_HISTORY = 256  # [images] tracks are kept for descriptors that arrive later
 MAX_LOST_AGE = 300  # [images] after which a lost track is not re-associated
 TEXTURE_SAMPLE = 4  # every fourth track is among the points that a candidate is compared with
 MIN_TEXTURE = 1e-7  # of any new track
-
-TrackPoints = Callable[[np.ndarray, np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray]]
 
 
 class Tracker:
@@ -44,7 +42,7 @@ class Tracker:
         self, settings: TrackSettings | None = None, track_points: TrackPoints = lucas_kanade
     ):
         self.settings = settings or TrackSettings()
-        self.counts = {'born': 0, 'lost': 0, 'recognised': 0}
+        self.counts = {'born': 0, 'born_late': 0, 'lost': 0, 'recognised': 0}
         self._track_points = track_points
         self._next_key = 0
         self._images = 0
@@ -53,6 +51,7 @@ class Tracker:
     def restart(self) -> None:
         """End all tracks and discard their descriptors."""
         self._image: np.ndarray | None = None
+        self._recent = RecentImages()
         self._live = NO_TRACKS
         # timestamp, keys and points of each image
         self._history: deque[tuple[int, np.ndarray, np.ndarray]] = deque(maxlen=MAX_HISTORY)
@@ -68,8 +67,9 @@ class Tracker:
         """
         Track all points into the next image; return the tracks there.
 
-        image: (height, width) uint8; kept until the next call. A new size restarts the tracker.
-        stamp: timestamp of the image, by which `add_descriptors` refers to it.
+        image: (height, width) uint8; kept for keypoints that arrive late, so do not change it. A
+        new size restarts the tracker.
+        stamp: timestamp of the image; `add_keypoints` and `add_descriptors` refer to it.
         keypoints: of this image; None if the detector did not process it.
         camera_model: for a more precise epipolar test; None if unknown.
         """
@@ -86,10 +86,39 @@ class Tracker:
         live = live[: self.settings.max_tracks]
         self._record_lost(self._live, live)
         if keypoints is not None:
-            live = live + self._begin(image, live, found, keypoints.score)
+            index = self._select_new(image, live, found, keypoints.score)
+            live = live + self._begin(found[index], keypoints.score[index], self._images)
         self._image, self._live = image, live
+        self._recent.add(stamp, image)
         self._history.append((stamp, live.key, live.points))
         return self._tracks()
+
+    def add_keypoints(self, stamp: int, keypoints: Keypoints) -> int | None:
+        """
+        Add keypoints of an image that was tracked without: new tracks begin at them.
+
+        They are followed to the newest image; the tracks begin in the next one.
+
+        stamp: as given to `track`.
+        Returns the number of new tracks; None if the image is no longer kept.
+        """
+        images = self._recent.since(stamp)
+        if not images:
+            return None
+        settings = self.settings
+        found = np.stack([keypoints.x, keypoints.y], axis=1)
+        points, index = follow(images, found, self._track_points, settings.forward_backward)
+        selected = self._select_new(images[-1], self._live, points, keypoints.score[index])
+        index = index[selected]
+        new = self._begin(points[selected], keypoints.score[index], self._images + 1)
+        self.counts['born_late'] += len(new)
+        self._live = self._live + new
+        # Descriptors of that image are for these keypoints, too.
+        for i, (image_stamp, key, places) in enumerate(self._history):
+            if image_stamp == stamp:
+                places = np.concatenate([places, found[index]])
+                self._history[i] = stamp, np.concatenate([key, new.key]), places
+        return len(new)
 
     def add_descriptors(
         self, stamp: int, x: np.ndarray, y: np.ndarray, descriptors: np.ndarray, model: str
@@ -148,20 +177,27 @@ class Tracker:
         scores[rows] = score[index]
         return replace(live, points=points, score=scores)
 
-    def _begin(
+    def _select_new(
         self, image: np.ndarray, live: LiveTracks, found: np.ndarray, score: np.ndarray
-    ) -> LiveTracks:
-        """Begin tracks at textured keypoints that are far enough from all tracks."""
+    ) -> np.ndarray:
+        """
+        Select textured keypoints that are far enough from all tracks for new tracks.
+
+        Returns their indices, (K,), highest score first.
+        """
         settings = self.settings
         wanted = settings.max_tracks - len(live)
-        if not wanted:
-            return NO_TRACKS
+        if wanted <= 0:
+            return np.zeros(0, np.intp)
         index = np.flatnonzero(is_far_from(found, live.points, settings.min_distance))
         index = index[self._has_texture(image, found[index], live.points)]
         limits = (settings.min_distance, settings.grid, image.shape)
         index = index[select_new_tracks(live.points, found[index], wanted, *limits)]
-        index = index[np.argsort(-score[index], kind='stable')]
-        new = LiveTracks.new(self._next_key, self._images, found[index], score[index])
+        return index[np.argsort(-score[index], kind='stable')]
+
+    def _begin(self, points: np.ndarray, score: np.ndarray, image: int) -> LiveTracks:
+        """Return new tracks from image number `image` on."""
+        new = LiveTracks.new(self._next_key, image, points, score)
         self._next_key += len(new)
         self.counts['born'] += len(new)
         return new

@@ -13,8 +13,16 @@ from superpoint_rknn.nodes.common.messages import bytes_of, keypoints_message
 from superpoint_rknn.tracking.tracker import Tracks
 
 
-def points_of(message: Keypoints) -> Points:
-    """Return the keypoints of a message. Raises ValueError that names an inconsistent field."""
+def points_of(message: Keypoints, image_size: tuple[int, int] | None = None) -> Points:
+    """
+    Return the keypoints of a message. Raises ValueError that names an inconsistent field.
+
+    image_size: expected (height, width) of the image [px]; None: any.
+    """
+    if image_size not in (None, (message.height, message.width)):
+        raise ValueError(
+            f'height, width: {message.height}, {message.width}, the image has {image_size}'
+        )
     x, y, score = (
         np.array(values, np.float32) for values in (message.x, message.y, message.score)
     )

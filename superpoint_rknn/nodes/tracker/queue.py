@@ -31,6 +31,14 @@ class ImageJob:
     is_taken: bool = False  # no longer in the queue
 
 
+@dataclass
+class LateKeypoints:
+    """Keypoints of an image that was taken without them."""
+
+    message: Keypoints
+    delay: float  # after the image [s]
+
+
 class TrackerQueue:
     """
     FIFO of images that joins each with its keypoints and right image by stamp. Thread-safe.
@@ -55,6 +63,7 @@ class TrackerQueue:
         self._keypoints: dict[int, Keypoints] = {}
         # Images that were taken without keypoints: stamp [ns] -> time of arrival [s].
         self._without_keypoints: dict[int, float] = {}
+        self._late: LateKeypoints | None = None  # newer ones replace it
         self._descriptors: deque[Descriptors] = deque(maxlen=DESCRIPTORS)
         self._last_image: int | None = None  # stamp of the last image that arrived [ns]
         self._last_keypoints: int | None = None  # the same of keypoints
@@ -89,23 +98,26 @@ class TrackerQueue:
             self._changed.notify_all()
             return rights
 
-    def put_keypoints(self, message: Keypoints) -> float | None:
+    def put_keypoints(self, message: Keypoints) -> bool:
         """
         Add the keypoints of an image, before or after the image itself.
 
-        Returns their delay after the image [s] if it was taken without them; else None.
+        Returns True if they are late: their image was taken without them.
         """
         stamp = nanoseconds(message.header.stamp)
         with self._changed:
             if self._last_keypoints is not None and stamp < self._last_keypoints - MAX_GAP:
                 self._discard_keypoints_after(stamp)
             self._last_keypoints = max(stamp, self._last_keypoints or stamp)
+            self._changed.notify_all()
+            arrived = self._without_keypoints.pop(stamp, None)
+            if arrived is not None:
+                self._late = LateKeypoints(message, time.perf_counter() - arrived)
+                return True
             self._keypoints[stamp] = message
             while len(self._keypoints) > KEYPOINTS:
                 del self._keypoints[next(iter(self._keypoints))]
-            self._changed.notify_all()
-            arrived = self._without_keypoints.pop(stamp, None)
-            return None if arrived is None else time.perf_counter() - arrived
+            return False
 
     def put_descriptors(self, message: Descriptors) -> None:
         """Add descriptors; they are taken after their image. The oldest are evicted."""
@@ -113,8 +125,8 @@ class TrackerQueue:
             self._descriptors.append(message)
             self._changed.notify_all()
 
-    def take(self) -> ImageJob | Descriptors | None:
-        """Wait for the next image or descriptors and return them; None once closed."""
+    def take(self) -> ImageJob | LateKeypoints | Descriptors | None:
+        """Wait for the next image, late keypoints or descriptors; None once closed."""
         with self._changed:
             while not self._closed:
                 if self._images and self._is_ready(self._images[0]):
@@ -122,6 +134,9 @@ class TrackerQueue:
                     if job.expects_keypoints and job.keypoints is None:
                         self._note_without_keypoints(job.image)
                     return job
+                if self._late is not None:
+                    late, self._late = self._late, None
+                    return late
                 if self._descriptors and not self._waits_for_image(self._descriptors[0]):
                     return self._descriptors.popleft()
                 timeout = None
@@ -137,6 +152,7 @@ class TrackerQueue:
             jobs = [self._leave() for _ in range(len(self._images))]
             self._keypoints.clear()
             self._without_keypoints.clear()
+            self._late = None
             self._descriptors.clear()
             self._last_image = self._last_keypoints = None
             rights += [job.right for job in jobs if job.right is not None]
@@ -189,5 +205,6 @@ class TrackerQueue:
         """Discard keypoints with later stamps, since stamps ran backwards."""
         self._keypoints = {s: k for s, k in self._keypoints.items() if s <= stamp}
         self._without_keypoints.clear()
+        self._late = None
         if self._last_keypoints is not None and self._last_keypoints > stamp:
             self._last_keypoints = stamp if stamp in self._keypoints else None

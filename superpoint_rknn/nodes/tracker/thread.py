@@ -20,7 +20,7 @@ from superpoint_rknn.nodes.tracker.calibration import CameraTracks
 from superpoint_rknn.nodes.tracker.camera import TrackerCamera
 from superpoint_rknn.nodes.tracker.feature_output import FeatureOutput
 from superpoint_rknn.nodes.tracker.messages import descriptor_rows, points_of
-from superpoint_rknn.nodes.tracker.queue import IMAGES, ImageJob, TrackerQueue
+from superpoint_rknn.nodes.tracker.queue import IMAGES, ImageJob, LateKeypoints, TrackerQueue
 from superpoint_rknn.tracking.stereo import match_stereo
 from superpoint_rknn.tracking.tracker import Tracker
 
@@ -50,6 +50,7 @@ class TrackerThread:
         self._queue = self._new_queue()
         self._thread: threading.Thread | None = None
         self._last_stamp: int | None = None
+        self._size = (0, 0)  # height, width of the newest image
 
     def activate(self) -> None:
         """Subscribe and start the thread, without tracks."""
@@ -86,18 +87,9 @@ class TrackerThread:
         self._drop(*self._queue.put_image(image, wait, self._left.has_detector))
 
     def _on_keypoints(self, message: Keypoints) -> None:
-        """Put keypoints into the queue; warn if their image was tracked without them."""
-        late = self._queue.put_keypoints(message)
-        if late is None:
-            return
-        times = self._left.counters.count('late_keypoints')
-        self._log.warning(
-            f'keypoints arrived {late:.2f} s after their image, which was tracked without them: '
-            'no track begins at them; keypoints_wait is '
-            f'{self._parameters["keypoints_wait"]:g} s, and {IMAGES} images wait at most '
-            f'(seen {times} times)',
-            throttle_duration_sec=THROTTLE,
-        )
+        """Put keypoints into the queue; count them if their image was tracked without them."""
+        if self._queue.put_keypoints(message):
+            self._left.counters.count('late_keypoints')
 
     def _on_right_image(self, image: ReceivedImage) -> None:
         self._drop([], self._queue.put_right(image))
@@ -113,10 +105,13 @@ class TrackerThread:
             try:
                 if isinstance(item, ImageJob):
                     self._track(item)
+                elif isinstance(item, LateKeypoints):
+                    self._begin_late(item)
                 else:
                     self._describe(item)
             except ValueError as error:
-                self._log.warning(f'descriptors refused: {error}', throttle_duration_sec=THROTTLE)
+                what = 'descriptors' if isinstance(item, Descriptors) else 'keypoints'
+                self._log.warning(f'{what} refused: {error}', throttle_duration_sec=THROTTLE)
             except Exception:
                 self._log.error(
                     f'image dropped:\n{traceback.format_exc()}', throttle_duration_sec=THROTTLE
@@ -130,7 +125,7 @@ class TrackerThread:
         try:
             image = job.image.grey()
             self._check_stamp(job.image.stamp)
-            height, width = image.shape
+            height, width = self._size = image.shape
             camera_model = self._left.calibration.camera_model(
                 (height, width), self._parameters['rectified']
             )
@@ -187,6 +182,24 @@ class TrackerThread:
             return None, 'failed'
         return CameraTracks(tracks, camera_model, camera.calibration), 'published'
 
+    def _begin_late(self, late: LateKeypoints) -> None:
+        """Begin tracks at keypoints that arrived late. Raises ValueError if they are invalid."""
+        start = time.perf_counter()
+        stamp = nanoseconds(late.message.header.stamp)
+        begun = self.tracker.add_keypoints(stamp, points_of(late.message, self._size))
+        self._left.counters.stages({'late_keypoints': 1e3 * (time.perf_counter() - start)})
+        outcome = (
+            'no track begins at them, since their image is no longer kept'
+            if begun is None
+            else f'{begun} tracks begin at them now, where they are in the newest image'
+        )
+        self._log.warning(
+            f'keypoints arrived {late.delay:.2f} s after their image, which was tracked without '
+            f'them: {outcome}; keypoints_wait is {self._parameters["keypoints_wait"]:g} s, and '
+            f'{IMAGES} images wait at most (seen {self._left.counters["late_keypoints"]} times)',
+            throttle_duration_sec=THROTTLE,
+        )
+
     def _describe(self, message: Descriptors) -> None:
         """Add the descriptors of an image to the tracker. Raises ValueError if invalid."""
         points = points_of(message.keypoints)
@@ -199,20 +212,13 @@ class TrackerThread:
 
     def _keypoints_of(self, job: ImageJob, size: tuple[int, int]) -> Points | None:
         """Return the keypoints of an image; None, with a warning, if they are invalid."""
-        message = job.keypoints
-        if message is None:
-            self._left.counters.count('without_keypoints')
-            return None
-        try:
-            if (message.height, message.width) != size:
-                raise ValueError(
-                    f'height, width: {message.height}, {message.width}, the image has {size}'
-                )
-            return points_of(message)
-        except ValueError as error:
-            self._left.counters.count('without_keypoints')
-            self._log.warning(f'keypoints refused: {error}', throttle_duration_sec=THROTTLE)
-            return None
+        if job.keypoints is not None:
+            try:
+                return points_of(job.keypoints, size)
+            except ValueError as error:
+                self._log.warning(f'keypoints refused: {error}', throttle_duration_sec=THROTTLE)
+        self._left.counters.count('without_keypoints')
+        return None
 
     def _check_stamp(self, stamp: int) -> None:
         """Restart the tracker if stamps jump. Raises ValueError if a stamp is repeated."""

@@ -131,15 +131,23 @@ def test_images_without_keypoints_are_tracked(graph, photo):
     assert rig.features == []
 
 
-def test_late_keypoints_are_counted_and_cause_a_warning(graph, photo):
+def test_tracks_begin_at_late_keypoints(graph, photo):
     rig = TrackerRig(graph)
     process = rig.start(photo, keypoints_wait=0.05)
-    message, _ = rig.track(photo, keypoints=False)
+    log = process.log.read_text
+    rig.track(np.zeros_like(photo))  # all tracks end
+    message, tracks = rig.track(photo, keypoints=False)
+    assert len(tracks.id) == 0
+    rig.track(photo, keypoints=False)
     rig.detector.publish(corners(message.header, photo))
-    graph.wait(lambda: 'keypoints_wait is 0.05 s' in process.log.read_text(), 'a warning')
-    graph.wait(
-        lambda: rig.diagnostics and int(rig.counts().get('late_keypoints', 0)) > 0, 'the count'
-    )
+    graph.wait(lambda: 'tracks begin at them now' in log(), 'a warning')
+    _, tracks = rig.track(photo, keypoints=False)
+    assert len(tracks.id) > 100
+    assert set(tracks.age) == {1}
+    assert f'{len(tracks.id)} tracks begin at them now' in log()
+    assert 'keypoints_wait is 0.05 s' in log()
+    graph.wait(lambda: rig.diagnostics and rig.counts().get('late_keypoints') == '1', 'the count')
+    assert rig.counts()['tracks_born_late'] == str(len(tracks.id))
 
 
 def test_images_wait_for_remapped_keypoints(graph, photo):

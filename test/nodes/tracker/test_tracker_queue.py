@@ -195,25 +195,50 @@ def test_a_full_queue_drops_the_oldest_image_with_its_right_image():
     assert ([second(i) for i in lefts], [second(i) for i in rights]) == ([1], [1])
 
 
-def test_late_keypoints_are_reported_once():
+def put_keypoints(queue, second):
+    return queue.put_keypoints(stamped(Keypoints, second))
+
+
+def test_late_keypoints_are_taken_once_before_descriptors():
     queue = TrackerQueue()
-    assert queue.put_keypoints(stamped(Keypoints, 1)) is None  # its image has not arrived yet
+    assert not put_keypoints(queue, 1)  # its image has not arrived yet
     put(queue, 1)
     assert take(queue) == (1, 1)
     queue.put_image(image(2), 0.0)
     assert take(queue) == (2, None)
-    assert queue.put_keypoints(stamped(Keypoints, 2)) > 0
-    assert queue.put_keypoints(stamped(Keypoints, 2)) is None
+    put(queue, 'd2')
+    assert put_keypoints(queue, 2)
+    late = queue.take()
+    assert late.message.header.stamp.sec == 2
+    assert late.delay > 0
+    assert take(queue) == 'd2'
+    assert not put_keypoints(queue, 2)
     queue.put_image(image(3), 0.0, expects_keypoints=False)
     assert take(queue) == (3, None)
-    assert queue.put_keypoints(stamped(Keypoints, 3)) is None
+    assert not put_keypoints(queue, 3)
+    assert is_blocked(queue)
+
+
+def test_images_come_before_late_keypoints_and_only_the_newest_wait():
+    queue = TrackerQueue()
+    for second in (1, 2, 3):
+        queue.put_image(image(second), 0.0)
+        assert take(queue) == (second, None)
+    assert put_keypoints(queue, 1)
+    assert put_keypoints(queue, 2)
+    queue.put_image(image(4), 0.0)
+    assert take(queue) == (4, None)
+    assert queue.take().message.header.stamp.sec == 2
+    assert is_blocked(queue)
 
 
 def test_a_repeated_recording_has_no_late_keypoints():
     queue = TrackerQueue()
-    for second in (1, 2):
+    for second in (1, 2, 3, 4):
         queue.put_image(image(second), 0.0)
         assert take(queue) == (second, None)
+    assert put_keypoints(queue, 4)
     put(queue, 1)
-    assert queue.put_keypoints(stamped(Keypoints, 1)) is None
+    assert not put_keypoints(queue, 1)
     assert take(queue) == (1, 1)
+    assert is_blocked(queue)
