@@ -121,8 +121,8 @@ class ImageWarnings:
             )
         self._last_size = size
 
-    def warn_input_range(self, text: str) -> None:
-        """Warn that 16-bit images use little of their range."""
+    def warn(self, text: str) -> None:
+        """Warn of the images; not throttled."""
         self._log.warning(f'{self._topic}: {text}')
 
     def warn_late(self, late: int) -> None:

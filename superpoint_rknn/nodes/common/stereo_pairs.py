@@ -24,6 +24,19 @@ class StereoPairs(Generic[T]):
         self._depth = depth
         # Only one of the two is non-empty: an item joins or discards waiting items of the other.
         self._waiting: tuple[deque[tuple[int, T]], ...] = (deque(), deque())
+        self._differences: list[int] = []  # [ns] of stamps that were too far apart
+        self._pairs = 0  # since the last call of `take_difference`
+
+    def take_difference(self) -> int | None:
+        """
+        Return by how much the stamps of most items miss the tolerance, since the last call [ns].
+
+        It is the smallest difference of items that were no pair, positive if camera 1 is later;
+        None if there were more pairs, or if it was only one: its partner may be lost.
+        """
+        differences, pairs = self._differences, self._pairs
+        self._differences, self._pairs = [], 0
+        return min(differences, key=abs) if len(differences) > max(pairs, 1) else None
 
     def add(self, camera: int, stamp: int, item: T) -> tuple[tuple[T, T] | None, list[T], list[T]]:
         """
@@ -36,12 +49,16 @@ class StereoPairs(Generic[T]):
         while own and own[-1][0] > stamp:
             discarded[camera].append(own.popleft()[1])
         while other and other[0][0] < stamp - self._tolerance:
-            discarded[1 - camera].append(other.popleft()[1])
+            before, partner = other.popleft()
+            discarded[1 - camera].append(partner)
+            self._differences.append(_right_minus_left(camera, stamp - before))
         if other and other[0][0] <= stamp + self._tolerance:
             _, partner = other.popleft()
+            self._pairs += 1
             return ((partner, item) if camera else (item, partner)), *discarded
         if other:
             discarded[camera].append(item)
+            self._differences.append(_right_minus_left(camera, stamp - other[0][0]))
             return None, *discarded
         own.append((stamp, item))
         if len(own) > self._depth:
@@ -54,3 +71,8 @@ class StereoPairs(Generic[T]):
         for waiting in self._waiting:
             waiting.clear()
         return first, second
+
+
+def _right_minus_left(camera: int, difference: int) -> int:
+    """Difference of stamps, right - left; difference: that of `camera` minus the other one's."""
+    return difference if camera else -difference

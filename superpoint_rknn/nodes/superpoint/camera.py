@@ -47,7 +47,7 @@ class Camera:
         self.warnings = ImageWarnings(
             node.get_logger(), node.resolve_topic_name(topic_of(name, 'image')), self.counters
         )
-        self._input_range = InputRange(warn=self.warnings.warn_input_range)
+        self._input_range = InputRange(warn=self.warnings.warn)
         self._node = node
         self._transport = transport
         self._in_process = in_process

@@ -129,9 +129,9 @@ class SuperPointNode(ManagedNode):
             self._in_process.forget_groups(self.get_name())
 
     def check_inputs(self) -> None:
-        """Check the image subscriptions of all cameras."""
-        for camera in self._cameras:
-            camera.check_images()
+        """Check the images of all cameras."""
+        for pipeline in self._pipelines:
+            pipeline.check_images()
 
     def statuses(self) -> list[DiagnosticStatus]:
         """Return the status of each camera: counters, rates, stage timings, runtime state."""

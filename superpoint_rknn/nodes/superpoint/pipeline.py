@@ -62,6 +62,10 @@ class ImagePipeline:
         """Unsubscribe."""
         self.camera.deactivate()
 
+    def check_images(self) -> None:
+        """Check what arrives, see Camera.check_images; call once a second."""
+        self.camera.check_images()
+
     def on_image(self, image: ReceivedImage) -> None:
         """Put an image into the mailbox; drop the older image that it replaces."""
         replaced = self._mailbox.put(self, image)

@@ -15,6 +15,9 @@ from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
 from superpoint_rknn.nodes.superpoint.pipeline import Detected, ImagePipeline
 from superpoint_rknn.runtimes.runtime import Runtime
 
+# [ns] difference of stamps beyond which the cameras do not use the same clock: the maximum of
+# sync_tolerance
+OTHER_CLOCK = 1_000_000_000
 PAIR_DEPTH = 8  # images of one camera that wait for their partners; 0.27 s at 30 Hz
 
 Pair = tuple[ReceivedImage, ReceivedImage]  # left, right
@@ -31,6 +34,8 @@ class StereoPipeline:
     def __init__(self, sides: Sequence[ImagePipeline], mailbox: Mailbox, tolerance: int):
         self._sides = sides
         self._mailbox = mailbox
+        self._tolerance = tolerance
+        self._logged_difference = 0  # [ns]
         self._pairs: StereoPairs[ReceivedImage] = StereoPairs(tolerance, PAIR_DEPTH)
         self.schedule = DescriptorSchedule()
         self._completing = (
@@ -56,6 +61,35 @@ class StereoPipeline:
             replaced = self._mailbox.put(self, pair)
             if replaced is not None:
                 self.drop(replaced)
+
+    def check_images(self) -> None:
+        """Update the warnings of both cameras; call once a second."""
+        for side in self._sides:
+            side.check_images()
+        difference = self._pairs.take_difference()
+        if difference is None:
+            return
+        reason = self._unpaired_reason(difference)
+        for side in self._sides:
+            side.camera.input_warning = side.camera.input_warning or f'no pair: {reason}'
+        if abs(difference - self._logged_difference) > abs(self._logged_difference) / 4:
+            self._logged_difference = difference
+            self._sides[0].camera.warnings.warn(f'no stereo pairs: {reason}')
+
+    def _unpaired_reason(self, difference: int) -> str:
+        """Say by how much the stamps of the cameras differ [ns], and what to do."""
+        apart = abs(difference)
+        later = self._sides[difference > 0].camera.name
+        if apart > OTHER_CLOCK:
+            return (
+                f'stamps differ by {apart / 1e9:.3g} s ({later} is later): the stamps of both '
+                'cameras must be of the same clock'
+            )
+        return (
+            f'stamps differ by {apart / 1e6:.3g} ms ({later} is later), sync_tolerance is '
+            f'{self._tolerance / 1e6:.3g} ms: synchronize the cameras; if they expose at the '
+            'same time, set sync_tolerance above the difference'
+        )
 
     def drop(self, pair: Pair) -> None:
         """Count both images of a pair as dropped."""

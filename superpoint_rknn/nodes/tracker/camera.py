@@ -60,7 +60,7 @@ class TrackerCamera:
             node.get_logger().info(f'calibration from {calibration[1]}; {camera_info} is ignored')
         topic = node.resolve_topic_name(topic_of(name, 'image'))
         self.warnings = ImageWarnings(node.get_logger(), topic, self.counters)
-        self._input_range = InputRange(warn=self.warnings.warn_input_range)
+        self._input_range = InputRange(warn=self.warnings.warn)
         self.input_warning: str | None = None  # of the last check
         self.alive = 0  # tracks in the newest image
         self._node = node

@@ -68,3 +68,23 @@ def test_clear_returns_all_waiting_images():
     pairs.add(1, 2, 'b')
     assert pairs.clear() == ([], ['a', 'b'])
     assert pairs.add(0, 1, 'c') == (None, [], [])
+
+
+@pytest.mark.parametrize(
+    ('images', 'difference'),
+    [
+        (['l0', 'r8', 'l100', 'r108'], 8),
+        (['r0', 'l8', 'r100', 'l108'], -8),
+        (['r8', 'l0', 'r108', 'l100'], 8),  # in any order of arrival
+        (['l0', 'r33'], None),  # perhaps only lost
+        (['l0', 'r0', 'l33', 'r33', 'l66', 'r74', 'l99'], None),  # as many pairs
+        (['l0', 'r0', 'l33', 'r41', 'l66', 'r76'], 8),
+        (['l0', 'l33', 'l66'], None),  # the other camera sends nothing
+    ],
+)
+def test_the_difference_of_stamps_beyond_the_tolerance(images, difference):
+    pairs = StereoPairs(5 * MS, 8)
+    for image in images:
+        pairs.add('lr'.index(image[0]), int(image[1:]) * MS, image)
+    assert pairs.take_difference() == (None if difference is None else difference * MS)
+    assert pairs.take_difference() is None

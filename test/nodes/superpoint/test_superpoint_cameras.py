@@ -201,6 +201,33 @@ def test_both_images_of_a_stereo_pair_are_processed_or_neither(cameras, photo):
     assert seconds < 2
 
 
+def test_stamps_of_a_stereo_pair_that_differ_too_much_are_told_once(cameras, photo):
+    process = start(cameras, stereo='true')
+    left = cameras[0]
+    sent = 0
+
+    def publish_until(condition, difference):
+        nonlocal sent
+        for _ in range(60):
+            sent += 100
+            publish_pair(cameras, photo, (sent, sent + difference))
+            if left.graph.spin(condition, 0.1):
+                return
+        pytest.fail(process.log.read_text())
+
+    def logged():
+        return process.log.read_text().count('no stereo pairs')
+
+    def statuses():
+        return [s.message for m in left.diagnostics for s in m.status if 'no pair' in s.message]
+
+    publish_until(lambda: len(statuses()) >= 4, 8)  # of both cameras, twice
+    assert 'stamps differ by 8 ms (cam1 is later), sync_tolerance is 5 ms' in statuses()[-1]
+    assert logged() == 1
+    publish_until(lambda: logged() == 2, -20)
+    assert 'stamps differ by 20 ms (cam0 is later)' in process.log.read_text()
+
+
 def test_descriptors_of_a_stereo_pair_are_of_the_same_images(cameras, photo):
     left, right = cameras
     start(cameras, stereo='true', **{'descriptors.rate': 4.0})
