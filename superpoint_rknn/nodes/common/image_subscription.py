@@ -17,11 +17,13 @@ from superpoint_rknn.nodes.common import qos
 from superpoint_rknn.nodes.common.diagnostics import ImageCounters
 from superpoint_rknn.nodes.common.executor import NO_SUBSCRIPTION_EVENTS
 from superpoint_rknn.nodes.common.image_topics import candidates, expected, offered
+from superpoint_rknn.nodes.common.lost_images import LostImages, remedy
 from superpoint_rknn.nodes.common.missing_images import reason_for_missing_images
 
 # From Iron on, a callback may take the message info (sequence number) as a second argument.
 HAS_MESSAGE_INFO = hasattr(Subscription, 'CallbackType')
 SILENCE = 5.0  # [s] without images after which the reason is looked for
+LOSS_PAUSE = 60.0  # [s] between two warnings of lost images
 
 
 class ImageSubscription:
@@ -56,6 +58,9 @@ class ImageSubscription:
         self._counters = counters
         self._depth = depth
         self._last_sequence: int | None = None
+        self._losses = LostImages()
+        self._next_loss_warning = 0.0  # [s]
+        self._size = 0  # [bytes] of the newest image
         self._had_several = False  # publishers
         self._last_image = monotonic()  # [s]; at first the time of subscription
         self._reported = False  # the reason for the present silence
@@ -69,15 +74,16 @@ class ImageSubscription:
 
     def check(self) -> str | None:
         """
-        Follow what the publishers offer; return why no images arrive, if they do not.
+        Follow what the publishers offer; return why no images arrive, or how many are lost.
 
         Called once a second. It polls the graph: QoS event callbacks crash the EventsExecutor of
-        rclpy 9 (ros2/rclpy#1641). The reason is logged once for each silence.
+        rclpy 9 (ros2/rclpy#1641). The reason is logged once for each silence. None: nothing is
+        wrong.
         """
         self._follow_publishers()
         silence = monotonic() - self._last_image
         if silence < SILENCE:
-            return None
+            return self._check_losses()
         reason = reason_for_missing_images(
             self._node, self._name, self._transport, self._topic, self._subscription.qos_profile
         )
@@ -85,6 +91,16 @@ class ImageSubscription:
             self._reported = True
             self._node.get_logger().warning(f'no images for {silence:.0f} s: {reason}')
         return f'no images: {reason}'
+
+    def _check_losses(self) -> str | None:
+        warning = self._losses.warning()
+        if warning is None:
+            return None
+        warning = f'{warning}: {remedy(self._is_reliable, self._size)}'
+        if monotonic() >= self._next_loss_warning:
+            self._next_loss_warning = monotonic() + LOSS_PAUSE
+            self._node.get_logger().warning(f'{self._topic.name}: {warning}')
+        return warning
 
     def destroy(self) -> None:
         """Unsubscribe."""
@@ -116,6 +132,7 @@ class ImageSubscription:
         if has_moved or reliable not in (None, self._is_reliable):
             self.destroy()
             self._last_sequence = None
+            self._losses.clear()
             self._subscription = self._subscribe(reliable or False)
             self._node.get_logger().info(f'subscribed to {self}, as its publishers offer')
 
@@ -133,10 +150,11 @@ class ImageSubscription:
         )
 
     def _on_image_and_info(self, message: Image | CompressedImage, info: dict[str, Any]) -> None:
-        self._count_lost(info.get('publication_sequence_number'))
-        self._receive(message)
+        self._receive(message, self._count_lost(info.get('publication_sequence_number')))
 
-    def _receive(self, message: Image | CompressedImage) -> None:
+    def _receive(self, message: Image | CompressedImage, lost: int | None = None) -> None:
+        self._losses.add(message.header.stamp, lost)
+        self._size = len(message.data)
         now = monotonic()
         if self._reported:
             self._reported = False
@@ -146,19 +164,24 @@ class ImageSubscription:
         self._last_image = now
         self._on_image(message)
 
-    def _count_lost(self, sequence: int | None) -> None:
+    def _count_lost(self, sequence: int | None) -> int | None:
+        """Count the images lost before one; return their number, None if it is unknown."""
         if sequence is None:
-            return
+            return None
         last, self._last_sequence = self._last_sequence, sequence
         if last is not None and sequence == last + 1:
-            return
+            return 0 if self._counters.lost_is_known else None
         # Each publisher numbers its own messages: with several, a gap means nothing.
         several = self._node.count_publishers(self._topic.name) > 1
         had_several, self._had_several = self._had_several, several
         self._counters.lost_is_known = not several
-        if several or had_several or last is None or sequence <= last:
-            return
-        self._counters.count('lost', sequence - last - 1)
+        if several:
+            return None
+        if had_several or last is None or sequence <= last:
+            return 0
+        lost = sequence - last - 1
+        self._counters.count('lost', lost)
+        return lost
 
 
 def _accept_pairs(callback: Callable[[Any, dict[str, Any]], None]) -> Callable[..., None]:

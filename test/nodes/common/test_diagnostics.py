@@ -1,12 +1,17 @@
+from pathlib import Path
+
 import pytest
 
 from superpoint_rknn.nodes.common import diagnostics
 from superpoint_rknn.nodes.common.diagnostics import (
+    LEAST_DESCRIPTORS,
     OUTCOMES,
     DiagnosticStatus,
     ImageCounters,
     images_status,
 )
+from superpoint_rknn.nodes.common.image_subscription import SILENCE
+from superpoint_rknn.nodes.common.lost_images import TOO_MANY, WINDOW
 
 
 def values_of(status):
@@ -129,6 +134,33 @@ def test_a_warning_if_the_rate_of_descriptors_is_not_reached(monkeypatch):
     assert warning_after({'published': 30, 'descriptors': 3}, descriptors_rate=5.0) == 'ok'
     slow = {'published': 3, 'descriptors': 2}  # every image but one is described
     assert warning_after(slow, descriptors_rate=1000.0) == 'ok'
+
+
+def test_the_documentation_has_all_warnings_in_order_of_precedence():
+    document = Path(__file__).parents[3] / 'docs' / 'diagnostics.md'
+    rows = [line.split('|')[1:3] for line in document.read_text().splitlines() if '| `' in line]
+    lost, no_images = 'lost: why', 'no images: why'
+    few = {'published': 9, 'descriptors': 1}
+    precedence = [
+        ({'failed': 1}, {'input_warning': no_images}, '... images failed'),
+        ({'unpaired': 1}, {'input_warning': no_images}, 'no images'),
+        ({'unpaired': 1}, {'input_warning': lost}, '... images lost'),
+        ({'unpaired': 1, 'dropped': 1}, {}, 'no pair'),
+        ({'dropped': 2, 'published': 1, 'late_keypoints': 1}, {}, '... images dropped'),
+        ({'published': 1, 'late_keypoints': 1}, {'live_tracks': 0}, 'keypoints of ... images'),
+        (few, {'live_tracks': 0, 'descriptors_rate': 1e9}, 'no tracks'),
+        (few, {'descriptors_rate': 1e9}, 'descriptors at ... Hz'),
+    ]
+    assert len(rows) == len(precedence)
+    for (title, _), (counts, expected, documented) in zip(rows, precedence, strict=True):
+        assert documented in title
+        start = documented.partition('...')[0] or documented.removeprefix('... images ')
+        assert start in warning_after(counts, **expected)
+    conditions = [condition for _, condition in rows]
+    assert f'after {SILENCE:g} s' in conditions[1]
+    assert f'a fifth or more of the newest {WINDOW}' in conditions[2]
+    assert 'fewer than half' in conditions[7]
+    assert (TOO_MANY, LEAST_DESCRIPTORS) == (1 / 5, 1 / 2)
 
 
 def test_lost_count_is_unknown_without_sequence_numbers():

@@ -49,7 +49,7 @@ def counters(node):
 
 def receive(node, *numbers):
     for number in numbers:
-        node.callback('image', {'publication_sequence_number': number})
+        node.callback(Image(), {'publication_sequence_number': number})
 
 
 @numbered
