@@ -39,6 +39,7 @@ NEEDS = {
     'doctor': ('onnx', 'onnxruntime'),
     'test_packaging.py': ('rclpy', 'setuptools'),
     'sources': ('rosbags', 'tqdm'),
+    'vio': ('gtsam', 'evo', 'rosbags', 'tqdm', 'skimage', 'yaml'),
 }
 MISSING = {
     place: [package for package in packages if importlib.util.find_spec(package) is None]
