@@ -19,6 +19,7 @@ COMMANDS = {
     'convert': 'float network and images -> .rknn for an NPU',
     'analyze': 'measure the quantization error of each layer',
     'evaluate': 'measure how well keypoints repeat and descriptors match',
+    'vio': 'measure the errors of visual-inertial odometry on the tracks',
 }
 
 
@@ -44,7 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or '').startswith('superpoint_rknn'):
             raise
-        command = pip_install('onnx', 'onnxruntime', 'rosbags', 'tqdm', 'matplotlib', 'jinja2')
+        packages = ['onnx', 'onnxruntime', 'rosbags', 'tqdm', 'matplotlib', 'jinja2']
+        command = pip_install(*packages, *(['gtsam', 'evo'] if name == 'vio' else []))
         return print_error(f'{name} needs {error.name}: {command}')
     except FileNotFoundError as error:  # package.xml, for the version
         return print_error(str(error))
