@@ -112,7 +112,7 @@ def generate_launch_description():
         'feature_format': ('', 'off, vins_fusion or vins_mono (empty: as in config)'),
         'feature_rate': (
             '',
-            'upper limit [Hz] of `feature`; 0: every image (empty: as in config)',
+            'rate of `feature` [Hz], see docs/tracking.md; 0: every image (empty: as in config)',
         ),
         'composed': ('false', 'true: superpoint and tracker in one process'),
         'config': (

@@ -8,6 +8,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from std_msgs.msg import Bool, Header
 
+from superpoint_rknn.features.rate import EveryNth
 from superpoint_rknn.nodes.common.diagnostics import THROTTLE, ImageCounters
 from superpoint_rknn.nodes.common.messages import nanoseconds
 from superpoint_rknn.nodes.common.parameters import Parameters
@@ -40,6 +41,8 @@ class FeatureOutput:
         self._restart = restart
         self._numbers = numbers
         self._adapter: VinsAdapter | None = None
+        self._logged: tuple[int, float] | None = None  # n and feature.rate
+        self.details: dict[str, object] = {}  # for /diagnostics: which images have a message
 
     def restart(self) -> None:
         """Publish `restart` if features were published, and start a new sequence."""
@@ -61,7 +64,7 @@ class FeatureOutput:
         """
         style = self._parameters['feature.format']
         if style == 'off' or (style == 'vins_fusion' and self._numbers[0] > 0):
-            self._adapter = None
+            self._adapter, self.details = None, {}
             return
         for view in (left, right):
             if view is not None and view.camera_model is None:
@@ -74,11 +77,12 @@ class FeatureOutput:
         cameras = len(self._parameters['cameras'])
         if self._adapter is None or self._adapter.style != style:
             self._adapter = VinsAdapter(style, cameras, self._numbers)
+        rate = self._parameters['feature.rate']
         features = self._adapter.update(
             nanoseconds(header.stamp),
             left.tracks,
             left.camera_model,
-            self._parameters['feature.rate'],
+            rate,
             None
             if right is None or right.camera_model is None
             else (right.tracks, right.camera_model),
@@ -86,3 +90,18 @@ class FeatureOutput:
         if features is not None:
             self._feature.publish(feature_message(header, features, style, cameras))
             self._counters.count('features')
+        self._report_rate(self._adapter.every_nth, rate)
+
+    def _report_rate(self, every_nth: EveryNth, wanted: float) -> None:
+        """Update `details`; log the rate of `feature` once for each n and wanted rate [Hz]."""
+        n, camera = every_nth.n, every_nth.camera_rate
+        if camera is None:
+            return
+        self.details = {'camera_rate_hz': f'{camera:.2f}', 'feature_every_nth_image': n}
+        if self._logged != (n, wanted):
+            self._logged = n, wanted
+            self._log.info(
+                f'`feature` at {camera / n:.1f} Hz: '
+                + ('every image' if n == 1 else f'one of {n} images')
+                + f' of a camera of {camera:.1f} Hz, feature.rate is {wanted:g} Hz'
+            )

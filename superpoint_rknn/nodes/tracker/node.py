@@ -105,6 +105,7 @@ class TrackerNode(ManagedNode):
                 {
                     'tracks_alive': camera.alive,
                     **{f'tracks_{what}': n for what, n in thread.tracker.counts.items()},
+                    **thread.output.details,
                 },
                 input_warning=camera.input_warning,
                 live_tracks=camera.alive,

@@ -31,8 +31,9 @@ class TrackerSettings(ParameterGroup):
         choices=('off', 'vins_fusion', 'vins_mono'),
     )
     feature_rate: float = parameter(
-        0.0,
-        "Maximum rate of `feature`; 0: one message per image. VINS-Mono's own tracker has 10 Hz.",
+        10.0,
+        'Rate of `feature`: every n-th image has a message, n = camera rate / feature.rate, '
+        'rounded, at least 1, so that messages are evenly spaced; 0: every image.',
         name='feature.rate',
         unit='Hz',
         limits=(0, 1000),

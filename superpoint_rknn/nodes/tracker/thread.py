@@ -46,7 +46,7 @@ class TrackerThread:
         self._left, self._right = cameras[0], cameras[1] if len(cameras) > 1 else None
         self._log = node.get_logger()
         self._parameters = parameters
-        self._output = output
+        self.output = output
         self._queue = self._new_queue()
         self._thread: threading.Thread | None = None
         self._last_stamp: int | None = None
@@ -56,7 +56,7 @@ class TrackerThread:
         """Subscribe and start the thread, without tracks."""
         self._queue = self._new_queue()
         self.tracker.restart()
-        self._output.reset()
+        self.output.reset()
         self._last_stamp = None
         self._left.activate(self._on_image, self._on_keypoints, self._queue.put_descriptors)
         if self._right is not None:
@@ -140,7 +140,7 @@ class TrackerThread:
             if self._right is not None:
                 right, right_outcome = self._find_right(self._right, job, left)
             found = time.perf_counter()
-            self._output.publish(job.image.message.header, left, right)
+            self.output.publish(job.image.message.header, left, right)
         except (ValueError, cv2.error) as error:
             self._left.warnings.warn_refused(error)
             return
@@ -232,6 +232,6 @@ class TrackerThread:
                 f'(seen {times} times)',
                 throttle_duration_sec=THROTTLE,
             )
-            self._output.restart()
+            self.output.restart()
             self.tracker.restart()
         self._last_stamp = stamp

@@ -8,7 +8,7 @@ missing in a message is not sent again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -16,7 +16,7 @@ from geometry_msgs.msg import Point32
 from sensor_msgs.msg import ChannelFloat32, PointCloud
 from std_msgs.msg import Header
 
-from superpoint_rknn.features.rate import SECOND, RateLimiter
+from superpoint_rknn.features.rate import SECOND, EveryNth
 from superpoint_rknn.nodes.common.messages import float_array
 from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.tracker import Tracks
@@ -43,81 +43,91 @@ class Features:
 
 class FeatureIds:
     """
-    Map track keys to ids below a limit, unique within each message.
+    Map track keys to ids, unique within each message.
 
+    The ids are offset, offset + step, ..., `limit` different ones.
     limit: must exceed the number of tracks in a message.
     """
 
-    def __init__(self, limit: int):
-        self._limit = limit
-        self._keys: np.ndarray = np.zeros(0, np.int64)  # of the last message, ascending
-        self._ids: np.ndarray = np.zeros(0, np.int64)
+    def __init__(self, limit: int, step: int = 1, offset: int = 0):
+        self._limit, self._step, self._offset = limit, step, offset
+        self._numbers: dict[int, int] = {}  # by key, of the last message
         self._newest = -1  # largest key that was sent
 
-    def assign(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def assign(self, keys: Iterable[int]) -> dict[int, int]:
         """
-        Assign ids to the tracks of the next message.
+        Return the ids of the tracks of the next message by key, in ascending order of the keys.
 
-        keys: (N,) int64.
-        Returns the indices of the keys to send, ascending by key, (M,), and their ids, (M,): the
-        key modulo the limit or, if another track has that id, the next free one.
+        A new key gets number key % limit or, if another track has that, the next free one. Keys
+        that the last message lacked are left out, unless they are new.
         """
-        order = np.argsort(keys)
-        keys = keys[order]
-        known = np.isin(keys, self._keys, assume_unique=True)
-        send = known | (keys > self._newest)
-        order, keys, known = order[send], keys[send], known[send]
-        ids = keys % self._limit
-        ids[known] = self._ids[np.searchsorted(self._keys, keys[known])]
-        while True:
-            _, first = np.unique(np.concatenate([ids[known], ids[~known]]), return_index=True)
-            clashes = np.ones(len(ids), bool)
-            clashes[first] = False
-            fresh = np.flatnonzero(~known)[clashes[known.sum() :]]
-            if not len(fresh):
-                break
-            ids[fresh] = (ids[fresh] + 1) % self._limit
-        self._keys, self._ids = keys, ids
-        self._newest = max(self._newest, int(keys[-1]) if len(keys) else -1)
-        return order, ids
+        sent = [key for key in sorted(keys) if key in self._numbers or key > self._newest]
+        used = {self._numbers[key] for key in sent if key in self._numbers}
+        numbers = {}
+        for key in sent:
+            number = self._numbers.get(key)
+            if number is None:
+                number = key % self._limit
+                while number in used:
+                    number = (number + 1) % self._limit
+                used.add(number)
+            numbers[key] = number
+        self._numbers, self._newest = numbers, max([self._newest, *sent])
+        return {key: number * self._step + self._offset for key, number in numbers.items()}
 
 
 @dataclass(frozen=True)
 class Observations:
     """Observations of the tracks in the image of one camera; one row per track."""
 
+    stamp: int  # of the image [ns]
     key: np.ndarray  # (N,) int64
     pixel: np.ndarray  # (N, 2) [px]
     direction: np.ndarray  # (N, 2) X / Z, Y / Z; NaN if undistortion failed
-    velocity: np.ndarray  # (N, 2) of the direction [1/s]; 0 for a new track
-
-    def features(self, rows: np.ndarray, ids: np.ndarray, camera: int) -> Features:
-        """Return some rows as features; ids: of these rows; camera: its index."""
-        cameras = np.full(len(rows), camera, np.int64)
-        return Features(ids, cameras, self.pixel[rows], self.direction[rows], self.velocity[rows])
+    velocity: np.ndarray  # (N, 2) of the direction since the image before [1/s]; 0 if unknown
 
 
-class VelocityEstimator:
-    """Estimate track velocities of one camera from successive images."""
+def observe(
+    stamp: int, tracks: Tracks, camera_model: CameraModel, before: Observations | None
+) -> Observations:
+    """
+    Return the observations of the tracks in an image.
 
-    def __init__(self) -> None:
-        self._stamp: int | None = None
-        self._keys: np.ndarray = np.zeros(0, np.int64)  # of the last image
-        self._directions: np.ndarray = np.zeros((0, 2))
+    stamp: of the image [ns]. before: observations of the image before; None: there is none.
+    """
+    direction = camera_model.undistort(tracks.x, tracks.y)
+    velocity = np.zeros_like(direction)
+    if before is not None:
+        seconds = (stamp - before.stamp) / SECOND
+        _, rows, rows_before = np.intersect1d(tracks.key, before.key, True, return_indices=True)
+        velocity[rows] = (direction[rows] - before.direction[rows_before]) / seconds
+    velocity[~np.isfinite(velocity)] = 0
+    pixel = np.stack([tracks.x, tracks.y], axis=1)
+    return Observations(stamp, tracks.key, pixel, direction, velocity)
 
-    def observe(self, stamp: int, tracks: Tracks, camera_model: CameraModel) -> Observations:
-        """Return the observations of the next image; stamp: of the image [ns]."""
-        directions = camera_model.undistort(tracks.x, tracks.y)
-        velocities = np.zeros_like(directions)
-        if self._stamp is not None:
-            seconds = (stamp - self._stamp) / SECOND
-            _, now, before = np.intersect1d(tracks.key, self._keys, True, return_indices=True)
-            velocities[now] = (directions[now] - self._directions[before]) / seconds
-        velocities[~np.isfinite(velocities)] = 0
-        self._stamp, self._keys, self._directions = stamp, tracks.key, directions
-        return Observations(
-            tracks.key, np.stack([tracks.x, tracks.y], axis=1), directions, velocities
-        )
+
+def has_direction(observations: Observations) -> np.ndarray:
+    """Return True for observations whose undistortion succeeded, (N,) bool."""
+    return np.asarray(np.isfinite(observations.direction).all(axis=1))
+
+
+def features_of(observations: Observations, ids: Mapping[int, int], camera: int) -> Features:
+    """
+    Return the observations that have an id and a direction as features, in the order of the ids.
+
+    ids: by key. camera: its index.
+    """
+    usable = has_direction(observations).tolist()
+    row_of = {key: row for row, key in enumerate(observations.key.tolist()) if usable[row]}
+    keys = [key for key in ids if key in row_of]
+    rows = np.array([row_of[key] for key in keys], np.intp)
+    return Features(
+        np.array([ids[key] for key in keys], np.int64),
+        np.full(len(rows), camera, np.int64),
+        observations.pixel[rows],
+        observations.direction[rows],
+        observations.velocity[rows],
+    )
 
 
 class VinsAdapter:
@@ -132,17 +142,13 @@ class VinsAdapter:
 
     def __init__(self, style: str, cameras: int = 1, numbers: Sequence[int] = (0,)):
         self.style = style
+        self.every_nth = EveryNth()
         self._numbers = numbers
-        self._groups, self._group = cameras // len(numbers), numbers[0] // len(numbers)
-        self._limit = EXACT // self._groups // (cameras if style == 'vins_mono' else 1)
-        self.restart()
-
-    def restart(self) -> None:
-        """Start a new sequence: the next features do not continue the previous ones."""
-        self._ids = FeatureIds(self._limit)
-        self._stamp: int | None = None
-        self._motion, self._right_motion = VelocityEstimator(), VelocityEstimator()
-        self._sent = RateLimiter()
+        groups, group = cameras // len(numbers), numbers[0] // len(numbers)
+        limit = EXACT // groups // (cameras if style == 'vins_mono' else 1)
+        self._ids = FeatureIds(limit, groups, group)
+        self._left: Observations | None = None  # in the last image
+        self._right: Observations | None = None
 
     def update(
         self,
@@ -156,37 +162,21 @@ class VinsAdapter:
         Return the features to send for the next image; None if there is nothing to send.
 
         stamp: of the image [ns], later than that of the previous one.
-        rate: maximum rate of messages [Hz]; 0: one per image.
+        rate: of messages [Hz], see EveryNth; 0: one per image.
         right: the tracks in the right image and the model of its camera; None: there is none.
         For VINS-Mono: None for the first image, and only tracks with an age above 1.
         """
-        first, step = self._stamp is None, stamp - (self._stamp or 0)
-        self._stamp = stamp
-        left = self._motion.observe(stamp, tracks, camera_model)
-        if right is None:
-            self._right_motion = VelocityEstimator()  # no velocity across a gap
-        else:
-            seen_right = self._right_motion.observe(stamp, *right)
-        if rate > 0 and not self._sent.select_if_due(stamp, rate, 0 if first else step):
+        is_mono, is_first = self.style == 'vins_mono', self._left is None
+        self._left = observe(stamp, tracks, camera_model, self._left)
+        self._right = None if right is None else observe(stamp, *right, self._right)
+        if not self.every_nth.select(stamp, rate) or (is_mono and is_first):
             return None
-        mono = self.style == 'vins_mono'
-        if mono and first:
-            return None
-        usable = np.isfinite(left.direction).all(axis=1)
-        if mono:
-            usable &= tracks.age > 1
-        rows = np.flatnonzero(usable)
-        chosen, ids = self._ids.assign(tracks.key[rows])
-        rows = rows[chosen]
-        ids = ids * self._groups + self._group
-        features = left.features(rows, ids, self._numbers[0])
-        if right is None:
+        is_sent = has_direction(self._left) & (tracks.age > (1 if is_mono else 0))
+        ids = self._ids.assign(tracks.key[is_sent].tolist())
+        features = features_of(self._left, ids, self._numbers[0])
+        if self._right is None:
             return features
-        usable = np.flatnonzero(np.isfinite(seen_right.direction).all(axis=1))
-        _, among, also = np.intersect1d(
-            tracks.key[rows], seen_right.key[usable], True, return_indices=True
-        )
-        return features + seen_right.features(usable[also], ids[among], self._numbers[1])
+        return features + features_of(self._right, ids, self._numbers[1])
 
 
 def feature_message(

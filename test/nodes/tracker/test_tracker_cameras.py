@@ -43,7 +43,12 @@ def test_a_stereo_pair_has_the_same_ids_in_both_images(rigs, photo, right_photo)
     left, right = rigs
     left.add_detector()
     graph = left.graph
-    process = start(rigs, stereo='true', keypoints_wait=2.0, **{'feature.format': 'vins_fusion'})
+    process = start(
+        rigs,
+        stereo='true',
+        keypoints_wait=2.0,
+        **{'feature.format': 'vins_fusion', 'feature.rate': 0.0},
+    )
 
     def publish_pair(right_image, **fields):
         """Publish a left image and, 2 ms later, a right one or none; return the left stamp."""
@@ -123,7 +128,7 @@ def test_a_stereo_pair_has_the_same_ids_in_both_images(rigs, photo, right_photo)
 def test_ids_in_features_are_unique_across_cameras(rigs, photo, style):
     for rig in rigs:
         rig.add_detector()
-    start(rigs, **{'feature.format': style})
+    start(rigs, **{'feature.format': style, 'feature.rate': 0.0})
     graph = rigs[0].graph
     rigs[1].stamp += STEP // 2
 

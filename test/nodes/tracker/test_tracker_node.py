@@ -1,5 +1,7 @@
 """The tracker node in a real graph."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 from lifecycle_msgs.msg import State, Transition
@@ -46,7 +48,7 @@ def test_ids_and_stamps_of_both_nodes_while_the_camera_rotates(graph, photo):
         photo,
         calibration(),
         detector=False,
-        **{'feature.format': 'vins_fusion', 'keypoints_wait': 5.0},
+        **{'feature.format': 'vins_fusion', 'feature.rate': 0.0, 'keypoints_wait': 5.0},
     )
     _, first = rig.track(photo, calibration())
     assert len(first.id) > 100
@@ -87,7 +89,7 @@ def test_ids_return_after_an_occlusion_but_not_in_features(graph, photo):
     rig = TrackerRig(graph)
     graph.start(**{'descriptors.rate': 20.0})
     graph.wait(lambda: graph.node.count_publishers('keypoints'), 'superpoint')
-    given = {'feature.format': 'vins_fusion', 'keypoints_wait': 5.0}
+    given = {'feature.format': 'vins_fusion', 'feature.rate': 0.0, 'keypoints_wait': 5.0}
     rig.start(photo, calibration(), detector=False, **given)
 
     def described(number):
@@ -164,7 +166,9 @@ def test_images_wait_for_remapped_keypoints(graph, photo):
 
 def test_a_jump_of_stamps_restarts_the_estimator_and_no_id_returns(graph, photo):
     rig = TrackerRig(graph)
-    process = rig.start(photo, calibration(), **{'feature.format': 'vins_mono'})
+    process = rig.start(
+        photo, calibration(), **{'feature.format': 'vins_mono', 'feature.rate': 0.0}
+    )
     _, before = rig.track(photo, calibration())
     assert all(c.name != 'camera' for c in rig.features[-1].channels)
     assert rig.features[-1].header.frame_id == 'world'
@@ -181,7 +185,9 @@ def test_a_jump_of_stamps_restarts_the_estimator_and_no_id_returns(graph, photo)
 
 def test_a_late_image_is_dropped_and_a_clock_set_back_restarts(graph, photo):
     rig = TrackerRig(graph)
-    process = rig.start(photo, calibration(), **{'feature.format': 'vins_fusion'})
+    process = rig.start(
+        photo, calibration(), **{'feature.format': 'vins_fusion', 'feature.rate': 0.0}
+    )
     _, before = rig.track(photo, calibration())
     late = rig.send(photo, calibration(), step=-STEP // 50)
     rig.send(photo, calibration(), step=-STEP // 50)  # two in a row
@@ -201,9 +207,35 @@ def test_a_late_image_is_dropped_and_a_clock_set_back_restarts(graph, photo):
     graph.wait(lambda: len(rig.restarts) == 1, 'restart')
 
 
+def test_every_nth_image_has_a_feature_message(graph, photo):
+    rig = TrackerRig(graph)
+    process = rig.start(photo, calibration(), **{'feature.format': 'vins_fusion'})
+    for _ in range(24):
+        rig.track(photo, calibration())
+
+    def last_steps():
+        """Last steps between feature messages, in images."""
+        stamps = sorted(stamp_ns(cloud) for cloud in rig.features)
+        return [(b - a) / STEP for a, b in pairwise(stamps)][-8:]
+
+    graph.wait(lambda: last_steps() == [2] * 8, 'a message for each second image')
+    graph.wait(lambda: 'camera_rate_hz' in rig.counts(), 'diagnostics')
+    assert rig.counts()['camera_rate_hz'] == '20.00'
+    assert rig.counts()['feature_every_nth_image'] == '2'
+    line = '`feature` at 10.0 Hz: one of 2 images of a camera of 20.0 Hz, feature.rate is 10 Hz'
+    assert process.log.read_text().count(line) == 1
+    value = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=5.0)
+    request = SetParameters.Request(parameters=[Parameter(name='feature.rate', value=value)])
+    assert graph.call(SetParameters, 'tracker/set_parameters', request).results[0].successful
+    for _ in range(16):
+        rig.track(photo, calibration())
+    graph.wait(lambda: last_steps()[-3:] == [4] * 3, 'a message for each fourth image')
+    assert '`feature` at 5.0 Hz: one of 4 images' in process.log.read_text()
+
+
 def test_invalid_input_is_reported_and_the_next_image_is_tracked(graph, photo):
     rig = TrackerRig(graph)
-    process = rig.start(photo, **{'feature.format': 'vins_fusion'})
+    process = rig.start(photo, **{'feature.format': 'vins_fusion', 'feature.rate': 0.0})
     log = process.log.read_text
     graph.wait(lambda: '/camera_info: nothing received' in log(), 'a warning')
     rig.send(photo, encoding='nonsense')

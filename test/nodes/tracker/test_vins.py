@@ -8,8 +8,11 @@ from std_msgs.msg import Header
 from superpoint_rknn.nodes.tracker.vins import (
     EXACT,
     FeatureIds,
+    Observations,
     VinsAdapter,
     feature_message,
+    features_of,
+    observe,
 )
 from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.tracker import Tracks
@@ -30,6 +33,31 @@ def tracks(**points):
         np.ones(len(key), np.float32),
         key.astype(np.int64),
     )
+
+
+def test_observations_of_an_image():
+    first = observe(0, tracks(k4=(320, 200), k7=(520, 100)), CAMERA_MODEL, None)
+    assert first.key.tolist() == [4, 7]
+    assert first.pixel.tolist() == [[320, 200], [520, 100]]
+    assert first.direction.tolist() == [[0, 0], [0.5, -0.25]]
+    assert first.velocity.tolist() == [[0, 0], [0, 0]]
+    second = observe(100 * MS, tracks(k7=(520, 120), k9=(9, 9)), CAMERA_MODEL, first)
+    assert second.velocity == pytest.approx(np.array([[0, 0.5], [0, 0]]))  # 20 / 400 in 0.1 s
+
+
+def test_features_have_an_id_and_a_direction_in_the_order_of_the_ids():
+    direction = np.array([[0.1, 0.2], [np.nan, 0.3], [0.4, 0.5]])
+    rows = np.arange(6.0).reshape(3, 2)
+    features = features_of(
+        Observations(0, np.array([7, 8, 9]), rows, direction, -rows),
+        {9: 90, 8: 80, 7: 70, 6: 60},
+        1,
+    )
+    assert features.id.tolist() == [90, 70]
+    assert features.camera.tolist() == [1, 1]
+    assert features.pixel.tolist() == [[4, 5], [0, 1]]
+    assert features.direction.tolist() == [[0.4, 0.5], [0.1, 0.2]]
+    assert features.velocity.tolist() == [[-4, -5], [0, -1]]
 
 
 def test_message_for_vins_fusion():
@@ -125,32 +153,19 @@ def test_velocities_are_those_of_the_last_image_step_at_any_message_rate():
     assert sent[4].velocity[0, 0] == pytest.approx((16 - 9) / 400 / 0.1)
 
 
-@pytest.mark.parametrize(
-    ('camera', 'rate', 'expected'),
-    [(30, 10, 10), (30, 30, 30), (30, 100, 30), (20, 10, 10), (30, 20, 20), (30, 0, 30)],
-)
-def test_the_rate_is_kept_with_jittering_stamps(camera, rate, expected):
-    jitter = np.random.default_rng(0).uniform(-2 * MS, 2 * MS, 10 * camera).astype(int)
-    adapter = VinsAdapter('vins_fusion')
-    sent = [
-        adapter.update(int(i * 1e9 / camera + 5 * MS + jitter[i]), tracks(), CAMERA_MODEL, rate)
-        for i in range(10 * camera)
-    ]
-    assert sum(f is not None for f in sent) == pytest.approx(10 * expected, abs=2)
-
-
 def test_ids_wrap_below_the_limit_and_skip_those_in_use():
     ids = FeatureIds(10)
-    assert [a.tolist() for a in ids.assign(np.array([3, 4]))] == [[0, 1], [3, 4]]
-    # 13 and 14 wrap to 3 and 4, which are in use, so they get 5 and 6; 15 wraps to 5, now in use
-    order, found = ids.assign(np.array([15, 4, 3, 13, 14]))
-    assert order.tolist() == [2, 1, 3, 4, 0]
-    assert found.tolist()[:2] == [3, 4]
-    assert len(set(found.tolist())) == 5
-    assert max(found) < 10
-    again = ids.assign(np.array([15, 4, 13, 14]))[1].tolist()
-    assert again == found.tolist()[1:]
-    assert ids.assign(np.array([23]))[1].tolist() == [3]
+    assert ids.assign([4, 3]) == {3: 3, 4: 4}
+    # 13 and 14 wrap to 3 and 4, which are in use, so they get 5 and 6; 15 wraps to 5: it gets 7
+    found = ids.assign([15, 4, 3, 13, 14])
+    assert list(found.items()) == [(3, 3), (4, 4), (13, 5), (14, 6), (15, 7)]
+    assert ids.assign([15, 4, 13, 14]) == {4: 4, 13: 5, 14: 6, 15: 7}
+    assert ids.assign([23]) == {23: 3}
+
+
+def test_ids_of_different_cameras_never_collide():
+    assert FeatureIds(10, step=2, offset=0).assign([3, 12]) == {3: 6, 12: 4}
+    assert FeatureIds(10, step=2, offset=1).assign([3, 12]) == {3: 7, 12: 5}
 
 
 def test_all_ids_are_exact_in_float32():
@@ -171,9 +186,11 @@ def test_all_ids_are_exact_in_float32():
 
 def test_an_id_that_one_message_lacks_does_not_return():
     ids = FeatureIds(EXACT)
-    ids.assign(np.array([1, 2, 3]))
-    ids.assign(np.array([1, 3]))
-    assert ids.assign(np.array([1, 2, 3, 4]))[1].tolist() == [1, 3, 4]
+    ids.assign([1, 2, 3])
+    ids.assign([1, 3])
+    assert ids.assign([1, 2, 3, 4]) == {1: 1, 3: 3, 4: 4}
+    ids.assign([])
+    assert ids.assign([4, 5]) == {5: 5}
 
 
 def test_a_point_without_a_direction_is_not_sent():
