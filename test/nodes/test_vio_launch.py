@@ -1,5 +1,6 @@
 """vio.launch.py with the real launch system, on machines that have it."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ pytestmark = pytest.mark.usefixtures('launch_system')
 
 VIO = Path(__file__).resolve().parents[2] / 'launch' / 'vio.launch.py'
 LAUNCH = """
+import shutil
 import sys
 from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription
@@ -27,11 +29,12 @@ sys.exit(service.run())
 DRIVER = """
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo
-from launch.substitutions import LaunchConfiguration
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 def generate_launch_description():
     return LaunchDescription([
         DeclareLaunchArgument('model', default_value='own_default'),
-        LogInfo(msg=['{} ', LaunchConfiguration('model')]),
+        LogInfo(msg=['{0} ', LaunchConfiguration('model')]),
+        LogInfo(msg=['{0} profile ', EnvironmentVariable('FASTDDS_DEFAULT_PROFILES_FILE')]),
     ])
 """
 
@@ -46,6 +49,7 @@ def generate_launch_description():
 def test_vio_launch_starts_camera_superpoint_tracker_and_estimator(
     graph, tmp_path, composed, style, restart
 ):
+    shutil.copy(VIO.parents[1] / 'config' / 'fastdds.xml', tmp_path)
     for name in ('camera', 'estimator'):
         (tmp_path / f'{name}.launch.py').write_text(DRIVER.format(name))
     given = {
@@ -54,6 +58,8 @@ def test_vio_launch_starts_camera_superpoint_tracker_and_estimator(
         'feature_format': style,
         'feature_rate': '10',
         'composed': composed,
+        'modle': 'typo',
+        'fastdds_profile': tmp_path / 'fastdds.xml',
         'camera_launch': tmp_path / 'camera.launch.py',
         'estimator_launch': tmp_path / 'estimator.launch.py',
     }
@@ -81,6 +87,8 @@ def test_vio_launch_starts_camera_superpoint_tracker_and_estimator(
     assert (values[0].string_value, values[1].double_value) == (style, 10.0)
     for name in ('camera', 'estimator'):
         assert f'{name} own_default' in process.log.read_text()
+        assert f'{name} profile {tmp_path}/fastdds.xml' in process.log.read_text()
+    assert "no launch argument 'modle', the nearest is 'model'" in process.log.read_text()
     assert graph.interrupt(process)[0] in (0, 1)  # launch may exit with 1 after an interrupt
     processes = 1 if composed == 'true' else 2
     assert process.log.read_text().count('process has finished cleanly') == processes
