@@ -148,10 +148,10 @@ def test_read_only_parameters_can_be_set_unless_the_node_is_configured(create):
 
 
 def test_parameters_cannot_be_deleted(create):
-    tracker = create(TrackerNode)
+    tracker = create(TrackerNode, 'feature.rate:=7.0')
     reason = 'feature.rate: a parameter of this node cannot be deleted'
     assert change(tracker, 'feature.rate', None) == reason
-    assert tracker.get_parameter('feature.rate').value == 0.0
+    assert tracker.get_parameter('feature.rate').value == 7.0
 
 
 @pytest.mark.parametrize('mask', ['~', 'null', "''"])
