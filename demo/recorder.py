@@ -18,13 +18,11 @@ from pathlib import Path
 
 import rclpy
 from bag import TYPES, BagWriter
-from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.srv import GetState
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
 from sensor_msgs.msg import Image
 
 from superpoint_rknn.msg import Descriptors, Keypoints
@@ -33,13 +31,13 @@ KINDS = {'image': Image, 'keypoints': Keypoints, 'descriptors': Descriptors}
 # Ten seconds of images, so that none is lost while this process waits for disk or processor.
 QOS = QoSProfile(depth=300, reliability=ReliabilityPolicy.RELIABLE)
 COUNTS = ('received', 'published', 'dropped', 'failed', 'descriptors')
-STATUS = '/superpoint: '  # prefix of the name of the node's diagnostics
+CAMERA, STATE = '/superpoint: camera', '/superpoint: state'  # in the node's diagnostics
 MISSING_TIMEOUT = 5.0  # [s] after which missing images count as lost
 FINISH_TIMEOUT = 30.0  # [s]
 
 
 class NotActiveError(RuntimeError):
-    """The node is running but did not become active."""
+    """The node is running but could not start."""
 
 
 class Recorder(Node):
@@ -51,11 +49,10 @@ class Recorder(Node):
         self.reports: list[dict[str, str]] = []
         self._writer = writer
         self._features = [self._record(topic) for topic in TYPES][1:]
+        self._failure = ''  # reason why the node is not active
         # The last subscription: discovery is in order, so a node that has discovered this one has
         # discovered all.
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, QOS)
-        self._state_client = self.create_client(GetState, 'superpoint/get_state')
-        self._state: Future | None = None
 
     def _record(self, topic: str):
         callback = partial(self._on_message, topic)
@@ -67,22 +64,19 @@ class Recorder(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name.startswith(STATUS):
+            if status.name == CAMERA:
                 self.reports.append({value.key: value.value for value in status.values})
+            elif status.name == STATE and status.level == DiagnosticStatus.ERROR:
+                self._failure = status.message
 
     def is_ready(self) -> bool:
         """
         True if the node is active and its messages arrive here.
 
-        Raises NotActiveError if the node is in another state; it answers after its first try to
-        become active.
+        Raises NotActiveError with the reason if it can't start.
         """
-        if self._state is None and self._state_client.service_is_ready():
-            self._state = self._state_client.call_async(GetState.Request())
-        if self._state is not None and self._state.done():
-            label = self._state.result().current_state.label
-            if label != 'active':
-                raise NotActiveError(f'the node is {label}, not active')
+        if self._failure:
+            raise NotActiveError(self._failure)
         return bool(self.reports) and all(s.get_publisher_count() for s in self._features)
 
     def is_finished(self, images_published: int, waited: float) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from superpoint_rknn.errors import NotReadyError
 from superpoint_rknn.features.image_header import IMAGE_FORMATS, MESSAGE_FORMATS, check_image_size
 from superpoint_rknn.features.input_range import InputRange
 from superpoint_rknn.files import absolute_path, read_regular
@@ -131,17 +132,22 @@ def compressed_data_error(data: np.ndarray, image_format: str, reason: ValueErro
     return f'data: {data.size} bytes of format {image_format!r}: {reason}'
 
 
+class ImageMissingError(ValueError, NotReadyError):
+    """The image file can't be read."""
+
+
 def read_grey(path: str | Path) -> np.ndarray:
     """
     Read an image file as grey, (height, width) uint8.
 
-    Raises ValueError if it is no regular file, not one of IMAGE_FORMATS, too large or damaged.
+    Raises ImageMissingError if it can't be read, ValueError if it is no regular file, not one of
+    IMAGE_FORMATS, too large or damaged.
     """
     try:
         content = np.frombuffer(read_regular(path, MAX_FILE), np.uint8)
         return _decode_grey(content, IMAGE_FORMATS)
     except OSError as error:
-        raise ValueError(f'{path}: {error.strerror}') from error
+        raise ImageMissingError(f'{path}: {error.strerror}') from error
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
 
@@ -150,11 +156,13 @@ def read_mask(path: str | Path) -> np.ndarray:
     """
     Read a mask image, (height, width) uint8; `~` in the path is the home directory.
 
-    Raises ValueError as `read_grey`.
+    Raises ImageMissingError and ValueError as `read_grey`.
     """
     path = absolute_path(path)
     try:
         return read_grey(path)
+    except ImageMissingError as error:
+        raise ImageMissingError(f'mask: {error}') from error
     except ValueError as error:
         raise ValueError(f'mask: {error}') from error
 

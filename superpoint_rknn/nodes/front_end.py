@@ -10,9 +10,11 @@ from typing import Any
 
 from rclpy.context import Context
 from rclpy.executors import Executor, ExternalShutdownException
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.utilities import get_default_context
 
+from superpoint_rknn.errors import NotReadyError
 from superpoint_rknn.msg import Keypoints
 from superpoint_rknn.nodes.common.diagnostics import THROTTLE
 from superpoint_rknn.nodes.common.executor import create_executor
@@ -21,13 +23,20 @@ from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.process import (
     WAKE_UP,
     Interruption,
-    bring_up,
     run_nodes,
     take_down,
 )
 from superpoint_rknn.nodes.superpoint.node import SuperPointNode
 from superpoint_rknn.nodes.tracker.node import TrackerNode
 from superpoint_rknn.parameters import unknown_parameter
+
+
+class NotStartedError(RuntimeError):
+    """A node did not start; the message has the reason."""
+
+
+class NotReadyToStartError(NotStartedError, NotReadyError):
+    """A node did not start, since something that it needs is missing: it may start later."""
 
 
 class FrontEnd:
@@ -103,14 +112,16 @@ class FrontEnd:
         """
         Configure and activate both nodes; call it while no other thread spins them.
 
-        Raises RuntimeError if a node does not start (its log has the reason), ValueError for an
-        unknown parameter or camera.
+        The first node publishes for the second: it is activated last. Nothing is tried again.
+        Raises NotStartedError if a node does not start, its subclass NotReadyToStartError if a
+        later call may work (the NPU is not ready, a file is missing), ValueError for an unknown
+        parameter or camera.
         """
         try:
-            if not bring_up(self.nodes):
-                raise RuntimeError(
-                    'superpoint or tracker did not start: see its log for the reason'
-                )
+            for node in self.nodes:
+                _check(node, node.trigger_configure())
+            for node in self.nodes[::-1]:
+                _check(node, node.trigger_activate())
             self._check_names()
         except Exception:
             self.stop()
@@ -161,6 +172,14 @@ class FrontEnd:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _check(node: ManagedNode, result: TransitionCallbackReturn) -> None:
+    """Raise NotStartedError unless a transition succeeded."""
+    if result != TransitionCallbackReturn.SUCCESS:
+        is_missing = isinstance(node.refusal, NotReadyError)
+        kind = NotReadyToStartError if is_missing else NotStartedError
+        raise kind(f'{node.get_name()} did not start: {node.refusal}') from node.refusal
 
 
 def _create(interruption: Interruption) -> list[ManagedNode]:

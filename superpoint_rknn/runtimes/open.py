@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from superpoint_rknn.errors import NotReadyError
 from superpoint_rknn.runtimes.runtime import (
     PASS_THROUGH,
     ModelError,
+    ModelMissingError,
     Runtime,
+    RuntimeNotReadyError,
     RuntimeUnavailableError,
 )
 from superpoint_rknn.settings import ParameterGroup, parameter
@@ -110,7 +113,7 @@ def open_runtime(
     path = Path(model)
     RuntimeSettings(str(path), runtime, mean, std, pass_through, zero_copy, core_mask)
     if not path.is_file():
-        raise ModelError(f'{path}: no such file')
+        raise ModelMissingError(f'{path}: no such file')
     if path.suffix not in SUFFIXES[runtime]:
         suffixes = ' or '.join(SUFFIXES[runtime])
         raise ModelError(f'{path}: {runtime} expects a model file with the suffix {suffixes}')
@@ -148,7 +151,9 @@ def _open_fallback(
     try:
         runtime = RknnliteRuntime(path, **options)
     except (RuntimeUnavailableError, ModelError) as error:
-        raise RuntimeUnavailableError(f'{reason}; rknnlite failed, too: {error}') from error
+        is_ready = not isinstance(reason, NotReadyError)
+        kind = RuntimeUnavailableError if is_ready else RuntimeNotReadyError
+        raise kind(f'{reason}; rknnlite failed, too: {error}') from error
     log.warning(
         '%s; using rknnlite instead: slower, without raw outputs, zero copy and core mask', reason
     )

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from superpoint_rknn.errors import NotReadyError
 from superpoint_rknn.features import CELL
 from superpoint_rknn.features.quantization import Quantization
 
@@ -19,6 +20,14 @@ class RuntimeUnavailableError(RuntimeError):
 
 class ModelError(RuntimeError):
     """The model file can't be used: missing, damaged, for another chip, not a SuperPoint model."""
+
+
+class RuntimeNotReadyError(RuntimeUnavailableError, NotReadyError):
+    """The library, the driver or the NPU is missing or busy; it may become usable."""
+
+
+class ModelMissingError(ModelError, NotReadyError):
+    """The model file can't be read."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from ros_graph import RELIABLE, image_message
 from sensor_msgs.msg import Image
 
+from superpoint_rknn.errors import NotReadyError
 from superpoint_rknn.msg import Descriptors, Keypoints
-from superpoint_rknn.nodes.front_end import FrontEnd
+from superpoint_rknn.nodes.front_end import FrontEnd, NotStartedError
 
 FRONT_END = ('-m', 'superpoint_rknn.nodes.front_end')
 TRACKER = ('-m', 'superpoint_rknn.nodes.tracker.node')
@@ -227,16 +228,18 @@ def test_an_exception_in_a_callback_is_logged_and_others_are_called(
     ('parameters', 'error', 'reason'),
     [
         ({'max_trakcs': 5}, ValueError, 'max_trakcs'),
-        ({'model': '/nowhere.onnx'}, RuntimeError, 'see its log for the reason'),
-        ({'max_tracks': 0}, RuntimeError, 'see its log for the reason'),
+        ({'model': '/nowhere.onnx'}, NotReadyError, 'superpoint did not start: /nowhere.onnx: no'),
+        ({'model': __file__}, NotStartedError, 'superpoint did not start: .* suffix'),
+        ({'max_tracks': 0}, NotStartedError, 'tracker did not start: .*max_tracks'),
         ({'cameras': ['left', 'right']}, ValueError, "camera '': the parameter `cameras` is"),
     ],
 )
 def test_a_failed_start_destroys_the_nodes(graph, parameters, error, reason):
     front_end = FrontEnd(graph.context, executor=graph.executor, parameters=parameters)
     front_end.on_tracks(print)
-    with pytest.raises(error, match=reason), front_end:
+    with pytest.raises(error, match=reason) as raised, front_end:
         pytest.fail('it started')
+    assert isinstance(raised.value, NotReadyError) == (error is NotReadyError)
     assert graph.executor.get_nodes() == [graph.node]
     assert 'image' not in dict(graph.node.get_topic_names_and_types())
 

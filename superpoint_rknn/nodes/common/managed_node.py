@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.timer import Timer
 
+from superpoint_rknn.errors import NotReadyError
 from superpoint_rknn.nodes.common.executor import NO_PUBLISHER_EVENTS
 from superpoint_rknn.nodes.common.parameters import Parameters
 from superpoint_rknn.nodes.common.qos import DIAGNOSTICS
@@ -25,6 +27,8 @@ from superpoint_rknn.settings import Parameter
 
 RCLError = rclpy_implementation.RCLError
 DIAGNOSTICS_PERIOD = 1.0  # [s]
+LOADING_PERIOD = 10.0  # [s] of log messages while a model is being loaded
+POLL_PERIOD = 0.1  # [s] of checking for an interruption while a model is loaded
 
 
 class ManagedNode(LifecycleNode):
@@ -32,7 +36,8 @@ class ManagedNode(LifecycleNode):
     Lifecycle node that logs exceptions of transitions, which rclpy would hide.
 
     Subclasses implement `configure`, `activate`, `stop`, `release`, `check_inputs` and
-    `statuses`. `stop` and `release` must work in any state: they may be called several times.
+    `statuses`, and `is_loaded` if `configure` loads something in another thread. `stop` and
+    `release` must work in any state: they may be called several times.
     table, interpret, more: parameters of the node, see Parameters.
     """
 
@@ -46,9 +51,18 @@ class ManagedNode(LifecycleNode):
     ):
         super().__init__(name, **kwargs)
         self.finalized = False
-        self.values = Parameters(self, table, interpret, self.parameters_changed, more)
+        self.configured = False  # True while inactive or active
+        self.refusal: Exception | None = None  # reason why the last transition failed
+        self.has_new_parameters = False  # True if one was set since the last attempt to configure
+        self._begun: float | None = None  # [s], time.monotonic, of the attempt to configure
+        self._next_loading_log = 0.0  # [s], time.monotonic
+        self._next_report = 0.0  # [s], time.monotonic
+        self._refusals: set[str] = set()  # that were logged since the last success
+        self.values = Parameters(self, table, interpret, self._on_parameters, more)
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._diagnostics: Publisher | None = None
+        self._diagnostics: Publisher = self.create_publisher(
+            DiagnosticArray, '/diagnostics', DIAGNOSTICS, event_callbacks=NO_PUBLISHER_EVENTS
+        )
         self._timer: Timer | None = None
 
     @property
@@ -67,13 +81,17 @@ class ManagedNode(LifecycleNode):
         return self._timer is not None
 
     @property
-    def configured(self) -> bool:
-        """True while the node is inactive or active."""
-        return self._diagnostics is not None
+    def interrupted(self) -> bool:
+        """True if this process is asked to end."""
+        return False
 
     def configure(self) -> None:
-        """Create publishers, load models. Raises RuntimeError or ValueError with the reason."""
+        """Create publishers, load models or begin to. Raises the reason if that is impossible."""
         raise NotImplementedError
+
+    def is_loaded(self, timeout: float) -> bool:
+        """Wait for what is being loaded; False after `timeout` [s]. Raises why it failed."""
+        return True
 
     def activate(self) -> None:
         """Subscribe, start timers and threads."""
@@ -117,6 +135,53 @@ class ManagedNode(LifecycleNode):
             self._release()
             self.finalized = True
 
+    def begin_configure(self) -> None:
+        """Read the parameters and begin to configure, unless begun. Raises why if refused."""
+        if self._begun is not None:
+            return
+        try:
+            self.values.read()
+            self.values.fixed = True
+            self.configure()
+        finally:
+            self.has_new_parameters = False
+        self._begun = time.monotonic()
+        self._next_loading_log = self._begun + LOADING_PERIOD
+
+    def report_loading(self) -> None:
+        """Report on /diagnostics and in the log that loading goes on; call it repeatedly."""
+        now = time.monotonic()
+        assert self._begun is not None
+        message = f'the model has been loading for {now - self._begun:.0f} s'
+        self.report(DiagnosticStatus.WARN, message)
+        if now >= self._next_loading_log:
+            self._next_loading_log += LOADING_PERIOD
+            self.get_logger().info(message)
+
+    def refuse(self, error: Exception, what: str = 'not configured') -> None:
+        """
+        Log why a transition failed and release everything.
+
+        Nodes with `autostart`, which try again and again, log each reason once.
+        """
+        self.refusal = error
+        is_expected = isinstance(
+            error, (NotReadyError, ParameterException, RuntimeError, TypeError, ValueError)
+        )
+        reason = str(error) if is_expected else '\n'.join(traceback.format_exception(error))
+        if reason not in self._refusals:
+            self.get_logger().error(f'{what}: {reason}')
+        if self.autostart:
+            self._refusals.add(reason)
+        self._release()
+
+    def report(self, level: bytes, message: str) -> None:
+        """Publish the state of a node that is not active, at most once a second."""
+        now = time.monotonic()
+        if now >= self._next_report:
+            self._next_report = now + DIAGNOSTICS_PERIOD
+            self._publish([self._state(level, message)])
+
     def end_timer(self, timer: Timer) -> None:
         """Destroy a timer; its callback is not called again, even if it is due."""
         if self.context.ok():  # otherwise its timers are already destroyed
@@ -126,16 +191,15 @@ class ManagedNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read the parameters and configure; on an error log the reason and return FAILURE."""
         try:
-            self.values.read()
-            self.values.fixed = True
-            self._diagnostics = self.create_publisher(
-                DiagnosticArray, '/diagnostics', DIAGNOSTICS, event_callbacks=NO_PUBLISHER_EVENTS
-            )
-            self.configure()
-        except (ParameterException, RuntimeError, TypeError, ValueError) as error:
-            return self._refuse(str(error))
-        except Exception:
-            return self._refuse(traceback.format_exc())
+            self.begin_configure()
+            while not self.is_loaded(POLL_PERIOD):
+                if self.interrupted:
+                    raise RuntimeError('interrupted while the model was being loaded')
+                self.report_loading()
+        except Exception as error:
+            self.refuse(error)
+            return TransitionCallbackReturn.FAILURE
+        self.configured = True
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -143,9 +207,10 @@ class ManagedNode(LifecycleNode):
         super().on_activate(state)
         try:
             self.activate()
-        except Exception:
-            self.get_logger().error(f'not activated:\n{traceback.format_exc()}')
+        except Exception as error:
+            self.refuse(error, 'not activated')
             return TransitionCallbackReturn.ERROR
+        self._refusals.clear()
         self._timer = self.create_timer(
             DIAGNOSTICS_PERIOD, self._on_timer, clock=self.steady_clock
         )
@@ -175,11 +240,6 @@ class ManagedNode(LifecycleNode):
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
-    def _refuse(self, reason: str) -> TransitionCallbackReturn:
-        self.get_logger().error(f'not configured: {reason}')
-        self._release()
-        return TransitionCallbackReturn.FAILURE
-
     def _stop(self) -> None:
         if self._timer is not None:
             self.end_timer(self._timer)
@@ -190,18 +250,26 @@ class ManagedNode(LifecycleNode):
         self._stop()
         self.release()
         self.values.fixed = False
-        if self._diagnostics is not None:
-            self.destroy_publisher(self._diagnostics)
-            self._diagnostics = None
+        self.configured = False
+        self._begun = None
 
     def _on_timer(self) -> None:
         self.check_inputs()
         self._publish_diagnostics()
 
     def _publish_diagnostics(self) -> None:
-        if self._diagnostics is None:  # not configured
-            return
-        message = DiagnosticArray()
+        state = 'active' if self.running else 'inactive'
+        self._publish([*self.statuses(), self._state(DiagnosticStatus.OK, state)])
+
+    def _publish(self, statuses: list[DiagnosticStatus]) -> None:
+        message = DiagnosticArray(status=statuses)
         message.header.stamp = self.get_clock().now().to_msg()
-        message.status = self.statuses()
         self._diagnostics.publish(message)
+
+    def _state(self, level: bytes, message: str) -> DiagnosticStatus:
+        name = f'{self.get_fully_qualified_name()}: state'
+        return DiagnosticStatus(level=level, name=name, message=message)
+
+    def _on_parameters(self, names: set[str]) -> None:
+        self.has_new_parameters = True
+        self.parameters_changed(names)

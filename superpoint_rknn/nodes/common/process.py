@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.executors import Executor
 from rclpy.signals import SignalHandlerOptions
 
 from superpoint_rknn.memory import keep_freed_memory
+from superpoint_rknn.nodes.common.bring_up import BringUp
 from superpoint_rknn.nodes.common.executor import create_executor
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 
@@ -50,7 +51,7 @@ def run_nodes(
     import of message modules for the whole process.
 
     create: returns the nodes; they must stop blocking when the interruption is requested. Nodes
-    with autostart are configured and activated, see `bring_up`.
+    with autostart are configured and activated, see BringUp.
     Signals are handled here instead of by rclpy, so that the nodes can publish their final
     diagnostics.
     """
@@ -71,10 +72,7 @@ def run_nodes(
     for node in nodes:
         executor.add_node(node)
     _index_modules_by_file()
-    bring_up([node for node in nodes if node.autostart], interruption)
-    keep_freed_memory()  # not earlier: memory freed after loading the model is returned
-    while not interruption.requested:
-        executor.spin_once(timeout_sec=WAKE_UP)
+    _spin(executor, BringUp([node for node in nodes if node.autostart]), interruption)
     blocked = take_down(nodes)
     executor.shutdown()
     for node in nodes:
@@ -118,19 +116,14 @@ def _index_modules_by_file() -> None:
     inspect.modulesbyfile.update({file: name for name, file in files.items() if file})
 
 
-def bring_up(nodes: Sequence[ManagedNode], interruption: Interruption | None = None) -> bool:
-    """
-    Configure nodes, then activate them in reverse order; return False if a transition fails.
-
-    The first node publishes for the others: it is activated last, when they are active.
-    """
-    for transition, order in (('configure', nodes), ('activate', nodes[::-1])):
-        for node in order:
-            if interruption is not None and interruption.requested:
-                return False
-            if getattr(node, f'trigger_{transition}')() != TransitionCallbackReturn.SUCCESS:
-                return False
-    return True
+def _spin(executor: Executor, bring_up: BringUp, interruption: Interruption) -> None:
+    """Run callbacks, and bring the nodes up between them, until an interruption is requested."""
+    while not (bring_up.done or interruption.requested):
+        bring_up.step()
+        executor.spin_once(timeout_sec=0.0 if bring_up.is_loading else WAKE_UP)
+    keep_freed_memory()  # not earlier: memory freed after loading the model is returned
+    while not interruption.requested:
+        executor.spin_once(timeout_sec=WAKE_UP)
 
 
 def take_down(nodes: Sequence[ManagedNode]) -> bool:

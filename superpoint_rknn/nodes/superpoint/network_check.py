@@ -13,10 +13,10 @@ from superpoint_rknn.runtimes.runtime import Runtime
 
 class NetworkCheck:
     """
-    A slot of the mailbox whose item, put at start, makes the inference thread check the network.
+    A slot of the mailbox whose item makes the inference thread check the network.
 
-    So the check does not delay the node's start, and a blocked or failing inference is treated as
-    that of an image.
+    It is put at the first activation. So the check does not delay the node's start, and a blocked
+    or failing inference is treated as that of an image.
     log: logger of the node.
     """
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from superpoint_rknn.errors import NotReadyError
 from superpoint_rknn.native.library import implementation
 from superpoint_rknn.nodes.common.camera_names import groups_of, title_of
 from superpoint_rknn.nodes.common.diagnostics import images_status
@@ -32,9 +33,12 @@ from superpoint_rknn.runtimes.open import RuntimeSettings, open_runtime
 from superpoint_rknn.runtimes.runtime import Runtime
 
 STOP_TIMEOUT = 1.0  # [s] for the running inference to end when the node is stopped
-POLL_PERIOD = 0.1  # [s] of checking for an interruption while a model is loaded
 IMAGE_DEPTH = 1  # queue depth of image subscriptions: the newest image only
 IN_PROCESS_DEPTH = 5  # the same with a tracker in this process, which tracks every image
+
+
+class BlockedError(RuntimeError, NotReadyError):
+    """An inference call of an earlier configuration has not returned."""
 
 
 class SuperPointNode(ManagedNode):
@@ -57,6 +61,7 @@ class SuperPointNode(ManagedNode):
         self._interruption = interruption
         self._in_process = in_process
         self._worker: Worker | None = None
+        self._network_is_checked = False
         self._cameras: list[Camera] = []
         self._pipelines: list[ImagePipeline | StereoPipeline] = []
         self._descriptor_timer: DescriptorTimer | None = None
@@ -67,17 +72,21 @@ class SuperPointNode(ManagedNode):
         """True while an abandoned inference call is still blocked."""
         return self._worker is not None and self._worker.is_blocked
 
+    @property
+    def interrupted(self) -> bool:
+        """True if this process is asked to end."""
+        return self._interruption is not None and self._interruption.requested
+
     def configure(self) -> None:
-        """Create publishers, load the model. Raises RuntimeError or ValueError with the reason."""
+        """Create publishers, open the runtime in a new worker thread. Raises the reason if not."""
         if self.is_blocked:
-            raise RuntimeError(
+            raise BlockedError(
                 'the last inference call has not returned; try again later, or restart the node'
             )
         groups = groups_of(self.values['cameras'], self.values['stereo'])
         if self._in_process is not None:
             self._in_process.check_groups(self.get_name(), groups)
         mailbox: Mailbox[NetworkCheck | ImagePipeline | StereoPipeline, Any] = Mailbox()
-        mailbox.put(NetworkCheck(self.get_logger()), None)
         for names in groups:
             sides = [ImagePipeline(self._camera(name), self.values, mailbox) for name in names]
             if len(sides) == 1:
@@ -87,21 +96,26 @@ class SuperPointNode(ManagedNode):
                 self._pipelines.append(StereoPipeline(sides, mailbox, tolerance))
         self._worker = Worker(self._open_runtime, mailbox, self.get_logger())
         self._worker.start()
-        while not self._worker.opened.wait(POLL_PERIOD):
-            if self._interruption is not None and self._interruption.requested:
-                raise RuntimeError('interrupted while the model was being loaded')
-        runtime = self._worker.runtime
-        if runtime is None:
-            raise RuntimeError(self._worker.error_message)
-        self.get_logger().info(
-            f'{runtime.model} on {runtime.name}; decode and describe: {implementation()}'
-        )
+        self._network_is_checked = False
+
+    def is_loaded(self, timeout: float) -> bool:
+        """Wait for the runtime; return False after `timeout` [s]. Raises why it did not open."""
+        assert self._worker is not None
+        if not self._worker.opened.wait(timeout):
+            return False
+        if self._worker.open_error is not None:
+            raise self._worker.open_error
+        return True
 
     def activate(self) -> None:
         """Subscribe to images, start the descriptor timer."""
         depth = IMAGE_DEPTH if self._in_process is None else IN_PROCESS_DEPTH
         for pipeline in self._pipelines:
             pipeline.activate(depth)
+        if not self._network_is_checked:
+            assert self._worker is not None
+            self._worker.mailbox.put(NetworkCheck(self.get_logger()), None)
+            self._network_is_checked = True
         self._start_descriptors()
 
     def stop(self) -> None:
@@ -118,7 +132,7 @@ class SuperPointNode(ManagedNode):
 
     def release(self) -> None:
         """Close the runtime, unless an inference call is blocked; destroy the publishers."""
-        if self._worker is not None:
+        if self._worker is not None and not self._worker.stopping:
             is_slow = self._worker.mailbox.busy_for() > STOP_TIMEOUT
             if not self._worker.stop(0.1 if is_slow else STOP_TIMEOUT):
                 self.get_logger().warning('an inference call is still blocked and is abandoned')
@@ -178,7 +192,11 @@ class SuperPointNode(ManagedNode):
                 'file converted for this chip'
             )
         with warnings_to(self.get_logger()):
-            return open_runtime(**(asdict(settings) | {'model': model}))
+            runtime = open_runtime(**(asdict(settings) | {'model': model}))
+        self.get_logger().info(
+            f'{runtime.model} on {runtime.name}; decode and describe: {implementation()}'
+        )
+        return runtime
 
     def _start_descriptors(self) -> None:
         rate = self.values['descriptors.rate']

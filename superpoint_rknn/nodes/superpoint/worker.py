@@ -45,6 +45,7 @@ class Worker(threading.Thread):
         self.runtime: Runtime | None = None  # the last one; it may be closed
         self.opened = threading.Event()  # set when opening succeeded or failed
         self.reopened = 0
+        self.open_error: Exception | None = None  # of the first attempt
         self._error_message: str | None = None
         self._open_runtime = open_runtime
         self._log = log
@@ -58,6 +59,11 @@ class Worker(threading.Thread):
         if self._error_message is None and seconds > SLOW_INFERENCE:
             return f'the inference has not returned for {seconds:.0f} s'
         return self._error_message
+
+    @property
+    def stopping(self) -> bool:
+        """True once `stop` was called."""
+        return self._stopping.is_set()
 
     @property
     def is_blocked(self) -> bool:
@@ -76,8 +82,7 @@ class Worker(threading.Thread):
         try:
             runtime = self._open()
         except Exception as error:  # of any kind: configure reports it
-            self._log.debug(traceback.format_exc())
-            self._error_message = str(error)
+            self.open_error = error
             return
         finally:
             self.opened.set()

@@ -23,7 +23,12 @@ from superpoint_rknn.runtimes.onnx.protobuf import (
     TrainingInfo,
     ValueInfo,
 )
-from superpoint_rknn.runtimes.runtime import ModelError, TensorSpec, check_tensors
+from superpoint_rknn.runtimes.runtime import (
+    ModelError,
+    ModelMissingError,
+    TensorSpec,
+    check_tensors,
+)
 
 DTYPES: dict[str, np.dtype] = {
     'tensor(uint8)': np.dtype(np.uint8),
@@ -71,7 +76,7 @@ def read_onnx(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(f'{path}: {error.strerror}') from error
+        raise ModelMissingError(f'{path}: {error.strerror}') from error
     try:
         has_nodes = False
         for kind, message in _inner_messages(Message(content)):

@@ -20,7 +20,7 @@ from superpoint_rknn.runtimes.model_files import (
 from superpoint_rknn.runtimes.outputs import built_in_image, choose_std, to_logits
 from superpoint_rknn.runtimes.runtime import (
     ModelError,
-    RuntimeUnavailableError,
+    RuntimeNotReadyError,
     TensorSpec,
     check_array,
     check_pass_through,
@@ -33,7 +33,7 @@ try:
     from superpoint_rknn.runtimes.onnx.int8_overflow import has_int8_overflow
     from superpoint_rknn.runtimes.onnx.model import has_signed_first_layer, read_onnx, read_tensors
 except ImportError as missing:
-    raise RuntimeUnavailableError(
+    raise RuntimeNotReadyError(
         f'the CPU runtime needs onnxruntime ({missing}): {pip_install("onnxruntime")}'
     ) from missing
 

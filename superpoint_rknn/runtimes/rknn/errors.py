@@ -75,6 +75,8 @@ INIT_FAILED = (
     'model with the toolkit of the library; else see dmesg',
 )
 MODEL_ERRORS = {MODEL_INVALID, -11, -12, -13, -14}  # caused by the model file
+# May vanish by themselves. FAIL is what an RK3588 returns before its driver is loaded, too.
+NOT_READY_ERRORS = {FAIL, TIMEOUT, -3, -4, -7}
 
 
 class NpuError(RuntimeError):

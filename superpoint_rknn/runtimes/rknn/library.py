@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from superpoint_rknn.runtimes.rknn.abi import Abi, abi_of
-from superpoint_rknn.runtimes.runtime import RuntimeUnavailableError
+from superpoint_rknn.runtimes.runtime import RuntimeNotReadyError, RuntimeUnavailableError
 
 # librknn_api.so is a wrapper of librknn_runtime.so; some system images have only the latter.
 NAMES = ('librknnrt.so', 'librknn_api.so', 'librknn_runtime.so')
@@ -76,7 +76,7 @@ def find_library(path: str | Path | None = None) -> RknnLibrary:
     """
     Load the library at `path`, or the first usable one.
 
-    Raises RuntimeUnavailableError, which lists all libraries that were tried, if none is usable.
+    Raises RuntimeNotReadyError, which lists all libraries that were tried, if none is usable.
     """
     reasons = []
     for candidate in _candidates(path):
@@ -84,7 +84,7 @@ def find_library(path: str | Path | None = None) -> RknnLibrary:
             return load_library(candidate)
         except RuntimeUnavailableError as error:
             reasons.append(str(error))
-    raise RuntimeUnavailableError(
+    raise RuntimeNotReadyError(
         'no usable RKNN library: '
         + '; '.join(reasons)
         + ". Install the board vendor's librknnrt.so (RK3588, RK356x, RK3576, RV1126B) or "

@@ -23,6 +23,8 @@ from superpoint_rknn.runtimes.outputs import to_logits
 from superpoint_rknn.runtimes.rknn.thread_ownership import ThreadOwnership
 from superpoint_rknn.runtimes.runtime import (
     ModelError,
+    ModelMissingError,
+    RuntimeNotReadyError,
     RuntimeUnavailableError,
     TensorSpec,
     check_array,
@@ -66,7 +68,7 @@ class RknnliteRuntime:
         try:
             self.model = model_id(path, path.read_bytes())
         except OSError as error:
-            raise ModelError(f'{path}: {error.strerror}') from error
+            raise ModelMissingError(f'{path}: {error.strerror}') from error
         self.stages_ms: dict[str, float] = {}
         package, version = _installed()
         self.name = f'{package} {version}'
@@ -112,7 +114,7 @@ class RknnliteRuntime:
         try:
             outputs = self._run(np.zeros(self._size, np.uint8))
         except RuntimeError as error:
-            raise RuntimeUnavailableError(f'{path}: first inference: {error}') from error
+            raise RuntimeNotReadyError(f'{path}: first inference: {error}') from error
         logits, descriptors = sorted(outputs, key=_is_not_logits)
         self.input = TensorSpec('image', (1, 1, *self._size), np.dtype(np.uint8))
         self.logits = TensorSpec('logits', logits.shape, np.dtype(np.float32))
@@ -150,7 +152,7 @@ def _import_rknnlite() -> Any:
     try:
         from rknnlite.api import RKNNLite
     except (ImportError, OSError) as error:
-        raise RuntimeUnavailableError(
+        raise RuntimeNotReadyError(
             f'rknnlite can not be used: {error}; install rknn-toolkit-lite2 (RK3588, RK356x, '
             'RK3576, RV1126B) or rknn_toolkit_lite 1.7 (RV1126, RV1109; Python 3.6 and 3.7 only)'
         ) from error
@@ -161,7 +163,7 @@ def _open(rknnlite: Any, path: Path) -> Any:
     try:
         rknn = rknnlite()
     except Exception as error:  # the package raises Exception itself
-        raise RuntimeUnavailableError(f'rknnlite can not be used: {error}') from error
+        raise RuntimeNotReadyError(f'rknnlite can not be used: {error}') from error
     with contextlib.ExitStack() as on_failure:
         on_failure.callback(rknn.release)
         failure = _failure(rknn.load_rknn, str(path))
@@ -169,7 +171,7 @@ def _open(rknnlite: Any, path: Path) -> Any:
             raise ModelError(f'{path}: rknnlite could not load it: {failure}')
         failure = _failure(rknn.init_runtime)
         if failure:
-            raise RuntimeUnavailableError(
+            raise RuntimeNotReadyError(
                 f'{path}: rknnlite could not open the NPU: the model may be made for another '
                 f'chip, or the driver too old: {failure}'
             )

@@ -14,13 +14,15 @@ import numpy as np
 from superpoint_rknn.runtimes.model_files import model_id, resolve_input_table
 from superpoint_rknn.runtimes.outputs import to_logits
 from superpoint_rknn.runtimes.rknn.context import RknnContext
-from superpoint_rknn.runtimes.rknn.errors import MODEL_ERRORS, NpuError
+from superpoint_rknn.runtimes.rknn.errors import MODEL_ERRORS, NOT_READY_ERRORS, NpuError
 from superpoint_rknn.runtimes.rknn.library import RknnLibrary, find_library
 from superpoint_rknn.runtimes.rknn.tensors import read_tensors
 from superpoint_rknn.runtimes.rknn.thread_ownership import ThreadOwnership
 from superpoint_rknn.runtimes.rknn.transfer import CopyTransfer, ModelTensors, ZeroCopyTransfer
 from superpoint_rknn.runtimes.runtime import (
     ModelError,
+    ModelMissingError,
+    RuntimeNotReadyError,
     RuntimeUnavailableError,
     TensorSpec,
     check_array,
@@ -88,7 +90,9 @@ class LibrknnRuntime:
                 self._enable_zero_copy(content)
         except BaseException as error:
             self._resources.close()
-            if type(error) in (RuntimeError, NpuError):
+            if isinstance(error, NpuError):
+                raise _kind_of(error)(f'{path}: {error}') from error
+            if type(error) is RuntimeError:
                 raise RuntimeUnavailableError(f'{path}: {error}') from error
             raise
 
@@ -121,7 +125,7 @@ class LibrknnRuntime:
         try:
             content = self._path.read_bytes()
         except OSError as error:
-            raise ModelError(f'{self._path}: {error.strerror}') from error
+            raise ModelMissingError(f'{self._path}: {error.strerror}') from error
         if not content:
             raise ModelError(f'{self._path}: the file is empty')
         return content
@@ -130,10 +134,9 @@ class LibrknnRuntime:
         try:
             context = RknnContext(self._library, content)
         except NpuError as error:
-            kind = ModelError if error.code in MODEL_ERRORS else RuntimeUnavailableError
             written_by = TOOLKIT_VERSION.search(content)
             toolkit = f' (written by toolkit {written_by[1].decode()})' if written_by else ''
-            raise kind(f'{self._path}{toolkit}: {error}') from error
+            raise _kind_of(error)(f'{self._path}{toolkit}: {error}') from error
         self._resources.callback(self._release, context.destroy)
         if self._core_mask is not None:
             try:
@@ -232,3 +235,10 @@ class LibrknnRuntime:
             release()
         except NpuError as error:  # nothing to retry; opening again shows whether it matters
             log.warning('%s: not released cleanly: %s', self.model, error)
+
+
+def _kind_of(error: NpuError) -> type[RuntimeError]:
+    """Return the class that tells whether the model, or the NPU for now or for good, failed."""
+    if error.code in MODEL_ERRORS:
+        return ModelError
+    return RuntimeNotReadyError if error.code in NOT_READY_ERRORS else RuntimeUnavailableError

@@ -51,7 +51,12 @@ def test_the_node_checks_its_network(graph):
     node = Node(context=graph.context)
     try:
         node.trigger_configure()
+        assert not runtime.images
+        node.trigger_activate()
         graph.wait(lambda: runtime.images, 'the check')
+        node.trigger_deactivate()
+        node.trigger_activate()
+        graph.spin(lambda: len(runtime.images) > 1, 0.5)  # it is not checked again
         np.testing.assert_array_equal(runtime.images, [built_in_image(*runtime.input.shape[2:])])
     finally:
         node.trigger_cleanup()

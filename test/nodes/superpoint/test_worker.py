@@ -120,7 +120,7 @@ def test_a_runtime_that_does_not_open_is_reported():
     bench = Bench(RuntimeUnavailableError('no librknnrt.so found'))
     bench.start()
     assert bench.worker.runtime is None
-    assert bench.worker.error_message == 'no librknnrt.so found'
+    assert str(bench.worker.open_error) == 'no librknnrt.so found'
     assert bench.worker.stop(5)
 
 
