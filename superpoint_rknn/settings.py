@@ -8,6 +8,7 @@ made from these definitions. To find that of `detector.nms_radius`, search for `
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -20,7 +21,7 @@ NUMBERS: dict[type, Any] = {int: Integral, float: Real}  # including NumPy's
 # Words that YAML 1.1, which ROS reads, takes for booleans, in any case.
 TRUE, FALSE = ('true', 'yes', 'on', 'y'), ('false', 'no', 'off', 'n')
 NUMBER = re.compile(r'[-+]?[0-9.]+([eE][-+]?[0-9]+)?')
-NULLS = (None, '~', 'null')  # no value in YAML; ROS reads the words as texts
+NULLS = (None, '~', 'null')  # no value in YAML; ROS reads the words as texts, [] as no value
 RESEMBLANCE = 0.75  # least similarity of a name to the one that is probably meant, 0 to 1
 
 T = TypeVar('T')
@@ -43,6 +44,10 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
         forms.setdefault(full.lower().rpartition('.')[2], full)
     close = get_close_matches(name.lower(), forms, n=1, cutoff=RESEMBLANCE)
     return forms[close[0]] if close else None
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 class Values(Protocol):
@@ -91,21 +96,22 @@ class Parameter:
             return 'text'
         if self._is_pair:
             return f'rows and columns, {between} each'
-        return 'a list of one or more texts'
+        return 'a list of texts'
 
     def check(self, value: Any) -> Any:
         """
         Return a valid value with the type of the default, lists as tuples.
 
-        Valid are also integers for a float, the words of YAML's booleans for a bool, its booleans
-        for a choice such as 'off', and its null for a text without choices, as ''.
+        Valid are also integers for a float, the words of YAML's booleans for a bool, and its
+        booleans for a choice such as 'off'. Its null and an empty list mean the default.
         Raises ValueError with name, value, expectation and remedy if the value is invalid.
         """
+        if value in NULLS or (_is_list(value) and len(value) == 0):
+            return self.default
         valid = self._converted(value)
         if valid is None:
-            text = 'no value, or an empty list' if value is None else repr(value)
             raise ValueError(
-                f'{self.name}: {text}, expected {self.expectation}{self._remedy(value)}'
+                f'{self.name}: {value!r}, expected {self.expectation}{self._remedy(value)}'
             )
         return valid
 
@@ -124,7 +130,7 @@ class Parameter:
         if self.choices:
             return self._choice(value)
         if isinstance(self.default, str):
-            return '' if value in NULLS else value if isinstance(value, str) else None
+            return value if isinstance(value, str) else None
         return None
 
     def _number(self, value: Any, kind: type) -> Any:
@@ -138,7 +144,7 @@ class Parameter:
             return None
 
     def _items(self, value: Any) -> tuple | None:
-        if not isinstance(value, Sequence) or not value:
+        if not _is_list(value):
             return None
         if not self._is_pair:
             return tuple(value) if all(isinstance(item, str) for item in value) else None
@@ -154,17 +160,28 @@ class Parameter:
 
     def _remedy(self, value: Any) -> str:
         """Advice for a value that only YAML's syntax made invalid; '' for any other."""
-        items = value if isinstance(value, Sequence) else [value]
-        if self._is_pair or self.choices:
+        is_list = isinstance(self.default, tuple)
+        if self._is_pair or self.choices or isinstance(self.default, bool):
             return ''
+        if isinstance(value, str) and is_list:
+            return f'; a single one also in brackets: [{value!r}]'
         if isinstance(self.default, (int, float)):
-            is_number = isinstance(value, str) and NUMBER.fullmatch(value)
-            return '; remove the quotes' if is_number else ''
-        if isinstance(self.default, tuple) and isinstance(value, str):
-            return f'; a single one also in brackets: [{value}]'
-        if any(isinstance(item, bool) for item in items) or isinstance(value, (int, float)):
+            return '; remove the quotes' if self._is_quoted(value) else ''
+        items = value if is_list and _is_list(value) else [value]
+        is_number = isinstance(value, (int, float)) and not is_list
+        if is_number or any(isinstance(item, bool) for item in items):
             return '; put it in quotes, YAML reads it as something else'
         return ''
+
+    def _is_quoted(self, value: Any) -> bool:
+        """Return whether a text is a valid number."""
+        if not isinstance(value, str) or not NUMBER.fullmatch(value):
+            return False
+        try:
+            number = type(self.default)(value)
+        except ValueError:
+            return False
+        return math.isfinite(number) and self._converted(number) is not None
 
 
 def parameter(default: T, help: str, *, name: str = '', **properties: Any) -> T:

@@ -96,8 +96,8 @@ def test_an_unreadable_parameter_file_is_refused_in_one_line(graph, tmp_path, va
     module = 'superpoint_rknn.nodes.tracker.node'
     process = graph.start('-m', module, '--ros-args', '--params-file', str(path))
     assert process.wait(30) == 1
-    output = process.log.read_text().splitlines()
-    (line,) = (text for text in output if text.startswith('not started: '))
+    output = process.log.read_text()
+    assert 'Traceback' not in output
+    (line,) = (text for text in output.splitlines() if text.startswith('not started: '))
     assert str(path) in line
     assert line.endswith(reason)
-    assert 'Traceback' not in output[0]
