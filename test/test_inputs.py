@@ -15,6 +15,8 @@ from superpoint_rknn.features.image import (
     EncodingError,
     to_grey,
 )
+from superpoint_rknn.network.torch_file import WRAPPERS
+from superpoint_rknn.network.weights import TORCH_SUFFIXES
 from superpoint_rknn.sources.open import PICTURES, VIDEOS
 from superpoint_rknn.sources.recording import RECORDINGS
 
@@ -59,3 +61,10 @@ def test_other_sources():
     assert rows.keys() == {'EuRoC sequence', 'pictures', 'videos'}
     assert rows['pictures'] == sorted(PICTURES)
     assert rows['videos'] == sorted(VIDEOS)
+
+
+def test_networks():
+    rows = [names(cells[0]) for cells in table('Networks')]
+    assert rows == [['.onnx'], ['.npz'], [*TORCH_SUFFIXES]]
+    wrappers = names(table('Networks')[2][1])
+    assert set(WRAPPERS) < set(wrappers)

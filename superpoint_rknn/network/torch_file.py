@@ -109,7 +109,10 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
                 if isinstance(name, str) and isinstance(tensor, _PickledTensor)
             }
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise ValueError(f'not a PyTorch file of version 1.6 or later: {error}') from error
+        raise ValueError(
+            f'not a PyTorch file of version 1.6 or later ({error}); if it is an older one, '
+            'save it again: torch.save(torch.load(PATH), PATH)'
+        ) from error
 
 
 def _unpickle(content: bytes) -> object:

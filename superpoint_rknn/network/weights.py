@@ -27,6 +27,7 @@ WEIGHTS_HELP = (
     'float network: superpoint, superpoint_small, .npz, .onnx, or .pth, .pt, .pth.tar or .ckpt '
     'with the keys conv1a.weight, ... or of rpautrat/SuperPoint'
 )
+AS_ONNX = 'export the network as ONNX, which is read by its structure, not by names'
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def _named(tensors: dict[str, np.ndarray]) -> Weights:
     """Weights of tensors named `conv1a.weight`, ...; float16 and float64 become float32."""
     normalized = [name for name in tensors if name.endswith('running_mean')]
     if normalized:
-        raise ValueError(f'{normalized[0]}: batch normalization in an unknown layout')
+        raise ValueError(f'{normalized[0]}: batch normalization in an unknown layout; {AS_ONNX}')
     floats = {k: v.astype(np.float32) if v.dtype.kind == 'f' else v for k, v in tensors.items()}
     kernels, biases = (
         {
@@ -131,7 +132,7 @@ def _one_network(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         reason = f'{len(prefixes)} networks with the prefixes {prefixes}' if prefixes else found
         raise ValueError(
             f'expected one network with the keys conv1a.weight, ... or {RPAUTRAT_KEY}, ... '
-            f'(rpautrat/SuperPoint), found {reason:.300}'
+            f'(rpautrat/SuperPoint), found {reason:.300}; {AS_ONNX}'
         )
     prefix = prefixes[0]
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

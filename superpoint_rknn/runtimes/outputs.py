@@ -140,13 +140,17 @@ def choose_std(path: Path, logits_of: Callable[[float], np.ndarray], parameter: 
             f'{path}: its input may be 0..255 (std 1) or 0..1 (std 255), both give plausible '
             f'keypoints: set {parameter}, or {{"input": {{"std": ...}}}} in the model card {card}'
         )
-    if plausible:
-        reason = 'only this gives plausible keypoints on the built-in image'
-    else:
-        reason = 'neither 1 nor 255 gives plausible keypoints on the built-in image'
     std = (plausible or STDS)[0]
-    log.warning(
-        f'{path}: input std {std:g} was chosen by a test: {reason}; set {parameter} {std:g}, or '
-        f'{{"input": {{"std": {std:g}}}}} in the model card {card}, to skip the test'
-    )
+    if plausible:
+        log.warning(
+            f'{path}: input std {std:g} was chosen by a test: only this gives plausible keypoints '
+            f'on the built-in image; set {parameter} {std:g}, or {{"input": {{"std": {std:g}}}}} '
+            f'in the model card {card}, to skip the test'
+        )
+    else:
+        log.warning(
+            f'{path}: input std {std:g} is assumed: neither 1 nor 255 gives plausible keypoints '
+            f'on the built-in image; set {parameter}, or {{"input": {{"std": ...}}}} in the model '
+            f'card {card}, to what the network was trained with'
+        )
     return std

@@ -141,7 +141,7 @@ def test_files_that_are_not_torch_files_are_refused(tmp_path):
     path = tmp_path / 'w.pth'
     for content in (b'', b'text', pickle.dumps({'w': 1})):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match='not a PyTorch file'):
+        with pytest.raises(ValueError, match=r'not a PyTorch file .*: torch\.save'):
             load_weights(path)
     with zipfile.ZipFile(path, 'w') as archive:
         archive.writestr('other', b'')

@@ -168,7 +168,7 @@ def test_invalid_onnx_is_refused(weights, tmp_path):
 
     refused(stride, ValueError, r"Conv 'conv2a': strides \[2, 2\], not \[1, 1\]")
     refused(rename, ValueError, r"Relu is expected after 'conv1b', found LeakyRelu")
-    refused(external, ModelError, 'stored in another file')
+    refused(external, ModelError, 'expected a file beside the model')
     path.write_bytes(b'no model')
     with pytest.raises(ModelError, match='not an ONNX model'):
         load_weights(path)
@@ -292,7 +292,9 @@ def test_ambiguous_and_unknown_layouts_are_refused(weights_file, tmp_path, torch
 
     two = {f'{prefix}.{key}': v for prefix in ('a', 'b') for key, v in arrays.items()}
     refused(two, r"found 2 networks with the prefixes \['a\.', 'b\.'\]")
-    refused({'inc.conv.weight': arrays['conv1a.weight']}, r"found 'inc\.conv\.weight'")
+    refused(
+        {'inc.conv.weight': arrays['conv1a.weight']}, r"found 'inc\.conv\.weight'; export .* ONNX"
+    )
     statistics = {'bn1a.running_mean': arrays['conv1a.bias']}
     refused({**arrays, **statistics}, r'bn1a\.running_mean: batch normalization in an unknown')
 

@@ -1,4 +1,4 @@
-"""Read and validate untrusted ONNX files: self-contained, with the tensors of a SuperPoint."""
+"""Read and validate untrusted ONNX files with the tensors of a SuperPoint."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 
 from superpoint_rknn.features.quantization import Quantization
+from superpoint_rknn.runtimes.onnx.external_data import read_whole_model
 from superpoint_rknn.runtimes.onnx.protobuf import (
     Attribute,
     DecodeError,
@@ -23,12 +24,7 @@ from superpoint_rknn.runtimes.onnx.protobuf import (
     TrainingInfo,
     ValueInfo,
 )
-from superpoint_rknn.runtimes.runtime import (
-    ModelError,
-    ModelMissingError,
-    TensorSpec,
-    check_tensors,
-)
+from superpoint_rknn.runtimes.runtime import ModelError, TensorSpec, check_tensors
 
 DTYPES: dict[str, np.dtype] = {
     'tensor(uint8)': np.dtype(np.uint8),
@@ -70,14 +66,12 @@ def read_onnx(path: Path) -> bytes:
     """
     Read and validate a model file; return its content.
 
-    Raises ModelError if the file is missing or not an ONNX model, refers to external data (which
-    could be any file of this machine), or needs custom operators.
+    Tensors that the graph stores in a file beside the model are embedded, see external_data.py.
+    Raises ModelError if the file is missing, too large or not an ONNX model, refers to other
+    external data, or needs custom operators.
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelMissingError(f'{path}: {error.strerror}') from error
-    try:
+        content = read_whole_model(path)
         has_nodes = False
         for kind, message in _inner_messages(Message(content)):
             if kind is Tensor:
@@ -106,8 +100,8 @@ def _inner_messages(model: Message) -> Iterator[tuple[type[IntEnum], Message]]:
 def _check_data(path: Path, tensor: Message) -> None:
     if tensor.integer(Tensor.DATA_LOCATION) or tensor.messages(Tensor.EXTERNAL_DATA):
         raise ModelError(
-            f'{path}: tensor {tensor.text(Tensor.NAME)!r} is stored in another file; save the '
-            'model without external data'
+            f'{path}: tensor {tensor.text(Tensor.NAME)!r} of a subgraph or node is stored in '
+            'another file; save the model without external data'
         )
 
 

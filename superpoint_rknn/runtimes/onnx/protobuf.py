@@ -93,6 +93,13 @@ class Tensor(IntEnum):
     DATA_LOCATION = 14
 
 
+class StringStringEntry(IntEnum):
+    """Fields of StringStringEntryProto."""
+
+    KEY = 1
+    VALUE = 2
+
+
 class ValueInfo(IntEnum):
     """Fields of ValueInfoProto."""
 
@@ -114,8 +121,9 @@ class Message:
 
     def __init__(self, content: bytes | memoryview):
         self._fields: dict[int, list[int | memoryview]] = {}
-        for number, value in _read_fields(memoryview(content)):
-            self._fields.setdefault(number, []).append(value)
+        for number, value, _ in read_fields(memoryview(content)):
+            if value is not None:
+                self._fields.setdefault(number, []).append(value)
 
     def integer(self, number: int) -> int:
         """Return the value of an integer field; 0 if it is not set."""
@@ -138,14 +146,22 @@ class Message:
         return [v for v in self._fields.get(number, ()) if isinstance(v, memoryview)]
 
 
-def _read_fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Iterate over numbers and values of the fields that are varints or length-delimited."""
+def read_fields(
+    content: memoryview,
+) -> Iterator[tuple[int, int | memoryview | None, memoryview]]:
+    """
+    Iterate over the fields of a message: number, value, and all bytes.
+
+    The value is an int of a varint, bytes of a length-delimited field, None of others. Raises
+    DecodeError if the bytes are not a message.
+    """
     position = 0
     while position < len(content):
+        start = position
         key, position = _read_varint(content, position)
         number, wire_type = key >> 3, key & 7
         size = {FIXED64: 8, FIXED32: 4}.get(wire_type, 0)
-        value = 0
+        value: int | memoryview | None = None
         if number == 0 or wire_type not in (VARINT, FIXED64, LENGTH_DELIMITED, FIXED32):
             raise DecodeError(f'field {number} of wire type {wire_type} at byte {position}')
         if wire_type == VARINT:
@@ -154,11 +170,10 @@ def _read_fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             size, position = _read_varint(content, position)
         if size > len(content) - position:
             raise DecodeError(f'field {number} has {size} bytes, {len(content) - position} remain')
-        if wire_type == VARINT:
-            yield number, value
-        elif wire_type == LENGTH_DELIMITED:
-            yield number, content[position : position + size]
+        if wire_type == LENGTH_DELIMITED:
+            value = content[position : position + size]
         position += size
+        yield number, value, content[start:position]
 
 
 def _read_varint(content: memoryview, position: int) -> tuple[int, int]:
@@ -171,9 +186,9 @@ def _read_varint(content: memoryview, position: int) -> tuple[int, int]:
     raise DecodeError(f'no end of the number at byte {position}')
 
 
-def encode(*fields: tuple[int, int | str | bytes]) -> bytes:
+def encode(*fields: tuple[int, int | str | bytes | memoryview]) -> bytes:
     """Encode a message with these fields (number, value) in order; ints must be >= 0."""
-    parts = []
+    parts: list[bytes | memoryview] = []
     for number, value in fields:
         if isinstance(value, int):
             parts += [_varint(number << 3 | VARINT), _varint(value)]
