@@ -21,7 +21,7 @@ from superpoint_rknn.nodes.tracker.camera import TrackerCamera
 from superpoint_rknn.nodes.tracker.feature_output import FeatureOutput
 from superpoint_rknn.nodes.tracker.messages import descriptor_rows, points_of
 from superpoint_rknn.nodes.tracker.queue import IMAGES, ImageJob, LateKeypoints, TrackerQueue
-from superpoint_rknn.tracking.stereo import match_stereo
+from superpoint_rknn.tracking.stereo import StereoMemory, match_stereo
 from superpoint_rknn.tracking.tracker import Tracker
 
 
@@ -44,6 +44,7 @@ class TrackerThread:
         self.cameras = cameras
         self.tracker = Tracker(parameters.settings)
         self._left, self._right = cameras[0], cameras[1] if len(cameras) > 1 else None
+        self._stereo = StereoMemory()
         self._log = node.get_logger()
         self._parameters = parameters
         self.output = output
@@ -174,7 +175,12 @@ class TrackerThread:
             )
             camera_models = (left.camera_model, camera_model)
             tracks = match_stereo(
-                job.image.grey(), image, left.tracks, self.tracker.settings, camera_models
+                job.image.grey(),
+                image,
+                left.tracks,
+                self.tracker.settings,
+                camera_models,
+                self._stereo,
             )
             camera.publish(job.right, tracks)
         except (ValueError, cv2.error) as error:
