@@ -13,8 +13,9 @@ from superpoint_rknn.native.library import implementation
 from superpoint_rknn.nodes.common.camera_names import groups_of, title_of
 from superpoint_rknn.nodes.common.diagnostics import images_status
 from superpoint_rknn.nodes.common.in_process import InProcessCameras
+from superpoint_rknn.nodes.common.interruption import Interruption
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
-from superpoint_rknn.nodes.common.process import Interruption, run_node
+from superpoint_rknn.nodes.common.process import run_node
 from superpoint_rknn.nodes.superpoint.camera import Camera
 from superpoint_rknn.nodes.superpoint.descriptor_timer import DescriptorTimer
 from superpoint_rknn.nodes.superpoint.mailbox import Mailbox

@@ -13,8 +13,9 @@ from std_msgs.msg import Bool
 from superpoint_rknn.nodes.common.camera_names import groups_of, title_of
 from superpoint_rknn.nodes.common.diagnostics import images_status
 from superpoint_rknn.nodes.common.in_process import InProcessCameras
+from superpoint_rknn.nodes.common.interruption import Interruption
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
-from superpoint_rknn.nodes.common.process import Interruption, run_node
+from superpoint_rknn.nodes.common.process import run_node
 from superpoint_rknn.nodes.common.qos import FEATURES
 from superpoint_rknn.nodes.tracker.calibration import read_calibrations
 from superpoint_rknn.nodes.tracker.camera import TrackerCamera
