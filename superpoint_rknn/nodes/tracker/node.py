@@ -92,9 +92,9 @@ class TrackerNode(ManagedNode):
             self._in_process.forget_groups(self.get_name())
 
     def check_inputs(self) -> None:
-        """Check the subscriptions of all cameras."""
-        for camera in self._cameras:
-            camera.check_publishers()
+        """Check what arrives of all cameras."""
+        for thread in self._threads:
+            thread.inputs.check()
 
     def statuses(self) -> list[DiagnosticStatus]:
         """Return the status of each camera: counters, rates, stage timings, live tracks."""
