@@ -32,7 +32,7 @@ class PairWatch:
         self._topics = [node.resolve_topic_name(topic_of(name, 'image')) for name in cameras]
         self._fallback = fallback
         self._clock = clock
-        self._reported: list[int] = []  # silent cameras at the last check
+        self._reported: int | None = None  # the silent camera at the last check
         self.start()
 
     def start(self) -> None:
@@ -41,13 +41,14 @@ class PairWatch:
 
     def arrive(self, camera: int) -> None:
         """Record the arrival of an image of camera 0 or 1."""
-        if len(self._silent()) == 2:  # else the other one would be silent at once
+        now = self._clock()
+        if now - max(self._last) > SILENCE:  # both begin again: wait for the other one, too
             self.start()
-        self._last[camera] = self._clock()
+        self._last[camera] = now
 
     def is_alone(self, camera: int) -> bool:
         """Return True if the images of camera 0 or 1 are to be processed alone."""
-        return self._fallback and self._silent() == [1 - camera]
+        return self._fallback and self._silent() == 1 - camera
 
     def check(self) -> str | None:
         """
@@ -55,24 +56,30 @@ class PairWatch:
 
         Changes are logged. Call once a second.
         """
-        silent = self._silent()
-        has_changed, self._reported = silent != self._reported, silent
-        if not silent and has_changed:
-            self._log.info(f'images of both {self._topics[0]} and {self._topics[1]} again')
-        if len(silent) != 1:
+        before, self._reported = self._reported, self._silent()
+        camera = self._reported
+        if camera is None:
+            if before is not None and self._seconds_without(before) <= SILENCE:
+                self._log.info(f'images of both {self._topics[0]} and {self._topics[1]} again')
             return None
-        (camera,) = silent
         topic, other = self._topics[camera], self._topics[1 - camera]
-        text = f'no images of {topic} for {self._clock() - self._last[camera]:.0f} s: ' + (
+        text = f'no images of {topic} for {self._seconds_without(camera):.0f} s: ' + (
             f'those of {other} are processed alone'
             if self._fallback
             else f'those of {other} wait for them; with mono_fallback they are processed alone'
         )
-        if has_changed:
+        if camera != before:
             self._log.warning(text)
         return text
 
-    def _silent(self) -> list[int]:
-        """Return the cameras that are silent, ascending."""
-        now = self._clock()
-        return [camera for camera in (0, 1) if now - self._last[camera] > SILENCE]
+    def _seconds_without(self, camera: int) -> float:
+        """Return the time since the last image of a camera [s]."""
+        return self._clock() - self._last[camera]
+
+    def _silent(self) -> int | None:
+        """Return the camera that is silent while the other one sends; None: there is none."""
+        for camera in (0, 1):
+            has_gap = self._last[1 - camera] - self._last[camera] > SILENCE
+            if has_gap and self._seconds_without(1 - camera) <= SILENCE:
+                return camera
+        return None

@@ -79,3 +79,33 @@ def test_none_is_alone_while_both_are_silent_or_begin():
     assert pair.watch.is_alone(0)
     pair.watch.start()
     assert not pair.watch.is_alone(0)
+
+
+def test_cameras_that_end_one_after_the_other_are_not_reported():
+    pair = Pair()
+    pair.images(1, 0, 1)
+    pair.images(1, 0)
+    pair.images(1.5)
+    assert pair.watch.check() is None  # camera 1 for 2.5 s, camera 0 for 1.5 s
+    pair.images(5)
+    assert pair.watch.check() is None
+    assert pair.node.lines == []
+
+
+def test_no_camera_is_back_when_the_other_one_ends_too():
+    pair = Pair()
+    pair.images(3, 0)
+    assert 'no images of /right/image' in pair.watch.check()
+    pair.images(5)
+    assert pair.watch.check() is None
+    assert len(pair.node.lines) == 1
+
+
+def test_a_slow_pair_is_complete():
+    pair = Pair(True)
+    for _ in range(4):
+        pair.images(2.5)
+        for camera in (0, 1):
+            pair.watch.arrive(camera)
+            assert not pair.watch.is_alone(camera)
+            assert pair.watch.check() is None
