@@ -50,14 +50,14 @@ def similarity(
     rows: np.ndarray,
     columns: np.ndarray,
     windows: ShiftedWindows,
-    slope: float = 0.0,
+    slopes: np.ndarray,
 ) -> np.ndarray:
     """
     Compare the patches around points with those around places of another image.
 
     images: of the points and of the places, (height, width) float32.
-    points, centres: (N, 2) (x, y) [px]. rows, columns: (R,), (C,) consecutive integers: the places
-    are centre + (column, row + slope * column).
+    points, centres: (N, 2) (x, y) [px]. rows, columns: (R,), (C,) consecutive integers.
+    slopes: (N,); the places are centre + (column, row + slope * column).
     Returns the largest normalised cross-correlation of a window, (N, R, C) float32, -1 to 1.
     """
     first, second = images
@@ -68,8 +68,9 @@ def similarity(
     wide_columns = np.arange(columns[0] - reach, columns[-1] + reach + 1)
     for start in range(0, len(points), CHUNK):
         chunk = slice(start, start + CHUNK)
-        kernels = _kernels(_sample(first, points[chunk], around, around), windows)
-        places = _sample(second, centres[chunk], wide_rows, wide_columns, slope)
+        level = np.zeros(len(points[chunk]))
+        kernels = _kernels(_sample(first, points[chunk], around, around, level), windows)
+        places = _sample(second, centres[chunk], wide_rows, wide_columns, slopes[chunk])
         side = len(around)
         patches = sliding_window_view(places, (1, side, side)).reshape(
             len(places), len(rows) * len(columns), -1
@@ -83,12 +84,16 @@ def similarity(
 
 
 def _sample(
-    image: np.ndarray, centres: np.ndarray, rows: np.ndarray, columns: np.ndarray, slope: float = 0
+    image: np.ndarray,
+    centres: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    slopes: np.ndarray,
 ) -> np.ndarray:
     """Interpolate an image at centre + (column, row + slope * column), (N, R, C) float32."""
     shape = (len(centres), len(rows), len(columns))
     x = centres[:, 0, None, None] + columns
-    y = centres[:, 1, None, None] + rows[:, None] + slope * columns
+    y = centres[:, 1, None, None] + rows[:, None] + slopes[:, None, None] * columns
     map_x, map_y = (
         np.broadcast_to(each, shape).reshape(-1, len(columns)).astype(np.float32)
         for each in (x, y)

@@ -10,7 +10,8 @@ MIN_SEEDS = 16  # matches of a fit
 ITERATIONS = 6  # of the robust fit
 RECTIFIED = 0.3  # [px] spread of the differences of rows of Lucas-Kanade in rectified images
 MIN_SPREAD = 0.1  # [px] of residuals, of Lucas-Kanade
-PRIOR = 0.01  # weight of small coefficients, per match
+PLACE_TERMS = 6
+PRIOR = 0.0001  # weight of small coefficients, per match
 MAX_TOLERANCE = 3  # [px]
 
 
@@ -19,14 +20,13 @@ class RowAlignment:
     """
     Model of the difference of rows, to - from, of the points of two images of a stereo pair.
 
-    It is 0 in rectified images.
-    Else a quadratic function of the place describes
-    rotation and moderate lens distortion, and a linear one of the difference of columns the
-    inclination of the epipolar lines.
+    It is 0 in rectified images. Else a quadratic function of the place describes rotation and lens
+    distortion, and a linear one of the difference of columns the inclination of the epipolar line,
+    which depends on the place, too.
     """
 
     size: float  # [px] of the image; scales coordinates
-    coefficients: np.ndarray  # (7,) [px]
+    coefficients: np.ndarray  # (10,) [px]: of the place, of the inclination
     tolerance: int  # [px] of rows around the model in which matches are
 
     @classmethod
@@ -38,13 +38,13 @@ class RowAlignment:
         the rows are equal, within 1 px.
         """
         if len(points) < MIN_SEEDS:
-            return cls(size, np.zeros(7), 1)
+            return cls(size, np.zeros(PLACE_TERMS + 4), 1)
         columns, difference = (matches - points).T.astype(np.float64)
         if _spread(difference) <= RECTIFIED:
-            return cls(size, np.zeros(7), 0)
+            return cls(size, np.zeros(PLACE_TERMS + 4), 0)
         terms = _terms(points, columns, size)
-        prior = np.diag([0, *[PRIOR * len(points)] * 6])
-        coefficients = np.zeros(7)
+        prior = np.diag([0, *[PRIOR * len(points)] * (PLACE_TERMS + 3)])
+        coefficients = np.zeros(PLACE_TERMS + 4)
         coefficients[0] = np.median(difference)
         for _ in range(ITERATIONS):
             residuals = difference - terms @ coefficients
@@ -54,10 +54,10 @@ class RowAlignment:
         spread = _spread(difference - terms @ coefficients)
         return cls(size, coefficients, min(round(3 * spread), MAX_TOLERANCE))
 
-    @property
-    def slope(self) -> float:
-        """Rows per column along an epipolar line."""
-        return float(self.coefficients[6] / (0.1 * self.size))
+    def slopes(self, points: np.ndarray) -> np.ndarray:
+        """Return the rows per column along the epipolar lines of points, (N,)."""
+        per_step = _terms(points, np.ones(len(points)), self.size)[:, PLACE_TERMS:]
+        return per_step @ self.coefficients[PLACE_TERMS:]
 
     def rows(self, points: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return the difference of rows of points at differences of columns, (N,) each [px]."""
@@ -66,8 +66,9 @@ class RowAlignment:
 
 def _terms(points: np.ndarray, columns: np.ndarray, size: float) -> np.ndarray:
     x, y = 2 * points.T.astype(np.float64) / size - 1
-    ones = np.ones(len(points))
-    return np.stack([ones, x, y, x * x, x * y, y * y, columns / (0.1 * size)], axis=1)
+    place = [np.ones(len(points)), x, y, x * x, x * y, y * y]
+    step = columns / (0.1 * size)
+    return np.stack([*place, step, step * x, step * y, step * x * y], axis=1)
 
 
 def _spread(residuals: np.ndarray) -> float:

@@ -81,7 +81,7 @@ class PairSearch:
         places = (points + 0.5) / factor - 0.5
         columns = np.arange(int(limits[0] // factor), int(-(-limits[1] // factor)) + 1)
         reach = -(-alignment.tolerance // factor)
-        centres = places.copy()
+        centres, slopes = places.copy(), alignment.slopes(points)
         centres[:, 1] += alignment.rows(points, np.zeros(len(points))) / factor
         values = similarity(
             coarse,
@@ -90,7 +90,7 @@ class PairSearch:
             np.arange(-reach, reach + 1),
             columns,
             COARSE,
-            alignment.slope,
+            slopes,
         ).max(axis=1)
         x = places[:, :1] + columns
         values[(x < 0) | (x > coarse[1].shape[1] - 1)] = -1
@@ -123,7 +123,8 @@ def _refine(
     offsets = np.arange(-steps - 1, steps + 2)
     shift = np.stack([columns, alignment.rows(points, columns)], axis=1)
     centres = (points + shift).astype(np.float32)
-    values = similarity(images, points, centres, around, offsets, FINE, alignment.slope)
+    slopes = alignment.slopes(points)
+    values = similarity(images, points, centres, around, offsets, FINE, slopes)
     along = values.max(axis=1)
     every = np.arange(len(points))
     best = 1 + along[:, 1:-1].argmax(axis=1)
@@ -131,5 +132,5 @@ def _refine(
     curvature = np.minimum(before - 2 * peak + after, -1e-6)
     vertex = np.clip((before - after) / (2 * curvature), -0.5, 0.5)  # of a parabola
     x = offsets[best] + vertex
-    y = around[values[every, :, best].argmax(axis=1)] + alignment.slope * x
+    y = around[values[every, :, best].argmax(axis=1)] + slopes * x
     return (centres + np.stack([x, y], axis=1)).astype(np.float32), peak

@@ -147,7 +147,7 @@ def _match_rows(
     due = np.flatnonzero(is_due)
     if len(due):
         found = search.find(points[due], there)
-        error = np.hypot(*(search.find_back(found, back) - points[due]).T)
+        error = np.abs((search.find_back(found, back) - points[due])[:, 0])
         matches[due] = np.where((error <= forward_backward)[:, None], found, np.nan)
     known = np.flatnonzero(~is_due & np.isfinite(offsets[:, 0]))
     if len(known):
