@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from superpoint_rknn.files import find_shared_file
 
@@ -110,6 +110,8 @@ class Process(subprocess.Popen[str]):
     ):
         self.name = name
         self.log = log
+        self._received = b''  # from stdout, not taken yet
+        self._ended = False  # stdout is closed
         with log.open('w') as output:
             super().__init__(
                 [*KILLED_WITH_PARENT, *map(str, command)],
@@ -124,6 +126,32 @@ class Process(subprocess.Popen[str]):
     def write_line(self, line: object) -> None:
         """Write a line to the process's stdin."""
         print(line, file=self.stdin, flush=True)
+
+    @property
+    def has_line(self) -> bool:
+        """Whether a line was received that was not taken."""
+        return b'\n' in self._received
+
+    def receive(self, timeout: float) -> bool:
+        """Receive from stdout for at most `timeout` [s]; True for a whole line or at its end."""
+        assert self.stdout is not None, f'{self.name} was started without pipes'
+        # Not its readline, which may buffer more lines than it returns: select can't see them.
+        handle = self.stdout.fileno()
+        if not self.has_line and select.select([handle], [], [], timeout)[0]:
+            received = os.read(handle, 65536)
+            self._received += received
+            self._ended = not received
+        return self.has_line or self._ended
+
+    def take_line(self) -> str:
+        """Return the next received line without its line break."""
+        line, _, self._received = self._received.partition(b'\n')
+        return line.decode(errors='replace').strip()
+
+    def take_rest(self, timeout: float) -> str:
+        """Wait for the end; return what is left of stdout. Raises subprocess.TimeoutExpired."""
+        output, _ = self.communicate(timeout=timeout)
+        return self._received.decode(errors='replace') + (output or '')
 
     def last_error(self) -> str:
         """Return the last log line that is not a debug, info or warning message; '' if none."""
@@ -187,13 +215,11 @@ class ProcessGroup:
         on_wait: called ten times a second with the time waited [s].
         Raises ProcessError after `timeout` [s], or if any process of the group ends meanwhile.
         """
-        stdout = process.stdout
-        assert stdout is not None, f'{process.name} was started without pipes'
         start = time.monotonic()
-        while not _is_readable(stdout, 0.1):
+        while not process.receive(0.1):
             waited = time.monotonic() - start
             ended = [p for p in self.processes if p.poll() is not None]
-            if ended and _is_readable(stdout, 0):  # it printed meanwhile
+            if ended and process.receive(0):  # it printed meanwhile
                 break
             if ended:
                 raise self._exit_error(ended[0])
@@ -201,11 +227,10 @@ class ProcessGroup:
                 raise self._error(f'{process.name} printed nothing for {timeout:g} s')
             if on_wait:
                 on_wait(waited)
-        line = stdout.readline()
-        if not line:
+        if not process.has_line:
             self.finish(process)
             raise ProcessError(f'{process.name} ended too early')
-        return line.strip()
+        return process.take_line()
 
     def finish(self, process: Process, timeout: float = STOP_TIMEOUT) -> str:
         """
@@ -214,13 +239,13 @@ class ProcessGroup:
         Raises ProcessError if it does not end within `timeout` [s] with exit code 0.
         """
         try:
-            output, _ = process.communicate(timeout=timeout)
+            output = process.take_rest(timeout)
         except subprocess.TimeoutExpired:
             raise self._error(f'{process.name} did not end within {timeout:g} s') from None
         if process.returncode:
             raise self._exit_error(process)
         self.processes.remove(process)
-        return output or ''
+        return output
 
     def _exit_error(self, process: Process) -> ProcessError:
         return self._error(f'{process.name} ended with exit code {process.returncode}')
@@ -229,7 +254,3 @@ class ProcessGroup:
         """Return an error that quotes the last error message in the log of each process."""
         quotes = [f'{p.name}: {error}' for p in self.processes if (error := p.last_error())]
         return ProcessError(f'{reason} ({"; ".join(quotes)})' if quotes else reason)
-
-
-def _is_readable(stream: IO[str], timeout: float) -> bool:
-    return bool(select.select([stream], [], [], timeout)[0])

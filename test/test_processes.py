@@ -64,6 +64,14 @@ def test_lines_are_written_and_read_and_finish_returns_the_rest(tmp_path):
         assert group.processes == []
 
 
+def test_lines_that_arrive_together_are_read_one_by_one(tmp_path):
+    with ProcessGroup(tmp_path) as group:
+        printer = start_python(group, 'printer', r'print("1\n\n2\nrest\nof it"); input()')
+        assert [group.read_line(printer, 5) for _ in range(3)] == ['1', '', '2']
+        printer.write_line('')
+        assert group.finish(printer, 60) == 'rest\nof it\n'
+
+
 def test_a_process_that_does_not_exit_causes_a_timeout(tmp_path):
     with ProcessGroup(tmp_path) as group:
         node = start_waiting(group, 'node', EXIT_ON_SIGINT)
