@@ -18,10 +18,12 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 import rclpy
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -31,13 +33,14 @@ from tqdm import tqdm
 from superpoint_rknn.extract.feature_bag import sibling_topic
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.messages import nanoseconds
+from superpoint_rknn.quantize.calibration import Progress
 from superpoint_rknn.sources.bag import IMAGE_TYPES, Images
 from superpoint_rknn.sources.messages import stamp_ns
 
 RESULTS = {'keypoints': Keypoints, 'descriptors': Descriptors, 'tracks': Keypoints}
 QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
 START_TIMEOUT = 30.0  # [s] for nodes to subscribe to images and to advertise results
-RESULT_TIMEOUT = 10.0  # [s] for the results of an image
+RESULT_TIMEOUT = 10.0  # [s] for the results of an image, and for all to be received at the end
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     rclpy.init(args=['--ros-args', *args.ros_args])
     node = rclpy.create_node('replay')
     try:
-        count = Player(node, images, args.wait_for).play()
+        progress = partial(tqdm, total=images.total, unit='message', disable=None)
+        count = Player(node, images, args.wait_for).play(progress)
     except ExternalShutdownException:
         raise KeyboardInterrupt from None
     finally:
@@ -86,37 +90,43 @@ class Player:
         self._node = node
         self._images = images
         self._wait_for = wait_for
-        self._publishers: dict[str, Publisher] = {}
+        self.publishers: dict[str, Publisher] = {}  # by topic of the recording
         self._newest: dict[str, int] = {}  # stamp [ns] of the newest message by result topic
         for topic, kind in images.types.items():
             self._advertise(topic, kind)
-        self._image_topics = [t for t in self._publishers if images.types[t] in IMAGE_TYPES]
+        self._image_topics = [t for t in self.publishers if images.types[t] in IMAGE_TYPES]
         if not self._image_topics:
             raise ValueError(f'{images.path}: no sensor_msgs/Image or CompressedImage to replay')
 
-    def play(self) -> int:
+    def play(self, progress: Progress = iter) -> int:
         """
         Publish all messages; return the number of images.
 
+        progress: shows how many messages were published.
         Raises TimeoutError if an image topic has no subscriber or results do not arrive,
         ValueError if the recording is damaged.
         """
         results = {topic: self._subscribe(topic) for topic in self._image_topics}
         count = 0
-        with tqdm(total=self._images.total, unit='message', disable=None) as bar:
-            for recorded in self._images.recorded(self._publishers):
-                self._publishers[recorded.topic].publish(recorded.data)
-                if recorded.topic in results:
-                    stamp = stamp_ns(recorded.message().header)
-                    self._spin_until(
-                        lambda: all(self._newest[t] == stamp for t in results[recorded.topic]),  # noqa: B023
-                        RESULT_TIMEOUT,
-                        f'{recorded.name}: no message stamped {stamp} ns on '
-                        + ', '.join(results[recorded.topic]),
-                    )
-                    count += 1
-                bar.update()
+        for recorded in progress(self._images.recorded(self.publishers)):
+            self.publishers[recorded.topic].publish(recorded.data)
+            if recorded.topic in results:
+                stamp = stamp_ns(recorded.message().header)
+                self._spin_until(
+                    lambda: all(self._newest[t] == stamp for t in results[recorded.topic]),  # noqa: B023
+                    RESULT_TIMEOUT,
+                    f'{recorded.name}: no message stamped {stamp} ns on '
+                    + ', '.join(results[recorded.topic]),
+                )
+                count += 1
+        self._wait_for_receipt()
         return count
+
+    def _wait_for_receipt(self) -> None:
+        """Wait until all messages are received: a publisher that ends may lose the last ones."""
+        for topic, publisher in self.publishers.items():
+            if not publisher.wait_for_all_acked(Duration(seconds=RESULT_TIMEOUT)):
+                self._node.get_logger().warning(f'{topic}: a subscriber has lost messages')
 
     def _advertise(self, topic: str, kind: str) -> None:
         if kind.startswith('superpoint_rknn/'):
@@ -130,11 +140,11 @@ class Player:
                 f'{topic} is skipped: the message type {kind} is not installed'
             )
             return
-        self._publishers[topic] = self._node.create_publisher(message_type, topic, QOS)
+        self.publishers[topic] = self._node.create_publisher(message_type, topic, QOS)
 
     def _subscribe(self, topic: str) -> list[str]:
         """Wait for a subscriber of an image topic; return its result topics."""
-        publisher = self._publishers[topic]
+        publisher = self.publishers[topic]
         image_topic = publisher.topic_name
         self._spin_until(
             publisher.get_subscription_count,
