@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +68,15 @@ class Recording:
     images: list[Header] = field(default_factory=list)
     keypoints: list[Received] = field(default_factory=list)
     descriptors: list[Received] = field(default_factory=list)
+
+
+def remove_old(path: Path) -> None:
+    """Remove the bag of an earlier run; OSError if `path` is anything else."""
+    if not path.exists():
+        return
+    if any(p.suffix != '.mcap' and p.name != 'metadata.yaml' for p in path.iterdir()):
+        raise FileExistsError(f'{path} is not a bag of an earlier run: move it away')
+    shutil.rmtree(path)
 
 
 def message_types() -> Typestore:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -44,7 +43,7 @@ def run(
     source = images.resolve(source)
     out.mkdir(parents=True, exist_ok=True)
     path = out / 'bag'
-    remove_old(path)
+    bag.remove_old(path)
     images_published, report = play_and_record(
         path, out / 'log', source, seconds, rate, model, runtime
     )
@@ -88,15 +87,6 @@ def play_and_record(
         node.send_signal(signal.SIGINT)
         graph.finish(node)
     return int(images_published), report
-
-
-def remove_old(path: Path) -> None:
-    """Remove the bag of an earlier run; OSError if `path` is anything else."""
-    if not path.exists():
-        return
-    if any(p.suffix != '.mcap' and p.name != 'metadata.yaml' for p in path.iterdir()):
-        raise FileExistsError(f'{path} is not a bag of an earlier run: move it away')
-    shutil.rmtree(path)
 
 
 def positive(text: str) -> float:

@@ -5,7 +5,6 @@ import pytest
 
 demo_bag = pytest.importorskip('bag', reason='the demo records with the rosbags library')
 pictures = pytest.importorskip('pictures', reason='the demo shows its progress with tqdm')
-demo = pytest.importorskip('demo')
 
 
 def write_bag(path, descriptors=(4,)):
@@ -59,13 +58,13 @@ def test_descriptors_whose_number_differs_from_the_points_raise(tmp_path):
 
 def test_only_a_bag_of_an_earlier_run_is_removed(tmp_path):
     write_bag(tmp_path / 'bag')
-    demo.remove_old(tmp_path / 'bag')
+    demo_bag.remove_old(tmp_path / 'bag')
     assert not (tmp_path / 'bag').exists()
     precious = tmp_path / 'precious'
     precious.mkdir()
     (precious / 'thesis.tex').touch()
     with pytest.raises(FileExistsError, match='move it away'):
-        demo.remove_old(precious)
+        demo_bag.remove_old(precious)
     assert (precious / 'thesis.tex').exists()
 
 

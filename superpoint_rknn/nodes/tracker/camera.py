@@ -133,7 +133,8 @@ class TrackerCamera:
         """
         if self._camera_info is not None:
             self._camera_info.check()
-        self.input_warning = None if self._images is None else self._images.check()
+        if self._images is not None:
+            self.input_warning = self._images.check()
 
     def deactivate(self) -> None:
         """Unsubscribe."""
