@@ -86,7 +86,7 @@ class Tracker:
         live = live[: self.settings.max_tracks]
         self._record_lost(self._live, live)
         if keypoints is not None:
-            index = self._select_new(image, live, found, keypoints.score)
+            index = self._select_new(image, live.points, found, keypoints.score)
             live = live + self._begin(found[index], keypoints.score[index], self._images)
         self._image, self._live = image, live
         self._recent.add(stamp, image)
@@ -105,19 +105,28 @@ class Tracker:
         images = self._recent.since(stamp)
         if not images:
             return None
-        settings = self.settings
+        if len(self._live) >= self.settings.max_tracks:
+            return 0
+        row = next(i for i, entry in enumerate(self._history) if entry[0] == stamp)
+        _, key, tracked = self._history[row]
         found = np.stack([keypoints.x, keypoints.y], axis=1)
-        points, index = follow(images, found, self._track_points, settings.forward_backward)
-        selected = self._select_new(images[-1], self._live, points, keypoints.score[index])
+        # Following costs most of the time: only for keypoints that could begin a track there.
+        index = self._select_new(images[0], tracked, found, keypoints.score)
+        points, kept = follow(
+            images, found[index], self._track_points, self.settings.forward_backward
+        )
+        index = index[kept]
+        selected = self._select_new(images[-1], self._live.points, points, keypoints.score[index])
         index = index[selected]
         new = self._begin(points[selected], keypoints.score[index], self._images + 1)
         self.counts['born_late'] += len(new)
         self._live = self._live + new
         # Descriptors of that image are for these keypoints, too.
-        for i, (image_stamp, key, places) in enumerate(self._history):
-            if image_stamp == stamp:
-                places = np.concatenate([places, found[index]])
-                self._history[i] = stamp, np.concatenate([key, new.key]), places
+        self._history[row] = (
+            stamp,
+            np.concatenate([key, new.key]),
+            np.concatenate([tracked, found[index]]),
+        )
         return len(new)
 
     def add_descriptors(
@@ -178,21 +187,22 @@ class Tracker:
         return replace(live, points=points, score=scores)
 
     def _select_new(
-        self, image: np.ndarray, live: LiveTracks, found: np.ndarray, score: np.ndarray
+        self, image: np.ndarray, tracked: np.ndarray, found: np.ndarray, score: np.ndarray
     ) -> np.ndarray:
         """
         Select textured keypoints that are far enough from all tracks for new tracks.
 
+        tracked: (N, 2) points of the tracks; found, score: (M, 2), (M,) of the keypoints.
         Returns their indices, (K,), highest score first.
         """
         settings = self.settings
-        wanted = settings.max_tracks - len(live)
+        wanted = settings.max_tracks - len(tracked)
         if wanted <= 0:
             return np.zeros(0, np.intp)
-        index = np.flatnonzero(is_far_from(found, live.points, settings.min_distance))
-        index = index[self._has_texture(image, found[index], live.points)]
+        index = np.flatnonzero(is_far_from(found, tracked, settings.min_distance))
+        index = index[self._has_texture(image, found[index], tracked)]
         limits = (settings.min_distance, settings.grid, image.shape)
-        index = index[select_new_tracks(live.points, found[index], wanted, *limits)]
+        index = index[select_new_tracks(tracked, found[index], wanted, *limits)]
         return index[np.argsort(-score[index], kind='stable')]
 
     def _begin(self, points: np.ndarray, score: np.ndarray, image: int) -> LiveTracks:

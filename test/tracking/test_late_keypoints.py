@@ -12,6 +12,7 @@ from superpoint_rknn.tracking.late_keypoints import (
     RecentImages,
     follow,
 )
+from superpoint_rknn.tracking.optical_flow import lucas_kanade
 from superpoint_rknn.tracking.tracker import Tracker, TrackSettings
 
 
@@ -104,6 +105,27 @@ def test_late_keypoints_at_live_tracks_begin_no_second_track(view):
     assert tracker.add_keypoints(1, corners(view(4))) < 0.1 * len(first)
     tracker.settings = TrackSettings(max_tracks=1)
     assert tracker.add_keypoints(1, corners(view(4))) == 0
+
+
+def test_only_keypoints_without_a_track_are_followed(view):
+    followed = []
+
+    def record(before, now, points, forward_backward):
+        followed.append(len(points))
+        return lucas_kanade(before, now, points, forward_backward)
+
+    keypoints = corners(view(0))
+    half = Keypoints(keypoints.x[::2], keypoints.y[::2], keypoints.score[::2])
+    tracker = Tracker(TrackSettings(min_texture=0), record)
+    first = tracker.track(view(0), 0, half)
+    tracker.track(view(4), 1)
+    followed.clear()
+    tracker.add_keypoints(0, keypoints)
+    assert followed == [len(keypoints.x) - len(first)]
+    followed.clear()
+    tracker.settings = TrackSettings(max_tracks=1)
+    assert tracker.add_keypoints(0, keypoints) == 0
+    assert followed == []
 
 
 def test_keypoints_of_an_image_that_is_not_kept_begin_no_track(view):
