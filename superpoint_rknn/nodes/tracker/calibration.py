@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sensor_msgs.msg import CameraInfo
@@ -13,6 +14,8 @@ from superpoint_rknn.tracking.calibration import Calibration
 from superpoint_rknn.tracking.calibration_file import read_calibration
 from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.tracker import Tracks
+
+RECTIFIED = re.compile('(^|[/_])rect(ified)?([/_]|$)')  # in names of topics
 
 
 class CalibrationSource:
@@ -84,6 +87,13 @@ def calibration_of(info: CameraInfo) -> Calibration:
         roi_offset=(info.roi.x_offset, info.roi.y_offset),
         roi_size=(info.roi.width, info.roi.height),
     )
+
+
+def rectification_warning(image_topic: str, rectified: bool) -> str | None:
+    """Return a warning if images seem to be rectified by their topic, but not by `rectified`."""
+    if rectified or not RECTIFIED.search(image_topic):
+        return None
+    return f'{image_topic}: if these images are rectified, set the parameter rectified to true'
 
 
 def read_calibrations(values: Values) -> dict[str, tuple[Calibration, str]]:

@@ -24,7 +24,7 @@ from superpoint_rknn.nodes.common.messages import ReceivedImage, image_message
 from superpoint_rknn.nodes.common.overlay import Tails
 from superpoint_rknn.nodes.common.parameters import Parameters
 from superpoint_rknn.nodes.common.qos import FEATURES, OVERLAYS
-from superpoint_rknn.nodes.tracker.calibration import CalibrationSource
+from superpoint_rknn.nodes.tracker.calibration import CalibrationSource, rectification_warning
 from superpoint_rknn.nodes.tracker.camera_info import CameraInfoSubscription
 from superpoint_rknn.nodes.tracker.messages import tracks_message
 from superpoint_rknn.tracking.calibration import Calibration
@@ -59,6 +59,8 @@ class TrackerCamera:
         if calibration is not None:
             node.get_logger().info(f'calibration from {calibration[1]}; {camera_info} is ignored')
         topic = node.resolve_topic_name(topic_of(name, 'image'))
+        if warning := rectification_warning(topic, parameters['rectified']):
+            node.get_logger().warning(warning)
         self.warnings = ImageWarnings(node.get_logger(), topic, self.counters)
         self._input_range = InputRange(warn=self.warnings.warn)
         self.input_warning: str | None = None  # of the last check

@@ -5,7 +5,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 from tracker_rig import TRACKER, K, TrackerRig, calibration
 
-from superpoint_rknn.nodes.tracker.calibration import CalibrationSource, read_calibrations
+from superpoint_rknn.nodes.tracker.calibration import (
+    CalibrationSource,
+    read_calibrations,
+    rectification_warning,
+)
 
 LATCHED = QoSProfile(
     depth=1,
@@ -70,6 +74,14 @@ def test_files_of_cameras(tmp_path):
         read_calibrations({**several, 'left.calibration': '', 'calibration': str(path)})
     with pytest.raises(ValueError, match=r'^a\.b\.calibration: /nowhere: No such file .*: give'):
         read_calibrations({**several, 'left.calibration': '', 'a.b.calibration': '/nowhere'})
+
+
+def test_topics_of_rectified_images():
+    for topic in ('/image_rect', '/cam0/image_rect_color', '/left/rect/image', '/rectified/image'):
+        assert rectification_warning(topic, rectified=False).startswith(f'{topic}: if these')
+        assert rectification_warning(topic, rectified=True) is None
+    for topic in ('/image', '/direct/image_raw', '/cam0/rectangle'):
+        assert rectification_warning(topic, rectified=False) is None
 
 
 def test_camera_info_sent_once_before_the_tracker_starts(graph, photo):
