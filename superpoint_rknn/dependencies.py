@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import redirect_stderr
 from importlib import import_module
-from importlib.metadata import distributions
 from io import StringIO
 
 REMEDY = (
@@ -47,4 +46,6 @@ def import_problem() -> str:
 
 def _numpy_versions() -> list[str]:
     """Return the versions on the path, also of one that another hides."""
+    from importlib.metadata import distributions  # not needed to start a node
+
     return [found.version for found in distributions(name='numpy')]

@@ -1,14 +1,15 @@
 """What commands say if NumPy or OpenCV can't be imported, and how they advise to install."""
 
+import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from superpoint_rknn import dependencies
 from superpoint_rknn.dependencies import import_problem, pip_install
 
 ROOT = Path(__file__).parents[1]
@@ -47,6 +48,28 @@ def test_one_line_names_the_remedy(tmp_path, module, code, remedy, command):
     assert re.search(remedy, line)
 
 
+@pytest.mark.parametrize(('module', 'code', 'remedy'), PROBLEMS)
+@pytest.mark.parametrize(
+    'command',
+    [
+        [sys.executable, '-m', 'superpoint_rknn.nodes.tracker.node'],
+        [sys.executable, Path(sys.prefix, 'lib', 'superpoint_rknn', 'superpoint_node')],
+        [sys.executable, '-c', 'from superpoint_rknn import FrontEnd'],
+    ],
+    ids=['module', 'executable', 'library'],
+)
+def test_nodes_name_the_remedy(tmp_path, module, code, remedy, command):
+    (tmp_path / f'{module}.py').write_text(code)
+    environment = os.environ | {'PYTHONPATH': str(tmp_path)}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert result.returncode == 1
+    assert result.stdout == ''
+    last = result.stderr.splitlines()[-1]
+    assert re.search(remedy, last)
+    if command[1] != '-c':
+        assert result.stderr.splitlines() == [last]
+
+
 def test_no_problem_here():
     assert import_problem() == ''
 
@@ -62,7 +85,7 @@ def test_no_problem_here():
 )
 def test_numpy_of_the_distribution_is_kept(monkeypatch, versions, line):
     found = [SimpleNamespace(version=version) for version in versions]
-    monkeypatch.setattr(dependencies, 'distributions', lambda name: found)
+    monkeypatch.setattr(metadata, 'distributions', lambda name: found)
     assert pip_install('rosbags', 'tqdm') == line
 
 

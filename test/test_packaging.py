@@ -69,7 +69,7 @@ def probe(prefix, packages, cwd):
     assert 'usage: superpoint_rknn' in run([prefix / 'bin/superpoint_rknn', '-h'], env=env)
     node = prefix / 'lib/superpoint_rknn/superpoint_node'
     if node.exists():  # an editable installation has only share/ and messages
-        stopped = run([node, '--ros-args', '-p', 'autostart:=maybe'], env=env, expect=1)
+        stopped = run([node, '--ros-args', '-p', 'autostart'], env=env, expect=1)
         assert 'not started' in stopped
         assert 'Traceback' not in stopped
     return Path(modules), Path(models)

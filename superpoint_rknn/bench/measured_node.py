@@ -18,7 +18,8 @@ from sensor_msgs.msg import Image
 
 from superpoint_rknn.bench.recordings import RecordedRuntime, Recording, read_recording
 from superpoint_rknn.nodes.common.diagnostics import ImageCounters
-from superpoint_rknn.nodes.common.process import Interruption, run_node
+from superpoint_rknn.nodes.common.interruption import Interruption
+from superpoint_rknn.nodes.common.process import run_node
 from superpoint_rknn.nodes.superpoint.node import SuperPointNode
 from superpoint_rknn.runtimes.runtime import Runtime
 

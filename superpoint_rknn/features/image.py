@@ -46,7 +46,6 @@ GREY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
 COLOUR_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 PNG = b'\x89PNG\r\n\x1a\n'
 PNG_DEPTH = 24  # index of the bits per channel
-FULL_RANGE = InputRange()
 MAX_FILE = 1 << 28  # [bytes] of an image file
 
 Buffer = bytes | bytearray | memoryview | array | np.ndarray
@@ -64,16 +63,17 @@ def to_grey(
     encoding: str,
     is_bigendian: bool = False,
     out: np.ndarray | None = None,
-    input_range: InputRange = FULL_RANGE,
+    input_range: InputRange | None = None,
 ) -> np.ndarray:
     """
     Convert the fields of a sensor_msgs/Image to a grey image.
 
     data: contiguous buffer of bytes.
     height, width: [px]. step: bytes from one row to the next, including padding.
+    input_range: of 16 bits; None: from the values of this image.
     out: (height, width) uint8, receives the image if it is converted; may be ignored.
     Returns (height, width) uint8. mono8, 8UC1, NV12, NV21 and NV24 give a view of `data` without
-    a copy, YUV its luma, 16 bits round(x / 257), which maps 65535 to 255.
+    a copy, YUV its luma.
     Raises EncodingError for an unsupported encoding, ValueError if the fields are inconsistent;
     both name the field and its value.
     """
@@ -98,7 +98,7 @@ def to_grey(
         words = np.require(words, np.uint16, ['C', 'A'])
         if colour is not None:
             words = cv2.cvtColor(words, colour)
-        return input_range.to_8_bits(words, out)
+        return (input_range or InputRange()).to_8_bits(words, out)
     if encoding in PACKED_LUMA:
         _check_even(encoding, width=width)
         return cv2.extractChannel(
@@ -112,7 +112,7 @@ def to_grey(
 
 
 def decompress(
-    data: Buffer, image_format: str, input_range: InputRange = FULL_RANGE
+    data: Buffer, image_format: str, input_range: InputRange | None = None
 ) -> np.ndarray:
     """
     Decode a compressed image message to grey, (height, width) uint8.
@@ -169,7 +169,7 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 def decode_in_colour(
     content: np.ndarray,
-    input_range: InputRange = FULL_RANGE,
+    input_range: InputRange | None = None,
     formats: tuple[str, ...] = IMAGE_FORMATS,
 ) -> np.ndarray:
     """
@@ -181,7 +181,7 @@ def decode_in_colour(
     if image.dtype == np.uint8:
         return image
     if image.dtype == np.uint16:
-        return input_range.to_8_bits(image)
+        return (input_range or InputRange()).to_8_bits(image)
     return _imdecode(content, COLOUR_AS_STORED & ~cv2.IMREAD_ANYDEPTH)
 
 
@@ -196,7 +196,7 @@ def decode_as_stored(content: np.ndarray, formats: tuple[str, ...] = IMAGE_FORMA
 
 
 def _decode_grey(
-    content: np.ndarray, formats: tuple[str, ...], input_range: InputRange = FULL_RANGE
+    content: np.ndarray, formats: tuple[str, ...], input_range: InputRange | None = None
 ) -> np.ndarray:
     check_image_size(content, formats)
     is_16_bit_png = content[:PNG_DEPTH].tobytes().startswith(PNG) and 16 in content[PNG_DEPTH:][:1]
@@ -210,7 +210,7 @@ def _decode_grey(
     image = _imdecode(content, COLOUR_AS_STORED)
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    return input_range.to_8_bits(image)
+    return (input_range or InputRange()).to_8_bits(image)
 
 
 def _imdecode(content: np.ndarray, flags: int) -> np.ndarray:

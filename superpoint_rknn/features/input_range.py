@@ -13,6 +13,8 @@ from superpoint_rknn.settings import ParameterGroup, parameter
 
 AUTO = 'auto'
 FULL = (0, 65535)
+UNSET = (0, 0)
+DEPTHS = (10, 12, 14, 16)  # [bits] of sensors
 PERCENTILES = (1, 99)  # that become black and white
 SAMPLING = 8  # [px] between the pixels whose percentiles are computed
 RATE = 0.05  # part of the difference that the range follows with each image
@@ -25,10 +27,11 @@ class InputSettings(ParameterGroup):
     """How 16-bit images become 8-bit ones. Raises ValueError for an empty range."""
 
     input_range: tuple[int, int] | str = parameter(
-        FULL,
+        UNSET,
         'Values of 16-bit images that become black and white: [0, 4095] for 12 bits in the lower '
-        'bits, for instance. auto: percentiles 1 and 99, which follow the images slowly; for '
-        'thermal images.',
+        'bits, for instance. [0, 0]: that of the fewest bits, 10, 12, 14 or 16, that hold all '
+        'values so far. auto: percentiles 1 and 99, which follow the images slowly; for thermal '
+        'images.',
         limits=FULL,
         choices=(AUTO,),
     )
@@ -36,7 +39,7 @@ class InputSettings(ParameterGroup):
     def __post_init__(self) -> None:
         super().__post_init__()
         values = self.input_range
-        if not isinstance(values, str) and values[0] >= values[1]:
+        if not isinstance(values, str) and values != UNSET and values[0] >= values[1]:
             raise ValueError(f'input_range: {list(values)}, expected the lower number first')
 
 
@@ -44,17 +47,19 @@ class InputRange:
     """
     Scales the 16-bit images of one camera; thread-safe.
 
-    warn: called once per range with the reason if images use little of it.
+    warn: called with the reason once per range if images use little of it, and if their number of
+    bits is detected.
     """
 
     def __init__(
         self,
-        values: tuple[int, int] | str = FULL,
+        values: tuple[int, int] | str = UNSET,
         warn: Callable[[str], None] | None = None,
     ):
         self._values = values
         self._warn = warn
         self._has_warned = False
+        self._bits = 0  # of the values so far, one of DEPTHS
         self._automatic: np.ndarray | None = None  # [low, high], float64
         self._lock = threading.Lock()
 
@@ -68,6 +73,7 @@ class InputRange:
         with self._lock:
             if values != self._values:
                 self._values, self._has_warned, self._automatic = values, False, None
+                self._bits = 0
 
     def to_8_bits(self, words: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """
@@ -77,14 +83,17 @@ class InputRange:
         """
         with self._lock:
             values = self._values
-            low, high = self._follow(words) if isinstance(values, str) else values
+            if isinstance(values, str):
+                low, high = self._follow(words)
+            else:
+                low, high = self._detect(words) if values == UNSET else values
         shifted = words
         if low:
             shifted = np.maximum(words, np.uint16(low))
             shifted -= np.uint16(low)
         result = cv2.convertScaleAbs(shifted, out, 255 / (high - low))
         if values != AUTO and not self._has_warned:
-            self._check(words, result)
+            self._check(words, result, (low, high))
         return result
 
     def _follow(self, words: np.ndarray) -> tuple[int, int]:
@@ -99,13 +108,28 @@ class InputRange:
         low = max(0, round(low - margin))
         return low, max(round(high + margin), low + 1)
 
-    def _check(self, words: np.ndarray, result: np.ndarray) -> None:
+    def _detect(self, words: np.ndarray) -> tuple[int, int]:
+        """Range of the fewest bits that hold all values so far; it only grows."""
+        if self._bits < DEPTHS[-1]:
+            greatest = int(words.max())
+            needed = greatest.bit_length()
+            bits = max(self._bits, next(depth for depth in DEPTHS if depth >= needed))
+            if bits not in (self._bits, DEPTHS[-1]) and self._warn is not None:
+                self._warn(
+                    f'16-bit image with values up to {greatest}: taken as {bits} bits; set '
+                    f'input_range to the range of the sensor, such as [0, {2**bits - 1}]'
+                )
+            self._bits = bits
+        return 0, 2**self._bits - 1
+
+    def _check(self, words: np.ndarray, result: np.ndarray, limits: tuple[int, int]) -> None:
         if self._warn is None or np.ptp(result) >= LEAST_GREY_LEVELS:
             return
         self._has_warned = True
         low, high = int(words.min()), int(words.max())
+        fewest = (0, 2 ** max(8, high.bit_length()) - 1)
+        better = '' if fewest == limits else f'that of the sensor, such as {[*fewest]}, or to '
         self._warn(
             f'16-bit image with values of {low} to {high}, less than a tenth of input_range '
-            f'{list(self._values)}: set input_range to the range of the sensor, such as '
-            f'[0, {2 ** max(8, high.bit_length()) - 1}], or to {AUTO}'
+            f'{[*limits]}: set input_range to {better}{AUTO}'
         )

@@ -19,10 +19,10 @@ from superpoint_rknn.msg import Keypoints
 from superpoint_rknn.nodes.common.diagnostics import THROTTLE
 from superpoint_rknn.nodes.common.executor import create_executor
 from superpoint_rknn.nodes.common.in_process import InProcessCameras
+from superpoint_rknn.nodes.common.interruption import Interruption
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.process import (
     WAKE_UP,
-    Interruption,
     run_nodes,
     take_down,
 )

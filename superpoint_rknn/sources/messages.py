@@ -10,7 +10,6 @@ from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from superpoint_rknn.features.image import (
-    FULL_RANGE,
     compressed_data_error,
     decode_in_colour,
     decompress,
@@ -31,7 +30,7 @@ def stamp_ns(header: Any) -> int:
     return header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
 
 
-def grey_image(message: Any, input_range: InputRange = FULL_RANGE) -> np.ndarray:
+def grey_image(message: Any, input_range: InputRange | None = None) -> np.ndarray:
     """Grey image of an Image or CompressedImage, (height, width) uint8. Raises ValueError."""
     if hasattr(message, 'format'):
         return decompress(message.data, message.format, input_range)
@@ -46,7 +45,7 @@ def grey_image(message: Any, input_range: InputRange = FULL_RANGE) -> np.ndarray
     )
 
 
-def image_as_recorded(message: Any, input_range: InputRange = FULL_RANGE) -> np.ndarray:
+def image_as_recorded(message: Any, input_range: InputRange | None = None) -> np.ndarray:
     """Image of an Image or CompressedImage, uint8; BGR if it was compressed in colour."""
     if not hasattr(message, 'format'):
         return np.ascontiguousarray(grey_image(message, input_range))

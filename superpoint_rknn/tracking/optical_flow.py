@@ -13,6 +13,8 @@ from superpoint_rknn.tracking.light import match_light
 WINDOW = (17, 17)  # [px]
 MAX_LEVEL = 3  # of the image pyramid
 CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)  # iterations, step [px]
+TEXTURE_SAMPLE = 4  # every fourth track is among the points that candidates are compared with
+MIN_TEXTURE = 1e-7  # of any new track
 MIN_POINTS = 16  # minimum number of points, and of inliers, of an epipolar test
 CONFIDENCE = 0.99  # of RANSAC
 MAX_ITERATIONS = 500  # of RANSAC
@@ -69,6 +71,23 @@ def min_eigenvalues(image: np.ndarray, points: np.ndarray) -> np.ndarray:
         flags=cv2.OPTFLOW_USE_INITIAL_FLOW | cv2.OPTFLOW_LK_GET_MIN_EIGENVALS,
     )
     return eigenvalues[:, 0]
+
+
+def has_texture(
+    image: np.ndarray, candidates: np.ndarray, tracked: np.ndarray, min_texture: float
+) -> np.ndarray:
+    """
+    Return True for candidates with enough texture, relative to the best point, (N,) bool.
+
+    image: (height, width) uint8. candidates: (N, 2), tracked: (M, 2), float32 (x, y) [px]; the
+    best point is one of both. min_texture: share of its minimum eigenvalue; 0: all are True.
+    """
+    if not min_texture:
+        return np.ones(len(candidates), bool)
+    points = np.concatenate([candidates, tracked[::TEXTURE_SAMPLE]])
+    texture = min_eigenvalues(image, points)
+    limit = max(min_texture * texture.max(initial=0), MIN_TEXTURE)
+    return np.asarray(texture[: len(candidates)] >= limit)
 
 
 def epipolar_inliers(

@@ -9,8 +9,9 @@ import numpy as np
 
 from superpoint_rknn.features.keypoints import Keypoints
 from superpoint_rknn.tracking.camera_model import CameraModel
+from superpoint_rknn.tracking.drift import is_at_its_point
 from superpoint_rknn.tracking.late_keypoints import RecentImages, TrackPoints, follow
-from superpoint_rknn.tracking.optical_flow import epipolar_inliers, lucas_kanade, min_eigenvalues
+from superpoint_rknn.tracking.optical_flow import epipolar_inliers, has_texture, lucas_kanade
 from superpoint_rknn.tracking.point_distances import (
     greedy_min_distance,
     is_far_from,
@@ -23,16 +24,15 @@ from superpoint_rknn.tracking.tracks import NO_TRACKS, LiveTracks, Tracks
 
 MAX_HISTORY = 256  # [images] tracks are kept for descriptors that arrive later
 MAX_LOST_AGE = 300  # [images] after which a lost track is not re-associated
-TEXTURE_SAMPLE = 4  # every fourth track is among the points that a candidate is compared with
-MIN_TEXTURE = 1e-7  # of any new track
 
 
 class Tracker:
     """
     Track keypoints through the images of one camera. Not thread-safe.
 
-    Each image: Lucas-Kanade, forward-backward test and epipolar test. In images with keypoints,
-    tracks snap to their keypoints, which limits drift, and new tracks begin.
+    Each image: Lucas-Kanade, forward-backward test and epipolar test, in every second image also
+    against an earlier one. In images with keypoints, tracks snap to their keypoints, which limits
+    drift, and new tracks begin.
     `settings` may be replaced between calls.
 
     track_points: tracks points to the next image, with the interface of lucas_kanade.
@@ -174,7 +174,9 @@ class Tracker:
         is_good[is_good] = epipolar_inliers(
             live.points[is_good], points[is_good], self.settings.epipolar, camera_model
         )
-        return replace(live, points=points)[is_good]
+        live = replace(live, points=points)[is_good]
+        tolerance = self.settings.epipolar
+        return live[is_at_its_point(self._images, self._history, live, tolerance, camera_model)]
 
     def _snap(self, live: LiveTracks, found: np.ndarray, score: np.ndarray) -> LiveTracks:
         """Move tracks towards their keypoints and update their scores."""
@@ -200,7 +202,7 @@ class Tracker:
         if wanted <= 0:
             return np.zeros(0, np.intp)
         index = np.flatnonzero(is_far_from(found, tracked, settings.min_distance))
-        index = index[self._has_texture(image, found[index], tracked)]
+        index = index[has_texture(image, found[index], tracked, settings.min_texture)]
         limits = (settings.min_distance, settings.grid, image.shape)
         index = index[select_new_tracks(tracked, found[index], wanted, *limits)]
         return index[np.argsort(-score[index], kind='stable')]
@@ -211,17 +213,6 @@ class Tracker:
         self._next_key += len(new)
         self.counts['born'] += len(new)
         return new
-
-    def _has_texture(
-        self, image: np.ndarray, candidates: np.ndarray, tracked: np.ndarray
-    ) -> np.ndarray:
-        """Return True for candidates with enough texture, relative to the image's best point."""
-        if not self.settings.min_texture:
-            return np.ones(len(candidates), bool)
-        sample = tracked[::TEXTURE_SAMPLE]
-        texture = min_eigenvalues(image, np.concatenate([candidates, sample]))
-        limit = self.settings.min_texture * texture.max(initial=0)
-        return texture[: len(candidates)] >= max(limit, MIN_TEXTURE)
 
     def _record_lost(self, before: LiveTracks, after: LiveTracks) -> None:
         """Record the tracks that are in `before` but not in `after` as lost."""

@@ -21,7 +21,10 @@ from superpoint_rknn.runtimes.open import open_runtime
 from superpoint_rknn.vio.recordings import Recording
 
 DETECTOR = DetectorSettings(subpixel=True, grid=(5, 8))  # as in config/mono_30hz.yaml
-SOURCES = ('extractor.py', 'features/*.py', 'native/*')  # code that the keypoints depend on
+SOURCES = (  # code that defines the keypoints; that in C has to do the same
+    'extractor.py',
+    *(f'features/{n}.py' for n in ('keypoints', 'quantization', 'resize', 'subpixel', 'top_k')),
+)
 
 
 def keypoints_of(
@@ -62,8 +65,7 @@ def _key(images: np.ndarray, model: Path) -> str:
     """Hash of all that the keypoints depend on, without libraries."""
     digest = hashlib.sha256(repr(asdict(DETECTOR)).encode())
     package = Path(superpoint_rknn.__file__).parent
-    sources = sorted(file for pattern in SOURCES for file in package.glob(pattern))
-    for file in (*(file for file in sources if file.is_file()), model):
+    for file in (*(package / source for source in SOURCES), model):
         digest.update(file.read_bytes())
     digest.update(images.tobytes())
     return digest.hexdigest()

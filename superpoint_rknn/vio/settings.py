@@ -20,10 +20,10 @@ class EstimatorSettings:
     gyro_walk: float = 5e-5  # of the bias [rad/s^2/sqrt(Hz)]
     acc_walk: float = 1e-3  # of the bias [m/s^3/sqrt(Hz)]
     gravity: float = 9.81  # [m/s^2]
-    keyframes: int = 10  # in the window, beside the newest image
+    keyframes: int = 7  # in the window, beside the newest image
     keyframe_parallax: float = 10.0  # [px], median, between keyframes
     keyframe_interval: float = 0.5  # [s] between keyframes, at most
-    landmarks: int = 100  # seen in one image, at most
+    landmarks: int = 60  # seen in one image, at most
     landmark_spacing: float = 12.0  # [px] between them in the newest image, at least
     landmark_angle: float = 0.02  # [rad] between two rays of a new landmark, at least
     outlier_limit: float = 4.0  # reprojection error in standard deviations

@@ -13,7 +13,7 @@ from superpoint_rknn.vio.preintegration import ImuSamples
 from superpoint_rknn.vio.settings import EstimatorSettings
 
 CAUCHY = 1.0  # [standard deviations]; scale of the robust kernel
-TOLERANCE = 1e-3  # relative decrease of the error below which the optimisation ends
+TOLERANCE = 1e-2  # relative decrease of the error below which the optimisation ends
 MIN_VIEWS = 3  # of a new landmark
 
 

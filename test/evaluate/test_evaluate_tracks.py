@@ -68,11 +68,13 @@ def test_tracks_of_corners_agree_with_the_true_poses(room):
     assert found['tracks'] > 100
     assert found['mean_length'] > 4
     assert found['epipolar_1px'] > 0.95
+    assert found['off_3px'] < 0.03
     assert found['rotation_error_deg'] < 0.3
     backwards = ImageSequence(
         room.name, room.images, room.matrix, [np.linalg.inv(p) for p in room.poses]
     )
     assert metrics_of(backwards, history)['epipolar_1px'] < 0.8
+    assert metrics_of(backwards, history)['off_3px'] > 0.1
 
 
 def test_figures_computed_by_hand():
@@ -96,9 +98,10 @@ def test_figures_computed_by_hand():
     assert found['median_length'] == 3
     assert found['epipolar_1px'] == pytest.approx(18 / 19)
     assert found['epipolar_1px_10'] is None
+    assert found['off_3px'] is None  # three views are too few
     unknown = metrics_of(ImageSequence('line', black), history)
     assert unknown['mean_length'] == pytest.approx(2.9)
-    assert unknown['epipolar_1px'] is unknown['rotation_error_deg'] is None
+    assert unknown['epipolar_1px'] is unknown['rotation_error_deg'] is unknown['off_3px'] is None
 
 
 @needs_skimage

@@ -5,6 +5,7 @@ import pytest
 from superpoint_rknn.evaluate.tracks.metrics import (
     TrackedPoints,
     common_points,
+    distances_from_points,
     epipolar_distances,
     estimate_motion,
     relative_motion,
@@ -95,3 +96,38 @@ def test_too_few_points_give_no_motion():
     few = projected(world(7), np.eye(4))
     assert estimate_motion(few, few, K).inliers == 0
     assert estimate_motion(few, few, K).rotation is None
+
+
+def sideways(images):
+    """Poses of a camera that moves to the right by 0.1 per image."""
+    return [rigid(translation=(-0.1 * number, 0, 0)) for number in range(images)]
+
+
+def observations(points, poses, ids):
+    """Observations of points, (N, 3), by tracks with these ids in each image."""
+    return [TrackedPoints(np.array(ids), projected(points, there)) for there in poses]
+
+
+def test_distances_from_the_points_of_tracks():
+    poses = sideways(6)
+    history = observations(world(3), poses, [7, 8, 9])
+    assert distances_from_points(history, poses, K).max() < 0.01
+    history[2].points[1, 1] += 5  # track 8, once
+    history[4].points[2] += (3, 4)  # track 9, twice
+    history[5].points[2] += (6, 8)
+    by_track = distances_from_points(history, poses, K).reshape(3, 6)  # in the order of ids
+    assert by_track[0] == pytest.approx([0] * 6, abs=0.01)
+    assert by_track[1] == pytest.approx([0, 0, 5, 0, 0, 0], abs=0.3)
+    assert by_track[2] == pytest.approx([0, 0, 0, 0, 5, 10], abs=0.6)
+    assert np.mean(by_track > 3) == pytest.approx(3 / 18)
+
+
+def test_tracks_whose_point_is_unknown_have_no_distance():
+    poses = sideways(3)
+    assert not len(distances_from_points(observations(world(2), poses, [1, 2]), poses, K))
+    turning = [rigid((0, 0.02 * number, 0)) for number in range(6)]  # no parallax
+    history = observations(world(2), turning, [1, 2])
+    assert not len(distances_from_points(history, turning, K))
+    assert not len(
+        distances_from_points([TrackedPoints(np.zeros(0, int), np.zeros((0, 2)))], [np.eye(4)], K)
+    )

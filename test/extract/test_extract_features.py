@@ -195,17 +195,22 @@ def test_12_bits_in_the_lower_bits_of_16(tmp_path, pictures, extract, capfd):
         for n, word in enumerate(words)
     ]
     bag = write_bag(tmp_path / 'dark', {'/cam0/image_raw': messages})
-    assert extract(bag, '-o', tmp_path / 'dark_features') == 0
+    option = 'input_range:=[0, 65535]'
+    assert extract(bag, '-o', tmp_path / 'dark_features', '-p', option) == 0
     (line,) = lines(capfd.readouterr().err)
     assert '/cam0/image_raw: 16-bit image with values of' in line
+    assert extract(bag, '-o', tmp_path / 'detected') == 0
+    (line,) = lines(capfd.readouterr().err)
+    assert '/cam0/image_raw: 16-bit image with values up to' in line
     for values, name in (('[0, 4095]', 'fixed'), ('auto', 'automatic')):
         option = f'input_range:={values}'
         assert extract(bag, '-o', tmp_path / name, '-p', option) == 0
         assert lines(capfd.readouterr().err) == []
-    dark, fixed, automatic = (
+    dark, fixed, automatic, detected = (
         len(read(tmp_path / name)['/cam0/keypoints'][0][1].x)
-        for name in ('dark_features', 'fixed', 'automatic')
+        for name in ('dark_features', 'fixed', 'automatic', 'detected')
     )
+    assert detected == fixed
     assert dark < 0.8 * fixed
     assert fixed * 0.8 < automatic < fixed * 1.5
     assert extract(bag, '-o', tmp_path / 'bad', '-p', 'input_range:=[9, 9]') == 1

@@ -25,6 +25,42 @@ def test_images_that_use_little_of_the_range_cause_one_warning():
     assert 'input_range [0, 4095]' in warnings[1]
 
 
+@pytest.mark.parametrize('bits', [10, 12, 14, 16])
+def test_the_bits_of_a_sensor_are_detected(bits):
+    warnings = []
+    words = np.linspace(0, 2**bits - 1, 256).round().astype(np.uint16)[np.newaxis]
+    grey = InputRange(warn=warnings.append).to_8_bits(words)
+    assert np.array_equal(grey[0], np.arange(256))
+    if bits == 16:
+        assert not warnings
+    else:
+        (text,) = warnings
+        assert f'values up to {2**bits - 1}: taken as {bits} bits; set input_range' in text
+        assert f'such as [0, {2**bits - 1}]' in text
+
+
+def test_detected_bits_only_grow():
+    warnings = []
+    scale = InputRange(warn=warnings.append)
+    dark, bright = noise(0, 900), noise(0, 4000)
+    assert scale.to_8_bits(dark).max() > 220
+    for _ in range(2):
+        assert scale.to_8_bits(bright).max() > 245
+        assert scale.to_8_bits(dark).max() < 60
+    assert ['10 bits' in warnings[0], '12 bits' in warnings[1], len(warnings)] == [True, True, 2]
+    scale.values = (0, 65535)
+    assert scale.to_8_bits(bright).max() < 17
+    scale.values = (0, 0)
+    assert scale.to_8_bits(dark).max() > 220
+
+
+def test_no_range_of_the_same_bits_is_advised():
+    warnings = []
+    InputRange(warn=warnings.append).to_8_bits(noise(8200, 9000))
+    assert 'taken as 14 bits' in warnings[0]
+    assert 'than a tenth of input_range [0, 16383]: set input_range to auto' in warnings[1]
+
+
 def test_automatic_range_fills_the_grey_levels():
     warnings = []
     grey = InputRange('auto', warnings.append).to_8_bits(noise(7000, 8000))
@@ -54,7 +90,7 @@ def test_small_and_coloured_images_have_an_automatic_range():
         assert InputRange('auto').to_8_bits(noise(0, 100, shape)).shape == shape
 
 
-@pytest.mark.parametrize('values', ['auto', (0, 65535), [0, 4095]])
+@pytest.mark.parametrize('values', ['auto', (0, 65535), [0, 4095], [0, 0]])
 def test_settings(values):
     expected = values if isinstance(values, str) else tuple(values)
     assert InputSettings(values).input_range == expected

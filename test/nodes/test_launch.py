@@ -26,8 +26,8 @@ def test_launch_starts_the_node_in_its_namespace_and_ctrl_c_stops_it(graph, tmp_
     )
 
     graph.wait(lambda: is_active(graph, 'cam7/superpoint'), 'the node to be active')
-    assert graph.node.count_subscribers('cam7/image') == 1
-    assert graph.node.count_publishers('cam7/keypoints') == 1
+    graph.wait(lambda: graph.node.count_subscribers('cam7/image') == 1, 'a subscription')
+    graph.wait(lambda: graph.node.count_publishers('cam7/keypoints') == 1, 'a publisher')
     request = GetParameters.Request(names=['detector.max_keypoints', 'runtime'])
     response = graph.call(GetParameters, 'cam7/superpoint/get_parameters', request)
     assert response.values[0].integer_value == 33
@@ -45,7 +45,8 @@ def test_arguments_reach_the_node_and_respawn_restarts_it(graph):
     )
     graph.wait(lambda: is_active(graph, 'robot/superpoint'), 'the node to be active')
     for camera in ('cam0', 'cam1'):
-        assert graph.node.count_subscribers(f'robot/{camera}/image_raw') == 1
+        topic = f'robot/{camera}/image_raw'
+        graph.wait(lambda t=topic: graph.node.count_subscribers(t) == 1, f'a subscription {topic}')
     request = GetParameters.Request(names=['cameras', 'use_sim_time', 'model'])
     values = graph.call(GetParameters, 'robot/superpoint/get_parameters', request).values
     assert list(values[0].string_array_value) == ['cam0', 'cam1']

@@ -1,10 +1,13 @@
 """What the process of a node holds and does on a board, with a stand-in for Rockchip's library."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rcl_interfaces.srv import GetParameters
 from superpoint.test_standin_node import arguments, library_path
 
 from superpoint_rknn.memory import resident_mb
@@ -101,3 +104,61 @@ def test_an_unreadable_parameter_file_is_refused_in_one_line(graph, tmp_path, va
     (line,) = (text for text in output.splitlines() if text.startswith('not started: '))
     assert str(path) in line
     assert line.endswith(reason)
+
+
+NODES = ('superpoint.node', 'tracker.node', 'front_end')
+SLOW_IMPORT = """
+import sys, time
+print('importing', flush=True)
+time.sleep(30)
+"""
+
+
+def wait_for_output(graph, process, text):
+    graph.wait(lambda: text in process.log.read_text(), f'the output {text!r}')
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('module', NODES)
+def test_a_signal_during_the_imports_ends_the_process(graph, tmp_path, module, number):
+    (tmp_path / 'rclpy.py').write_text(SLOW_IMPORT)
+    path = os.pathsep.join([str(tmp_path), os.environ.get('PYTHONPATH', '')])
+    process = graph.start('-m', f'superpoint_rknn.nodes.{module}', env={'PYTHONPATH': path})
+    wait_for_output(graph, process, 'importing')
+    process.send_signal(number)
+    assert process.wait(10) == 128 + number
+    assert process.log.read_text() == 'importing\n'
+
+
+def test_a_second_sigint_ends_the_process_at_once(graph, standin_libraries, model):
+    library = standin_libraries[2]
+    program = map(str, arguments(library, 2, 'block:rknn_destroy'))
+    process = graph.start(*program, env=library_path(library), model=model)
+    wait_for_output(graph, process, 'active: ')
+    process.send_signal(signal.SIGINT)
+    assert not graph.spin(lambda: process.poll() is not None, 0.3)  # it waits for the library
+    process.send_signal(signal.SIGINT)
+    assert process.wait(0.5) == 130
+    assert 'Traceback' not in process.log.read_text()
+
+
+@pytest.mark.parametrize('place', ['a file', 'no folder', 'no HOME'])
+def test_without_a_log_folder_the_node_runs_and_says_so(graph, tmp_path, place):
+    blocked = tmp_path / 'file'
+    blocked.touch()
+    folder = {'a file': blocked, 'no folder': '/proc/self/log', 'no HOME': ''}[place]
+    unset = ['-u', 'HOME', '-u', 'ROS_HOME'] if place == 'no HOME' else []
+    process = graph.start_program(
+        *('env', *unset, f'ROS_LOG_DIR={folder}', sys.executable),
+        *('-m', 'superpoint_rknn.nodes.tracker.node', '--ros-args', '-p', 'max_tracks:=7'),
+    )
+    wait_for_output(graph, process, 'active: ')
+    request = GetParameters.Request(names=['max_tracks'])
+    response = graph.call(GetParameters, 'tracker/get_parameters', request)
+    assert response.values[0].integer_value == 7
+    assert graph.interrupt(process)[0] == 0
+    shown = folder or '~/.ros/log, without HOME,'
+    warnings = [t for t in process.log.read_text().splitlines() if t.startswith('[WARN]')]
+    assert len(warnings) == 1
+    assert f'no log file: {shown} can not be written; set ROS_LOG_DIR' in warnings[0]
+    assert 'Traceback' not in process.log.read_text()

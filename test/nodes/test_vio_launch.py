@@ -72,10 +72,14 @@ def test_vio_launch_starts_camera_superpoint_tracker_and_estimator(
     for node in ('superpoint', 'tracker'):
         graph.wait(lambda n=node: state(n) == State.PRIMARY_STATE_ACTIVE, f'{node} to be active')
     topics = ('image', 'keypoints', 'descriptors', 'camera_info')
-    subscribers = [graph.node.count_subscribers(f'cam7/{topic}') for topic in topics]
-    assert subscribers == ([1, 0, 0, 1] if composed == 'true' else [2, 1, 1, 1])
-    topics = ('tracks', 'overlay', 'keypoints_overlay')
-    for topic in (*topics, '/feature_tracker/feature', restart):
+    expected = [1, 0, 0, 1] if composed == 'true' else [2, 1, 1, 1]
+
+    def subscribers():
+        return [graph.node.count_subscribers(f'cam7/{topic}') for topic in topics]
+
+    graph.wait(lambda: subscribers() == expected, f'{expected} subscriptions')
+    published = ('tracks', 'overlay', 'keypoints_overlay')
+    for topic in (*published, '/feature_tracker/feature', restart):
         resolved = topic if topic.startswith('/') else f'/cam7/{topic}'
         assert graph.node.count_publishers(resolved) == 1, topic
     types = dict(graph.node.get_topic_names_and_types())

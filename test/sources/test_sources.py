@@ -193,11 +193,11 @@ def test_compressed_image_ignores_exif_orientation(tmp_path):
 
 @pytest.mark.parametrize('is_bigendian', [0, 1])
 def test_16_bits_in_either_byte_order(tmp_path, is_bigendian):
-    data = np.uint8([1, 0, 0, 1] if is_bigendian else [0, 1, 1, 0])  # 256, 1
+    data = np.uint8([255, 0, 0, 1] if is_bigendian else [0, 255, 1, 0])  # 65280, 1
     message = Image(header(1), 1, 2, 'mono16', is_bigendian, 4, data)
-    assert grey_image(message).tolist() == [[1, 0]]
+    assert grey_image(message).tolist() == [[254, 0]]
     (frame,) = open_source(write_bag(tmp_path / 'bag', {'/image': [message]}))
-    assert frame.image.tolist() == [[1, 0]]
+    assert frame.image.tolist() == [[254, 0]]
 
 
 def test_colours_become_grey(tmp_path):

@@ -21,8 +21,10 @@ from superpoint_rknn.evaluate.tracks.features import (
 )
 from superpoint_rknn.evaluate.tracks.metrics import (
     EPIPOLAR_LIMIT,
+    POINT_LIMIT,
     TrackedPoints,
     common_points,
+    distances_from_points,
     epipolar_distances,
     estimate_motion,
     relative_motion,
@@ -53,6 +55,7 @@ COLUMNS = {
     'mean_length': ('mean', 1),
     'median_length': ('median', 0),
     'epipolar_1px': ('epi 1px', 3),
+    'off_3px': ('off 3px', 3),
     'inliers': ('inliers', 3),
     'rotation_error_deg': ('rot [deg]', 3),
     'epipolar_1px_10': ('epi 10', 3),
@@ -129,18 +132,28 @@ def metrics_of(sequence: ImageSequence, history: list[TrackedPoints]) -> dict[st
 
     tracks: mean number in an image. mean_length, median_length: number of images of a track.
     epipolar_1px: share of all steps between consecutive images that end within 1 px of the true
-    epipolar line. inliers: share of the steps that agree with the estimated camera motion, mean
-    over images. rotation_error_deg: error of the estimated rotation, median over images; an image
-    without an estimate counts as 180. Suffix _10: the same for steps over 10 images.
+    epipolar line. off_3px: share of all observations more than 3 px from the projection of the
+    track's point, see distances_from_points. inliers: share of the steps that agree with the
+    estimated camera motion, mean over images. rotation_error_deg: error of the estimated rotation,
+    median over images; an image without an estimate counts as 180. Suffix _10: the same for steps
+    over 10 images.
     """
     images = track_lengths(history)
     return {
         'tracks': float(np.mean([len(points.id) for points in history])),
         'mean_length': float(images.mean()) if len(images) else 0.0,
         'median_length': float(np.median(images)) if len(images) else 0.0,
+        'off_3px': _share_off(sequence, history),
         **_geometry(sequence, history, 1, ''),
         **_geometry(sequence, history, LONG_STEP, f'_{LONG_STEP}'),
     }
+
+
+def _share_off(sequence: ImageSequence, history: list[TrackedPoints]) -> float | None:
+    if sequence.poses is None or sequence.matrix is None:
+        return None
+    distances = distances_from_points(history, sequence.poses, sequence.matrix)
+    return float(np.mean(distances > POINT_LIMIT)) if len(distances) else None
 
 
 def _geometry(

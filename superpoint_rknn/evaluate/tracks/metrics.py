@@ -8,7 +8,13 @@ import cv2
 import numpy as np
 
 EPIPOLAR_LIMIT = 1.0  # [px] to the epipolar line
+POINT_LIMIT = 3.0  # [px] to the projection of the true point
 MIN_POINTS = 8  # for an estimate of the motion
+MIN_VIEWS = 4  # of a track whose point is triangulated
+MIN_PARALLAX = 1e-4  # smallest to largest eigenvalue of the information about the point
+WEIGHT_SCALE = 1.0  # [px] of the robust (Cauchy) weights
+FAR = 100.0  # [px] from which on weights are the same
+ROUNDS = 8  # of reweighting
 CONFIDENCE = 0.999
 ITERATIONS = 5000
 
@@ -64,6 +70,58 @@ def epipolar_distances(
     inverse = np.linalg.inv(matrix)
     lines = _homogeneous(first) @ (inverse.T @ cross @ motion[:3, :3] @ inverse).T
     return np.abs((lines * _homogeneous(second)).sum(1)) / np.hypot(lines[:, 0], lines[:, 1])
+
+
+def distances_from_points(
+    history: list[TrackedPoints], poses: list[np.ndarray], matrix: np.ndarray
+) -> np.ndarray:
+    """
+    Return the distance of each observation from the projection of its track's point [px], (K,).
+
+    The point is triangulated from all observations of the track and the true poses, with robust
+    weights: it is the one that most of them agree on. A track that slides off its point is away
+    from it from then on. Tracks with fewer than MIN_VIEWS observations or too little parallax are
+    left out.
+
+    poses: (4, 4) each, from the scene to the camera. matrix: K of all images, (3, 3).
+    """
+    views = [len(points.id) for points in history]
+    ids = np.concatenate([points.id for points in history])
+    image = np.repeat(np.arange(len(history)), views)
+    places = _homogeneous(np.concatenate([points.points for points in history]))
+    order = np.argsort(ids, kind='stable')
+    starts = np.flatnonzero(np.diff(ids[order], prepend=-1))
+    every_pose = np.stack(poses)
+    distances = [
+        _distances_from_point(places[rows], every_pose[image[rows]], matrix)
+        for rows in np.split(order, starts[1:])
+        if len(rows) >= MIN_VIEWS
+    ]
+    return np.concatenate([np.empty(0), *distances])
+
+
+def _distances_from_point(places: np.ndarray, poses: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Distances of one track's observations, (N, 3) homogeneous; empty if it lacks parallax."""
+    turn, shift = poses[:, :3, :3], poses[:, :3, 3]
+    centres = -np.einsum('nji,nj->ni', turn, shift)
+    rays = np.einsum('nji,nj->ni', turn, places @ np.linalg.inv(matrix).T)
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    across = np.eye(3) - rays[:, :, None] * rays[:, None, :]  # projects across the ray
+    weight = np.ones(len(places))
+    for _ in range(ROUNDS):
+        information = np.einsum('n,nij->ij', weight, across)
+        values = np.linalg.eigvalsh(information)
+        if values[0] <= MIN_PARALLAX * values[2]:
+            return np.empty(0)
+        point = np.linalg.solve(information, np.einsum('n,nij,nj->i', weight, across, centres))
+        seen = (np.einsum('nij,j->ni', turn, point) + shift) @ matrix.T
+        depth = np.maximum(seen[:, 2], 0.1)
+        with np.errstate(divide='ignore', invalid='ignore'):
+            pixels = seen[:, :2] / seen[:, 2:]
+        distance = np.hypot(*(pixels - places[:, :2]).T)
+        distance[seen[:, 2] <= 0] = np.inf  # behind the camera
+        weight = 1 / (depth**2 * (1 + (np.minimum(distance, FAR) / WEIGHT_SCALE) ** 2))
+    return distance
 
 
 def estimate_motion(first: np.ndarray, second: np.ndarray, matrix: np.ndarray | None) -> Estimate:

@@ -36,6 +36,13 @@ class CameraSettings(ParameterGroup):
         read_only=True,
     )
 
+    mono_fallback: bool = parameter(
+        False,
+        'If one camera of a stereo pair sends no images for 2 s, process those of the other one '
+        'alone until they come.',
+        read_only=True,
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_cameras(list(self.cameras), self.stereo)

@@ -12,7 +12,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from superpoint_rknn.features.image import FULL_RANGE, EncodingError, decompress, to_grey
+from superpoint_rknn.features.image import EncodingError, decompress, to_grey
 from superpoint_rknn.features.input_range import InputRange
 from superpoint_rknn.features.keypoints import Keypoints as Points
 from superpoint_rknn.msg import Descriptors, Keypoints
@@ -24,7 +24,7 @@ def nanoseconds(stamp: Time) -> int:
 
 
 def grey_image(
-    message: Image | CompressedImage, input_range: InputRange = FULL_RANGE
+    message: Image | CompressedImage, input_range: InputRange | None = None
 ) -> np.ndarray:
     """
     Return the grey image of a message, (height, width) uint8; a view of its data if possible.
@@ -50,7 +50,7 @@ def grey_image(
 class ReceivedImage:
     """An image message with its time of arrival and its grey image; thread-safe."""
 
-    def __init__(self, message: Image | CompressedImage, input_range: InputRange = FULL_RANGE):
+    def __init__(self, message: Image | CompressedImage, input_range: InputRange | None = None):
         self.message = message
         self.arrived = time.perf_counter()  # [s]
         self.stamp = nanoseconds(message.header.stamp)  # [ns]

@@ -5,19 +5,21 @@ from __future__ import annotations
 import inspect
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor
+from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
 from superpoint_rknn.memory import keep_freed_memory
 from superpoint_rknn.nodes.common.bring_up import BringUp
 from superpoint_rknn.nodes.common.executor import create_executor
+from superpoint_rknn.nodes.common.interruption import Interruption
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
+from superpoint_rknn.nodes.common.parameter_files import warnings_of_files
 
 # What to do about errors of ROS's parser of parameter files, which don't say it.
 REMEDIES = {
@@ -27,18 +29,6 @@ REMEDIES = {
     'parameter override rule': "expected -p NAME:=VALUE, an empty text as ''",
 }
 WAKE_UP = 0.1  # [s] maximum time until a signal is noticed
-
-
-class Interruption:
-    """Flag that is set by SIGINT and SIGTERM."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._request)
-
-    def _request(self, *_: object) -> None:
-        self.requested = True
 
 
 def run_nodes(
@@ -57,11 +47,19 @@ def run_nodes(
     """
     _skip_message_generator()
     interruption = Interruption()
+    log_folder = _log_folder()
+    if not (can_log := _is_writable(log_folder)):
+        args = [*(sys.argv if args is None else args), '--ros-args', '--disable-external-lib-logs']
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
         print(f'not started: {_explain(error)}', file=sys.stderr)
         return 1
+    if not can_log:
+        get_logger('superpoint_rknn').warning(
+            f'no log file: {log_folder or "~/.ros/log, without HOME,"} can not be written; set '
+            'ROS_LOG_DIR'
+        )
     try:
         nodes = create(interruption)
     except ParameterException as error:
@@ -72,6 +70,9 @@ def run_nodes(
     for node in nodes:
         executor.add_node(node)
     _index_modules_by_file()
+    names = [node.get_fully_qualified_name() for node in nodes]
+    for text in warnings_of_files(sys.argv if args is None else args, names):
+        nodes[0].get_logger().warning(text)
     _spin(executor, BringUp([node for node in nodes if node.autostart]), interruption)
     blocked = take_down(nodes)
     executor.shutdown()
@@ -83,6 +84,28 @@ def run_nodes(
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def _log_folder() -> str | None:
+    """Return ROS's folder of log files; None if ROS_LOG_DIR, ROS_HOME and HOME are not set."""
+    for variable, inside in (('ROS_LOG_DIR', ''), ('ROS_HOME', 'log'), ('HOME', '.ros/log')):
+        if os.environ.get(variable):
+            return os.path.normpath(os.path.join(os.path.expanduser(os.environ[variable]), inside))
+    return None
+
+
+def _is_writable(folder: str | None) -> bool:
+    """Return whether a file can be created in a folder, which is created if it does not exist."""
+    if folder is None:
+        return False
+    trial = os.path.join(folder, f'.superpoint_rknn_{os.getpid()}')
+    try:
+        os.makedirs(folder, exist_ok=True)
+        os.close(os.open(trial, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.unlink(trial)
+    except OSError:
+        return False
+    return True
 
 
 def _explain(error: RuntimeError) -> str:

@@ -13,8 +13,10 @@ from superpoint_rknn.native.library import implementation
 from superpoint_rknn.nodes.common.camera_names import groups_of, title_of
 from superpoint_rknn.nodes.common.diagnostics import images_status
 from superpoint_rknn.nodes.common.in_process import InProcessCameras
+from superpoint_rknn.nodes.common.interruption import Interruption
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
-from superpoint_rknn.nodes.common.process import Interruption, run_node
+from superpoint_rknn.nodes.common.pair_watch import PairWatch
+from superpoint_rknn.nodes.common.process import run_node
 from superpoint_rknn.nodes.superpoint.camera import Camera
 from superpoint_rknn.nodes.superpoint.descriptor_timer import DescriptorTimer
 from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
@@ -93,7 +95,8 @@ class SuperPointNode(ManagedNode):
                 self._pipelines.append(sides[0])
             else:
                 tolerance = round(1e9 * self.values['sync_tolerance'])
-                self._pipelines.append(StereoPipeline(sides, mailbox, tolerance))
+                watch = PairWatch(self, names, self.values['mono_fallback'])
+                self._pipelines.append(StereoPipeline(sides, mailbox, tolerance, watch))
         self._worker = Worker(self._open_runtime, mailbox, self.get_logger())
         self._worker.start()
         self._network_is_checked = False

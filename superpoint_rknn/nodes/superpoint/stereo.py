@@ -9,6 +9,7 @@ from functools import partial
 import cv2
 
 from superpoint_rknn.nodes.common.messages import ReceivedImage
+from superpoint_rknn.nodes.common.pair_watch import PairWatch
 from superpoint_rknn.nodes.common.stereo_pairs import StereoPairs
 from superpoint_rknn.nodes.superpoint.descriptor_timer import DescriptorSchedule
 from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
@@ -29,21 +30,28 @@ class StereoPipeline:
 
     sides: the pipelines of the left and the right camera.
     tolerance: maximum difference between the stamps of a pair [ns].
+    watch: says when the images of one camera are processed alone, since the other one is silent.
     """
 
-    def __init__(self, sides: Sequence[ImagePipeline], mailbox: Mailbox, tolerance: int):
+    def __init__(
+        self, sides: Sequence[ImagePipeline], mailbox: Mailbox, tolerance: int, watch: PairWatch
+    ):
         self._sides = sides
         self._mailbox = mailbox
         self._tolerance = tolerance
         self._logged_difference = 0  # [ns]
         self._pairs: StereoPairs[ReceivedImage] = StereoPairs(tolerance, PAIR_DEPTH)
+        self._watch = watch
         self.schedule = DescriptorSchedule()
+        for side in sides:
+            side.schedule = self.schedule  # for images that are processed alone
         self._completing = (
             threading.Lock()
         )  # keeps the newest maps of both sides those of one pair
 
     def activate(self, depth: int) -> None:
         """Subscribe to the images of both cameras; depth: queue depth of each subscription."""
+        self._watch.start()
         for number, side in enumerate(self._sides):
             side.camera.activate(partial(self.on_image, number), depth)
 
@@ -55,6 +63,11 @@ class StereoPipeline:
 
     def on_image(self, number: int, image: ReceivedImage) -> None:
         """Put the pair that an image of camera 0 or 1 completes, if any, into the mailbox."""
+        self._watch.arrive(number)
+        if self._watch.is_alone(number):
+            self._drop_unpaired(self._pairs.clear())
+            self._sides[number].on_image(image)
+            return
         pair, *unpaired = self._pairs.add(number, image.stamp, image)
         self._drop_unpaired(unpaired)
         if pair is not None:
@@ -66,6 +79,9 @@ class StereoPipeline:
         """Update the warnings of both cameras; call once a second."""
         for side in self._sides:
             side.check_images()
+        waiting = self._watch.check()
+        for side in self._sides:
+            side.camera.input_warning = side.camera.input_warning or waiting
         difference = self._pairs.take_difference()
         if difference is None:
             return

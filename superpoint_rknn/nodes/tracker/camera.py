@@ -135,8 +135,7 @@ class TrackerCamera:
         """
         if self._camera_info is not None:
             self._camera_info.check()
-        if self._images is not None:
-            self.input_warning = self._images.check()
+        self.input_warning = None if self._images is None else self._images.check()
 
     def deactivate(self) -> None:
         """Unsubscribe."""

@@ -13,8 +13,9 @@ from std_msgs.msg import Bool
 from superpoint_rknn.nodes.common.camera_names import groups_of, title_of
 from superpoint_rknn.nodes.common.diagnostics import images_status
 from superpoint_rknn.nodes.common.in_process import InProcessCameras
+from superpoint_rknn.nodes.common.interruption import Interruption
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
-from superpoint_rknn.nodes.common.process import Interruption, run_node
+from superpoint_rknn.nodes.common.process import run_node
 from superpoint_rknn.nodes.common.qos import FEATURES
 from superpoint_rknn.nodes.tracker.calibration import read_calibrations
 from superpoint_rknn.nodes.tracker.camera import TrackerCamera
@@ -91,9 +92,9 @@ class TrackerNode(ManagedNode):
             self._in_process.forget_groups(self.get_name())
 
     def check_inputs(self) -> None:
-        """Check the subscriptions of all cameras."""
-        for camera in self._cameras:
-            camera.check_publishers()
+        """Check what arrives of all cameras."""
+        for thread in self._threads:
+            thread.inputs.check()
 
     def statuses(self) -> list[DiagnosticStatus]:
         """Return the status of each camera: counters, rates, stage timings, live tracks."""

@@ -26,9 +26,16 @@ class ImageJob:
     deadline: float  # end of the wait for keypoints and right image, time.perf_counter [s]
     expects_keypoints: bool
     expects_right: bool
+    camera: int = 0  # of the stereo pair; 1: the right one, while the left one is silent
     keypoints: Keypoints | None = None
     right: ReceivedImage | None = None  # of the same stereo pair
     is_taken: bool = False  # no longer in the queue
+
+    def images(self) -> tuple[list[ReceivedImage], list[ReceivedImage]]:
+        """Return its images of the left and of the right camera."""
+        if self.camera == 1:
+            return [], [self.image]
+        return [self.image], [] if self.right is None else [self.right]
 
 
 @dataclass
@@ -70,26 +77,33 @@ class TrackerQueue:
         self._closed = False
 
     def put_image(
-        self, image: ReceivedImage, wait: float, expects_keypoints: bool = True
+        self,
+        image: ReceivedImage,
+        wait: float,
+        expects_keypoints: bool = True,
+        camera: int = 0,
+        is_alone: bool = False,
     ) -> tuple[list[ReceivedImage], list[ReceivedImage]]:
         """
         Add an image that waits at most `wait` [s] for its keypoints and its right image.
 
+        camera: of the stereo pair; 1 only if it is alone. is_alone: the other camera is silent.
         Returns the dropped images of the left and of the right camera.
         """
         deadline = time.perf_counter() + wait
-        job = ImageJob(image, deadline, expects_keypoints, self._pairs is not None)
+        waits = self._pairs is not None and not is_alone
+        job = ImageJob(image, deadline, expects_keypoints, waits, camera)
         with self._changed:
             if self._last_image is not None and image.stamp < self._last_image:
                 self._discard_keypoints_after(image.stamp)
             self._last_image = image.stamp
-            rights = self._join(0, image.stamp, job)
+            rights = self._join(0, image.stamp, job) if waits else self._end_waits()
             self._images.append(job)
             self._changed.notify_all()
             if len(self._images) <= IMAGES:
                 return [], rights
-            oldest = self._leave()
-            return [oldest.image], rights + ([oldest.right] if oldest.right else [])
+            lefts, evicted = self._leave().images()
+            return lefts, rights + evicted
 
     def put_right(self, image: ReceivedImage) -> list[ReceivedImage]:
         """Add an image of the right camera; return the dropped ones of this camera."""
@@ -148,15 +162,17 @@ class TrackerQueue:
     def clear(self) -> tuple[list[ReceivedImage], list[ReceivedImage]]:
         """Discard all waiting items; return the images of the left and of the right camera."""
         with self._changed:
-            rights = [] if self._pairs is None else self._pairs.clear()[1]
-            jobs = [self._leave() for _ in range(len(self._images))]
+            lefts, rights = [], self._end_waits()
+            while self._images:
+                left, right = self._leave().images()
+                lefts += left
+                rights += right
             self._keypoints.clear()
             self._without_keypoints.clear()
             self._late = None
             self._descriptors.clear()
             self._last_image = self._last_keypoints = None
-            rights += [job.right for job in jobs if job.right is not None]
-            return [job.image for job in jobs], rights
+            return lefts, rights
 
     def close(self) -> None:
         """Close the queue: `take` returns None from now on."""
@@ -178,6 +194,15 @@ class TrackerQueue:
             if job.is_taken:
                 return [*rights, right]
             job.right, job.expects_right = right, False
+        return rights
+
+    def _end_waits(self) -> list[ReceivedImage]:
+        """Let no left image wait for its right one; return the waiting right images."""
+        if self._pairs is None:
+            return []
+        jobs, rights = self._pairs.clear()
+        for job in jobs:
+            job.expects_right = False
         return rights
 
     def _is_ready(self, job: ImageJob) -> bool:

@@ -11,17 +11,18 @@ import cv2
 
 from superpoint_rknn.features.keypoints import Keypoints as Points
 from superpoint_rknn.features.rate import jumps
-from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.msg import Descriptors
 from superpoint_rknn.nodes.common.diagnostics import THROTTLE
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
-from superpoint_rknn.nodes.common.messages import ReceivedImage, nanoseconds
+from superpoint_rknn.nodes.common.messages import nanoseconds
 from superpoint_rknn.nodes.common.parameters import Parameters
 from superpoint_rknn.nodes.tracker.calibration import CameraTracks
 from superpoint_rknn.nodes.tracker.camera import TrackerCamera
 from superpoint_rknn.nodes.tracker.feature_output import FeatureOutput
+from superpoint_rknn.nodes.tracker.inputs import TrackerInputs
 from superpoint_rknn.nodes.tracker.messages import descriptor_rows, points_of
-from superpoint_rknn.nodes.tracker.queue import IMAGES, ImageJob, LateKeypoints, TrackerQueue
-from superpoint_rknn.tracking.stereo import match_stereo
+from superpoint_rknn.nodes.tracker.queue import IMAGES, ImageJob, LateKeypoints
+from superpoint_rknn.tracking.stereo import StereoMemory, match_stereo
 from superpoint_rknn.tracking.tracker import Tracker
 
 
@@ -29,8 +30,7 @@ class TrackerThread:
     """
     Track the keypoints of a camera, and match the tracks in the images of the right camera.
 
-    Callbacks in the executor thread put messages into a queue; a thread that runs from
-    `activate` to `deactivate` processes them.
+    A thread that runs from `activate` to `deactivate` processes what `inputs` puts into the queue.
     cameras: one camera, or the left and the right camera of a stereo pair.
     """
 
@@ -44,23 +44,22 @@ class TrackerThread:
         self.cameras = cameras
         self.tracker = Tracker(parameters.settings)
         self._left, self._right = cameras[0], cameras[1] if len(cameras) > 1 else None
+        self._stereo = StereoMemory()
         self._log = node.get_logger()
         self._parameters = parameters
         self.output = output
-        self._queue = self._new_queue()
+        self.inputs = TrackerInputs(node, parameters, cameras)
         self._thread: threading.Thread | None = None
+        self._tracked = self._left  # the camera of the newest image
         self._last_stamp: int | None = None
         self._size = (0, 0)  # height, width of the newest image
 
     def activate(self) -> None:
         """Subscribe and start the thread, without tracks."""
-        self._queue = self._new_queue()
         self.tracker.restart()
         self.output.reset()
         self._last_stamp = None
-        self._left.activate(self._on_image, self._on_keypoints, self._queue.put_descriptors)
-        if self._right is not None:
-            self._right.activate(self._on_right_image)
+        self.inputs.activate()
         self._thread = threading.Thread(
             target=self._work, name=f'tracker_{self._left.name}', daemon=True
         )
@@ -68,40 +67,13 @@ class TrackerThread:
 
     def deactivate(self) -> None:
         """Unsubscribe, drop waiting images, wait until the thread ends."""
-        for camera in self.cameras:
-            camera.deactivate()
+        self.inputs.deactivate()
         if self._thread is not None:
-            self._drop(*self._queue.clear())
-            self._queue.close()
             self._thread.join()
             self._thread = None
 
-    def _new_queue(self) -> TrackerQueue:
-        if self._right is None:
-            return TrackerQueue()
-        return TrackerQueue(round(1e9 * self._parameters['sync_tolerance']))
-
-    def _on_image(self, image: ReceivedImage) -> None:
-        """Put an image into the queue; drop the oldest if the queue is full."""
-        wait = self._parameters['keypoints_wait']
-        self._drop(*self._queue.put_image(image, wait, self._left.has_detector))
-
-    def _on_keypoints(self, message: Keypoints) -> None:
-        """Put keypoints into the queue; count them if their image was tracked without them."""
-        if self._queue.put_keypoints(message):
-            self._left.counters.count('late_keypoints')
-
-    def _on_right_image(self, image: ReceivedImage) -> None:
-        self._drop([], self._queue.put_right(image))
-
-    def _drop(self, lefts: list[ReceivedImage], rights: list[ReceivedImage]) -> None:
-        """Count images of the left and of the right camera as dropped."""
-        for camera, images in zip(self.cameras, (lefts, rights), strict=False):
-            for _ in images:
-                camera.counters.finish('dropped')
-
     def _work(self) -> None:
-        while (item := self._queue.take()) is not None:
+        while (item := self.inputs.queue.take()) is not None:
             try:
                 if isinstance(item, ImageJob):
                     self._track(item)
@@ -120,36 +92,38 @@ class TrackerThread:
     def _track(self, job: ImageJob) -> None:
         """Track an image and publish its tracks; log and count an invalid image as failed."""
         outcome, right_outcome = 'failed', 'dropped'
-        counters = self._left.counters
+        camera = self.cameras[job.camera]
         start = time.perf_counter()
         try:
             image = job.image.grey()
+            self._follow(camera)
             self._check_stamp(job.image.stamp)
             height, width = self._size = image.shape
-            camera_model = self._left.calibration.camera_model(
+            camera_model = camera.calibration.camera_model(
                 (height, width), self._parameters['rectified']
             )
             self.tracker.settings = self._parameters.settings
             keypoints = self._keypoints_of(job, (height, width))
             tracks = self.tracker.track(image, job.image.stamp, keypoints, camera_model)
             tracked = time.perf_counter()
-            self._left.publish(job.image, tracks)
+            camera.publish(job.image, tracks)
             outcome = 'published'
-            left = CameraTracks(tracks, camera_model, self._left.calibration)
+            seen = CameraTracks(tracks, camera_model, camera.calibration)
             right = None
-            if self._right is not None:
-                right, right_outcome = self._find_right(self._right, job, left)
+            if self._right not in (None, camera):
+                right, right_outcome = self._find_right(self._right, job, seen)
             found = time.perf_counter()
-            self.output.publish(job.image.message.header, left, right)
+            if camera is self._left:
+                self.output.publish(job.image.message.header, seen, right)
         except (ValueError, cv2.error) as error:
-            self._left.warnings.warn_refused(error)
+            camera.warnings.warn_refused(error)
             return
         finally:
-            counters.finish(outcome)
+            camera.counters.finish(outcome)
             if self._right is not None and job.right is not None:
                 self._right.counters.finish(right_outcome)
         end = time.perf_counter()
-        counters.stages(
+        camera.counters.stages(
             {
                 'wait': 1e3 * (start - job.image.arrived),
                 'track': 1e3 * (tracked - start),
@@ -174,7 +148,12 @@ class TrackerThread:
             )
             camera_models = (left.camera_model, camera_model)
             tracks = match_stereo(
-                job.image.grey(), image, left.tracks, self.tracker.settings, camera_models
+                job.image.grey(),
+                image,
+                left.tracks,
+                self.tracker.settings,
+                camera_models,
+                self._stereo,
             )
             camera.publish(job.right, tracks)
         except (ValueError, cv2.error) as error:
@@ -187,7 +166,8 @@ class TrackerThread:
         start = time.perf_counter()
         stamp = nanoseconds(late.message.header.stamp)
         begun = self.tracker.add_keypoints(stamp, points_of(late.message, self._size))
-        self._left.counters.stages({'late_keypoints': 1e3 * (time.perf_counter() - start)})
+        self._tracked.counters.stages({'late_keypoints': 1e3 * (time.perf_counter() - start)})
+        times = self._tracked.counters['late_keypoints']
         outcome = (
             'no track begins at them, since their image is no longer kept'
             if begun is None
@@ -196,7 +176,7 @@ class TrackerThread:
         self._log.warning(
             f'keypoints arrived {late.delay:.2f} s after their image, which was tracked without '
             f'them: {outcome}; keypoints_wait is {self._parameters["keypoints_wait"]:g} s, and '
-            f'{IMAGES} images wait at most (seen {self._left.counters["late_keypoints"]} times)',
+            f'{IMAGES} images wait at most (seen {times} times)',
             throttle_duration_sec=THROTTLE,
         )
 
@@ -204,11 +184,11 @@ class TrackerThread:
         """Add the descriptors of an image to the tracker. Raises ValueError if invalid."""
         points = points_of(message.keypoints)
         rows = descriptor_rows(message)
-        self._left.counters.count('descriptors')
+        self._tracked.counters.count('descriptors')
         start = time.perf_counter()
         stamp = nanoseconds(message.header.stamp)
         self.tracker.add_descriptors(stamp, points.x, points.y, rows, message.model)
-        self._left.counters.stages({'describe': 1e3 * (time.perf_counter() - start)})
+        self._tracked.counters.stages({'describe': 1e3 * (time.perf_counter() - start)})
 
     def _keypoints_of(self, job: ImageJob, size: tuple[int, int]) -> Points | None:
         """Return the keypoints of an image; None, with a warning, if they are invalid."""
@@ -217,8 +197,16 @@ class TrackerThread:
                 return points_of(job.keypoints, size)
             except ValueError as error:
                 self._log.warning(f'keypoints refused: {error}', throttle_duration_sec=THROTTLE)
-        self._left.counters.count('without_keypoints')
+        self._tracked.counters.count('without_keypoints')
         return None
+
+    def _follow(self, camera: TrackerCamera) -> None:
+        """Restart the tracker if the images of another camera of the pair are tracked from now."""
+        if camera is not self._tracked:
+            self._log.warning(f'all tracks end; new ones begin in {camera.name}/image')
+            self._tracked, self._last_stamp = camera, None
+            self.output.restart()
+            self.tracker.restart()
 
     def _check_stamp(self, stamp: int) -> None:
         """Restart the tracker if stamps jump. Raises ValueError if a stamp is repeated."""
@@ -226,7 +214,7 @@ class TrackerThread:
         if stamp == last:
             raise ValueError(f'header.stamp: {stamp} ns, the same as the previous image')
         if jumps(last, stamp):
-            times = self._left.counters.count('restarts')
+            times = self._tracked.counters.count('restarts')
             self._log.warning(
                 f'header.stamp jumps from {last} to {stamp} ns: all tracks end '
                 f'(seen {times} times)',

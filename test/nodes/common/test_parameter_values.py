@@ -48,7 +48,7 @@ def change(node, name, value):
         ("stereo:='no'", False),
         ('input_range:=[0, 4095]', [0, 4095]),
         ('input_range:=auto', 'auto'),
-        ('input_range:=[]', [0, 65535]),
+        ('input_range:=[]', [0, 0]),
         ('cameras:=[]', ['']),
         ('cameras:=~', ['']),
         ('feature.format:=null', 'off'),

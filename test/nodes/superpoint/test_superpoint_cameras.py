@@ -228,6 +228,36 @@ def test_stamps_of_a_stereo_pair_that_differ_too_much_are_told_once(cameras, pho
     assert 'stamps differ by 20 ms (cam0 is later)' in process.log.read_text()
 
 
+@pytest.mark.parametrize('fallback', [False, True])
+def test_one_silent_camera_of_a_stereo_pair(cameras, photo, fallback):
+    process = start(cameras, stereo='true', mono_fallback=fallback, **{'descriptors.rate': 20.0})
+    left, right = cameras
+    graph = left.graph
+    rest = 'are processed alone' if fallback else 'wait for them; with mono_fallback they'
+    text = f'those of /cam1/image {rest}'
+    sent = 1000
+    for _ in range(60):
+        sent += 100
+        publish_pair(cameras, photo, (None, sent))
+        if graph.spin(lambda: text in process.log.read_text(), 0.1):
+            break
+    assert 'no images of /cam0/image for' in process.log.read_text()
+    before = len(right.keypoints)
+    for _ in range(10):
+        sent += 100
+        publish_pair(cameras, photo, (None, sent))
+        if graph.spin(lambda: len(right.keypoints) > before and right.descriptors, 1.0):
+            break
+    assert (len(right.keypoints) > before) == bool(right.descriptors) == fallback
+    messages = [s.message for m in left.diagnostics for s in m.status]
+    assert any(text in message for message in messages)
+    sent += 100
+    publish_pair(cameras, photo, (sent, sent))
+    graph.wait(lambda: left.keypoints, 'the pair')
+    line = 'images of both /cam0/image and /cam1/image again'
+    graph.wait(lambda: line in process.log.read_text(), 'the log')
+
+
 def test_descriptors_of_a_stereo_pair_are_of_the_same_images(cameras, photo):
     left, right = cameras
     start(cameras, stereo='true', **{'descriptors.rate': 4.0})

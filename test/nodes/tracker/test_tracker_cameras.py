@@ -124,6 +124,63 @@ def test_a_stereo_pair_has_the_same_ids_in_both_images(rigs, photo, right_photo)
     assert 'Traceback' not in process.log.read_text()
 
 
+def test_one_camera_of_a_pair_goes_on_alone_while_the_other_is_silent(rigs, photo, right_photo):
+    for rig in rigs:
+        rig.add_detector()
+    left, right = rigs
+    graph = left.graph
+    given = {'mono_fallback': 'true', 'feature.format': 'vins_fusion', 'feature.rate': 0.0}
+    process = start(rigs, stereo='true', keypoints_wait=10.0, **given)  # longer than any wait here
+    log = process.log.read_text
+
+    def track_pair():
+        right.stamp = left.stamp
+        right.send(right_photo, calibration())
+        stamp = stamp_ns(left.send(photo, calibration()))
+        return graph.spin(lambda: find(right.tracks, stamp) and find(left.features, stamp), 4.0)
+
+    def status(rig):
+        rig.diagnostics.clear()
+        graph.wait(lambda: rig.diagnostics, 'diagnostics')
+        return next(s.message for s in rig.diagnostics[-1].status if s.name.endswith(rig.name))
+
+    def track_alone(rig, image, text):
+        graph.wait(
+            lambda: rig.send(image, calibration()) and graph.spin(lambda: text in log(), 0.3), text
+        )
+        ages = []
+        for _ in range(3):
+            stamp = stamp_ns(rig.send(image, calibration()))
+            assert graph.spin(lambda stamp=stamp: find(rig.tracks, stamp), 8.0), 'it waits'
+            ages.append(max(find(rig.tracks, stamp).age))
+        assert ages[1:] == [ages[0] + 1, ages[0] + 2]
+        assert text in status(rig)
+
+    graph.wait(track_pair, 'tracks in both images')
+    before = len(right.tracks)
+    track_alone(left, photo, 'those of /cam0/image are processed alone')
+    assert 'no images of /cam1/image for' in status(left)
+    assert len(right.tracks) == before
+    assert left.restarts == []
+    graph.wait(track_pair, 'tracks in both images again')
+    assert max(left.tracks[-1].age) > 4
+
+    seen = len(left.features)
+    right.stamp = left.stamp
+    track_alone(right, right_photo, 'those of /cam1/image are processed alone')
+    assert 'all tracks end; new ones begin in cam1/image' in log()
+    assert len(left.features) == seen
+    graph.wait(lambda: len(left.restarts) == 1, 'restart')
+    left.stamp = right.stamp
+    graph.wait(track_pair, 'tracks in both images again')
+    assert 'all tracks end; new ones begin in cam0/image' in log()
+    for rig in rigs:
+        rig.diagnostics.clear()
+    graph.wait(lambda: all(len(rig.diagnostics) > 1 for rig in rigs), 'diagnostics')
+    for rig in rigs:
+        checked_counts(rig)
+
+
 @pytest.mark.parametrize('style', ['vins_mono', 'vins_fusion'])
 def test_ids_in_features_are_unique_across_cameras(rigs, photo, style):
     for rig in rigs:

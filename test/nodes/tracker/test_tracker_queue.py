@@ -195,6 +195,30 @@ def test_a_full_queue_drops_the_oldest_image_with_its_right_image():
     assert ([second(i) for i in lefts], [second(i) for i in rights]) == ([1], [1])
 
 
+def test_an_image_that_is_alone_does_not_wait_for_a_right_one():
+    queue = stereo_queue()
+    put(queue, 'r1')
+    lefts, rights = queue.put_image(image(2), FOREVER, is_alone=True)
+    assert (lefts, [second(i) for i in rights]) == ([], [1])
+    put(queue, 'k2')
+    assert take_pair(queue) == (2, True, None)
+    put(queue, 3, 'k3')
+    queue.put_image(image(4), FOREVER, is_alone=True)  # ends the wait of 3, too
+    assert take_pair(queue) == (3, True, None)
+
+
+def test_an_image_of_the_right_camera_alone_is_dropped_as_such():
+    queue = stereo_queue()
+    for number in range(1, IMAGES + 1):
+        queue.put_image(image(number), FOREVER, camera=1, is_alone=True)
+    lefts, rights = queue.put_image(image(IMAGES + 1), FOREVER)
+    assert (lefts, [second(i) for i in rights]) == ([], [1])
+    assert queue.take().camera == 1
+    lefts, rights = queue.clear()
+    assert [second(i) for i in lefts] == [IMAGES + 1]
+    assert [second(i) for i in rights] == list(range(3, IMAGES + 1))
+
+
 def put_keypoints(queue, second):
     return queue.put_keypoints(stamped(Keypoints, second))
 
