@@ -1,4 +1,4 @@
-"""Parameter files without a section for the nodes that read them, which ROS ignores."""
+"""Parameters in arguments and files that ROS ignores without a word."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml  # comes with rclpy, which imports it
+from rclpy.utilities import remove_ros_args
 
 SECTION = 'ros__parameters'
 
@@ -33,6 +34,13 @@ def warnings_of_files(arguments: Sequence[str], nodes: Sequence[str]) -> Iterato
                 f'{path} has no section for {" or ".join(nodes)}, its values are ignored: it has '
                 f'{", ".join(sections)}; name it /**/{name} for any namespace'
             )
+
+
+def warnings_of_arguments(arguments: Sequence[str]) -> Iterator[str]:
+    """Return a warning for each parameter or remapping that does not follow --ros-args."""
+    for argument in remove_ros_args(arguments):
+        if ':=' in argument or argument == '--params-file':
+            yield f'{argument} is ignored: it has to follow --ros-args'
 
 
 def _sections(tree: dict[str, Any], prefix: str = '') -> Iterator[str]:

@@ -19,7 +19,7 @@ from superpoint_rknn.nodes.common.bring_up import BringUp
 from superpoint_rknn.nodes.common.executor import create_executor
 from superpoint_rknn.nodes.common.interruption import Interruption
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
-from superpoint_rknn.nodes.common.parameter_files import warnings_of_files
+from superpoint_rknn.nodes.common.parameter_files import warnings_of_arguments, warnings_of_files
 
 # What to do about errors of ROS's parser of parameter files, which don't say it.
 REMEDIES = {
@@ -71,7 +71,8 @@ def run_nodes(
         executor.add_node(node)
     _index_modules_by_file()
     names = [node.get_fully_qualified_name() for node in nodes]
-    for text in warnings_of_files(sys.argv if args is None else args, names):
+    given = sys.argv if args is None else args
+    for text in (*warnings_of_files(given, names), *warnings_of_arguments(given)):
         nodes[0].get_logger().warning(text)
     _spin(executor, BringUp([node for node in nodes if node.autostart]), interruption)
     blocked = take_down(nodes)

@@ -4,7 +4,7 @@ import pytest
 import rclpy
 from rclpy.parameter import Parameter
 
-from superpoint_rknn.nodes.common.parameter_files import warnings_of_files
+from superpoint_rknn.nodes.common.parameter_files import warnings_of_arguments, warnings_of_files
 
 
 def warnings(tmp_path, content, *nodes):
@@ -49,11 +49,21 @@ def test_files_that_are_no_files_are_left_to_ros(tmp_path):
     assert list(warnings_of_files(['--params-file'], ['/a'])) == []
 
 
+def test_parameters_without_ros_args_are_warned_of():
+    given = ['node', '-p', 'a:=1', '--params-file', 'x', '--ros-args', '-p', 'b:=1', '--', 'c:=1']
+    assert list(warnings_of_arguments(given)) == [
+        f'{text} is ignored: it has to follow --ros-args'
+        for text in ('a:=1', '--params-file', 'c:=1')
+    ]
+    assert list(warnings_of_arguments(['node', '--verbose', '--ros-args', '-r', 'a:=b'])) == []
+
+
 def test_a_node_warns_of_a_file_for_another_namespace(tmp_path, graph):
     (tmp_path / 'given.yaml').write_text('tracker: {ros__parameters: {max_tracks: 7}}')
     process = graph.start(
         *('-m', 'superpoint_rknn.nodes.tracker.node', '--ros-args', '-r', '__ns:=/cam0'),
-        *('--params-file', str(tmp_path / 'given.yaml')),
+        *('--params-file', str(tmp_path / 'given.yaml'), '--', 'max_tracks:=7'),
     )
     graph.wait(lambda: 'active: ' in process.log.read_text(), 'the node to be active')
     assert 'given.yaml has no section for /cam0/tracker' in process.log.read_text()
+    assert 'max_tracks:=7 is ignored' in process.log.read_text()
