@@ -60,6 +60,7 @@ class InputRange:
         self._warn = warn
         self._has_warned = False
         self._bits = 0  # of the values so far, one of DEPTHS
+        self._told = UNSET  # the detected range that was warned of
         self._automatic: np.ndarray | None = None  # [low, high], float64
         self._lock = threading.Lock()
 
@@ -73,7 +74,7 @@ class InputRange:
         with self._lock:
             if values != self._values:
                 self._values, self._has_warned, self._automatic = values, False, None
-                self._bits = 0
+                self._bits, self._told = 0, UNSET
 
     def to_8_bits(self, words: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """
@@ -92,8 +93,10 @@ class InputRange:
             shifted = np.maximum(words, np.uint16(low))
             shifted -= np.uint16(low)
         result = cv2.convertScaleAbs(shifted, out, 255 / (high - low))
-        if values != AUTO and not self._has_warned:
-            self._check(words, result, (low, high))
+        is_detected, limits = values == UNSET, (low, high)
+        is_unchecked = self._told != limits if is_detected else not self._has_warned
+        if values != AUTO and is_unchecked:
+            self._check(words, result, limits, is_detected)
         return result
 
     def _follow(self, words: np.ndarray) -> tuple[int, int]:
@@ -111,25 +114,29 @@ class InputRange:
     def _detect(self, words: np.ndarray) -> tuple[int, int]:
         """Range of the fewest bits that hold all values so far; it only grows."""
         if self._bits < DEPTHS[-1]:
-            greatest = int(words.max())
-            needed = greatest.bit_length()
-            bits = max(self._bits, next(depth for depth in DEPTHS if depth >= needed))
-            if bits not in (self._bits, DEPTHS[-1]) and self._warn is not None:
-                self._warn(
-                    f'16-bit image with values up to {greatest}: taken as {bits} bits; set '
-                    f'input_range to the range of the sensor, such as [0, {2**bits - 1}]'
-                )
-            self._bits = bits
+            needed = int(words.max()).bit_length()
+            self._bits = max(self._bits, next(depth for depth in DEPTHS if depth >= needed))
         return 0, 2**self._bits - 1
 
-    def _check(self, words: np.ndarray, result: np.ndarray, limits: tuple[int, int]) -> None:
-        if self._warn is None or np.ptp(result) >= LEAST_GREY_LEVELS:
+    def _check(
+        self, words: np.ndarray, result: np.ndarray, limits: tuple[int, int], is_detected: bool
+    ) -> None:
+        """Warn if an image uses little of the range `limits`, or of a range below 16 bits."""
+        if self._warn is None:
             return
-        self._has_warned = True
         low, high = int(words.min()), int(words.max())
-        fewest = (0, 2 ** max(8, high.bit_length()) - 1)
-        better = '' if fewest == limits else f'that of the sensor, such as {[*fewest]}, or to '
-        self._warn(
-            f'16-bit image with values of {low} to {high}, less than a tenth of input_range '
-            f'{[*limits]}: set input_range to {better}{AUTO}'
-        )
+        if np.ptp(result) >= LEAST_GREY_LEVELS:
+            if is_detected and limits not in (self._told, FULL):
+                self._told = limits
+                self._warn(
+                    f'16-bit image with values up to {high}: input_range is taken as {[*limits]}; '
+                    'set it to the range of the sensor'
+                )
+        elif not self._has_warned:
+            self._has_warned = True
+            fewest = (0, 2 ** max(8, high.bit_length()) - 1)
+            better = '' if fewest == limits else f'that of the sensor, such as {[*fewest]}, or to '
+            self._warn(
+                f'16-bit image with values of {low} to {high}, less than a tenth of input_range '
+                f'{[*limits]}: set input_range to {better}{AUTO}'
+            )

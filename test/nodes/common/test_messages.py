@@ -63,11 +63,11 @@ def test_a_mono8_image_is_a_view_of_the_message():
 
 @pytest.mark.parametrize('is_bigendian', [0, 1])
 def test_mono16_in_both_byte_orders(is_bigendian):
-    data = array('B', [1, 0, 0, 1] if is_bigendian else [0, 1, 1, 0])  # 256, 1
+    data = array('B', [255, 0, 0, 1] if is_bigendian else [0, 255, 1, 0])  # 65280, 1
     message = Image(
         height=1, width=2, step=4, encoding='mono16', is_bigendian=is_bigendian, data=data
     )
-    assert grey_image(message).tolist() == [[1, 0]]
+    assert grey_image(message).tolist() == [[254, 0]]
 
 
 def test_exif_orientation_of_a_compressed_image_is_ignored():
@@ -83,7 +83,7 @@ def test_compressed_images_are_decoded_to_grey():
 
 @pytest.mark.parametrize('data', [b'', b'\xff\xd8\xff\xe0 no jpeg'])
 def test_a_corrupt_compressed_image_raises(data):
-    with pytest.raises(ValueError, match=r"data: \d+ bytes of format 'jpeg', expected an image"):
+    with pytest.raises(ValueError, match=r"data: \d+ bytes of format 'jpeg': "):
         grey_image(CompressedImage(format='jpeg', data=data))
 
 

@@ -256,4 +256,4 @@ def test_input_range_is_two_numbers_or_a_text(rig, photo, given):
     assert set_parameter(rig, 'input_range', integer_array_value=[0, 0]).successful
     _, keypoints = rig.send_and_wait(words, **fields)
     assert np.mean(keypoints.score) > 0.8 * score
-    assert 'taken as 12 bits' in process.log.read_text()
+    assert 'input_range is taken as [0, 4095]' in process.log.read_text()
