@@ -94,17 +94,28 @@ class PairSearch:
         ).max(axis=1)
         x = places[:, :1] + columns
         values[(x < 0) | (x > coarse[1].shape[1] - 1)] = -1
-        best = np.full_like(points, np.nan)
-        largest = np.full(len(points), MIN_SIMILARITY, np.float32)
-        for _ in range(CANDIDATES):
-            chosen = values.argmax(axis=1)
-            matches, found = _refine(
-                images, points, factor * columns[chosen], factor + 1, alignment
-            )
-            is_better = found > largest
-            best[is_better], largest[is_better] = matches[is_better], found[is_better]
-            values[np.abs(np.arange(len(columns)) - chosen[:, None]) <= SEPARATION] = -1
-        return best
+        matches, found = _refine(
+            images,
+            np.repeat(points, CANDIDATES, axis=0),
+            factor * columns[_peaks(values)].ravel(),
+            factor + 1,
+            alignment,
+        )
+        best = np.arange(len(points)), found.reshape(-1, CANDIDATES).argmax(axis=1)
+        matches = matches.reshape(-1, CANDIDATES, 2)[best]
+        matches[found.reshape(-1, CANDIDATES)[best] < MIN_SIMILARITY] = np.nan
+        return matches
+
+
+def _peaks(values: np.ndarray) -> np.ndarray:
+    """Return the indices of the largest values of each row, SEPARATION apart, (N, CANDIDATES)."""
+    values = values.copy()
+    every = np.arange(values.shape[1])
+    peaks = []
+    for _ in range(CANDIDATES):
+        peaks.append(values.argmax(axis=1))
+        values[np.abs(every - peaks[-1][:, None]) <= SEPARATION] = -1
+    return np.stack(peaks, axis=1)
 
 
 def _refine(
