@@ -89,7 +89,7 @@ def unknown_operator(model):
         (negative_scale, r'desc: scale -1\.0'),
         (drop_output, '1 inputs and 1 outputs'),
         (other_size, '404|fixed'),
-        (any_size, "'rows'.*expected a fixed one"),
+        (any_size, "'rows'.*expected a fixed one: .*make_dynamic_shape_fixed"),
         (three_channels, 'can not load this model|3 channels'),
         (external, r"is stored in '\.\./.*/etc/passwd', expected a file beside the model"),
         (nested_external, "'hidden' of a subgraph or node is stored in another file"),

@@ -169,7 +169,12 @@ def _spec(path: Path, node: onnxruntime.NodeArg, metadata: dict[str, str]) -> Te
     if dtype is None:
         raise ModelError(f'{path}: {node.name} is {node.type}, not one of {", ".join(DTYPES)}')
     if not all(isinstance(side, int) for side in node.shape):
-        raise ModelError(f'{path}: {node.name} has shape {node.shape}, expected a fixed one')
+        raise ModelError(
+            f'{path}: {node.name} has shape {node.shape}, expected a fixed one: export the model '
+            'without dynamic axes, or fix the shape of its input: python -m '
+            'onnxruntime.tools.make_dynamic_shape_fixed --input_name NAME --input_shape '
+            f'1,1,HEIGHT,WIDTH {path.name} fixed.onnx'
+        )
     quantization = None
     if dtype.kind != 'f':
         try:
