@@ -67,11 +67,13 @@ class Calibration:
         if expected != full:
             what += f', with binning and roi {expected[0]}, {expected[1]}'
         remedy = 'calibrate at their size'
+        if image_size == full:
+            remedy = 'set binning_x, binning_y and roi to 0 for images of the full size'
         factor = expected[0] // max(image_size[0], 1)
         if factor > 1 and expected == (image_size[0] * factor, image_size[1] * factor):
             remedy += (
                 f'; or, if the camera reduces the whole image, set binning_x and binning_y to '
-                f'{factor} in camera_info'
+                f'{factor} in camera_info or a file of ROS'
             )
         raise ValueError(f'{what}: the images have {image_size[0]}, {image_size[1]}; {remedy}')
 

@@ -79,7 +79,11 @@ def test_rectified_images_give_the_directions_of_raw_ones():
         ({'height': 960, 'width': 1280}, False, '960, 1280: the images have 480, 640; .*or, .* 2'),
         ({'height': 500, 'width': 640}, False, '500, 640: .* calibrate at their size$'),
         ({'height': 240, 'width': 320}, False, '240, 320: .* calibrate at their size$'),
-        ({'binning': (2, 2)}, False, '480, 640, with binning and roi 240, 320: the images have'),
+        (
+            {'binning': (2, 2)},
+            False,
+            '480, 640, with binning and roi 240, 320: the images have 480, 640; set binning_x',
+        ),
         ({'roi_size': (600, 400)}, False, 'with binning and roi 400, 600: the images have 480'),
     ],
 )
