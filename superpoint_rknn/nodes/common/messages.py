@@ -17,6 +17,9 @@ from superpoint_rknn.features.input_range import InputRange
 from superpoint_rknn.features.keypoints import Keypoints as Points
 from superpoint_rknn.msg import Descriptors, Keypoints
 
+# That camera drivers can be set to; to_grey supports more.
+COMMON_ENCODINGS = ('mono8', 'rgb8', 'bgr8', 'mono16', 'bayer_rggb8', 'yuv422_yuy2', 'nv12')
+
 
 def nanoseconds(stamp: Time) -> int:
     """Return a stamp in nanoseconds."""
@@ -77,7 +80,9 @@ def _grey_by_cv_bridge(message: Image, refusal: EncodingError) -> np.ndarray:
 
         return cv_bridge.CvBridge().imgmsg_to_cv2(message, 'mono8')
     except ImportError:  # raised by the first call where its compiled module is missing
-        raise ValueError(f'{refusal}; install cv_bridge, which supports more encodings') from None
+        raise ValueError(
+            f'{refusal}; set the camera driver to one of {", ".join(COMMON_ENCODINGS)}'
+        ) from None
     except (cv2.error, RuntimeError, TypeError) as error:  # CvBridgeError is a TypeError
         raise ValueError(f'encoding: cv_bridge: {error}') from error
 

@@ -17,7 +17,7 @@ from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.camera_names import topic_of
 from superpoint_rknn.nodes.common.diagnostics import ImageCounters, ImageWarnings
 from superpoint_rknn.nodes.common.executor import NO_SUBSCRIPTION_EVENTS
-from superpoint_rknn.nodes.common.image_subscription import ImageSubscription
+from superpoint_rknn.nodes.common.image_subscription import SILENCE, ImageSubscription
 from superpoint_rknn.nodes.common.in_process import Channel, InProcessTopics
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.messages import ReceivedImage, image_message
@@ -71,6 +71,9 @@ class TrackerCamera:
         self._on_received: Callable[[ReceivedImage], None] | None = None
         self._order = StampOrder()
         self._images: ImageSubscription | None = None
+        self._needs_keypoints = False
+        self._last_detector = 0.0  # [s] when `keypoints` had a publisher; at first: activation
+        self._is_reported = False  # that it has none
         self._camera_info: CameraInfoSubscription | None = None
         self._subscriptions: list[Subscription] = []
         self._channels: list[tuple[Channel, Callable]] = []
@@ -97,6 +100,8 @@ class TrackerCamera:
         whose callbacks are given.
         """
         self._on_received = on_image
+        self._needs_keypoints = on_keypoints is not None
+        self._last_detector, self._is_reported = time.monotonic(), False
         self._order = StampOrder()
         if self._uses_camera_info:
             self._camera_info = CameraInfoSubscription(
@@ -136,6 +141,26 @@ class TrackerCamera:
         if self._camera_info is not None:
             self._camera_info.check()
         self.input_warning = None if self._images is None else self._images.check()
+        if self._images is not None and self._needs_keypoints:
+            self.input_warning = self.input_warning or self._check_detector()
+
+    def _check_detector(self) -> str | None:
+        """Return why no keypoints arrive if they have no publisher; log it once."""
+        now = time.monotonic()
+        if self.has_detector:
+            self._last_detector, self._is_reported = now, False
+            return None
+        if now - self._last_detector < SILENCE:
+            return None
+        name = topic_of(self.name, 'keypoints')
+        warning = (
+            f'no keypoints: {self._node.resolve_topic_name(name)} has no publisher: start the '
+            f'superpoint node, or remap {name}:=TOPIC'
+        )
+        if not self._is_reported:
+            self._is_reported = True
+            self._node.get_logger().warning(warning)
+        return warning
 
     def deactivate(self) -> None:
         """Unsubscribe."""

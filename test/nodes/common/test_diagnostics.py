@@ -145,6 +145,8 @@ def test_the_documentation_has_all_warnings_in_order_of_precedence():
         ({'failed': 1}, {'input_warning': no_images}, '... images failed'),
         ({'unpaired': 1}, {'input_warning': no_images}, 'no images'),
         ({'unpaired': 1}, {'input_warning': lost}, '... images lost'),
+        ({'unpaired': 1}, {'input_warning': 'no images of r for 3 s'}, 'no images of ...'),
+        ({'unpaired': 1}, {'input_warning': 'no keypoints: why'}, 'no keypoints'),
         ({'unpaired': 1, 'dropped': 1}, {}, 'no pair'),
         ({'dropped': 2, 'published': 1, 'late_keypoints': 1}, {}, '... images dropped'),
         ({'published': 1, 'late_keypoints': 1}, {'live_tracks': 0}, 'keypoints of ... images'),
@@ -159,7 +161,7 @@ def test_the_documentation_has_all_warnings_in_order_of_precedence():
     conditions = [condition for _, condition in rows]
     assert f'after {SILENCE:g} s' in conditions[1]
     assert f'a fifth or more of the newest {WINDOW}' in conditions[2]
-    assert 'fewer than half' in conditions[7]
+    assert 'fewer than half' in conditions[9]
     assert (TOO_MANY, LEAST_DESCRIPTORS) == (1 / 5, 1 / 2)
 
 

@@ -7,8 +7,10 @@ from exif import rotated_jpeg
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from superpoint_rknn.features.image import COLOURS, MOSAICS, PACKED_LUMA, PLANAR_ROWS, WORDS
 from superpoint_rknn.features.keypoints import Keypoints as Points
 from superpoint_rknn.nodes.common.messages import (
+    COMMON_ENCODINGS,
     descriptors_message,
     float_array,
     grey_image,
@@ -91,6 +93,10 @@ def test_an_unknown_encoding_raises():
     message = Image(height=1, width=1, step=4, encoding='64FC9', data=array('B', bytes(4)))
     with pytest.raises(ValueError, match='64FC9'):
         grey_image(message)
+
+
+def test_advised_encodings_are_supported():
+    assert {'mono8', *COLOURS, *MOSAICS, *WORDS, *PACKED_LUMA, *PLANAR_ROWS} > {*COMMON_ENCODINGS}
 
 
 def test_an_image_message_is_bgr8():

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
@@ -330,3 +331,22 @@ def test_images_of_a_best_effort_camera_arrive(graph):
         node.shut_down()
         graph.executor.remove_node(node)
         node.destroy_node()
+
+
+def test_missing_keypoints_are_told_with_the_topic(graph, photo):
+    rig = TrackerRig(graph)
+    process = graph.start(*TRACKER)
+    diagnostics = graph.collect(DiagnosticArray, '/diagnostics')
+
+    def messages():
+        return [s.message for m in diagnostics[-1:] for s in m.status]
+
+    def told():
+        rig.send(photo)
+        return any('no keypoints: /keypoints has no publisher' in text for text in messages())
+
+    graph.wait(told, 'the warning')
+    text = process.log.read_text()
+    assert text.count('no keypoints: /keypoints has no publisher: start the superpoint node') == 1
+    rig.add_detector()
+    graph.wait(lambda: not told(), 'the end of the warning')
