@@ -61,8 +61,8 @@ def match_stereo(
 
     The patch around a point is searched along its row of the right image, and the patch found
     there along the row of the left one: it must lead back. A track found in the last pair is
-    searched near its last offset. Lucas-Kanade finds the final position; epipolar outliers are
-    removed.
+    searched near its last offset first. Lucas-Kanade finds the final position; epipolar outliers
+    are removed.
 
     left, right: (height, width) uint8, taken at the same time.
     settings: `forward_backward` and `epipolar` are used.
@@ -144,14 +144,15 @@ def _match_rows(
     back = RowAlignment.fit(seeds + shifts, seeds, size)
     search = PairSearch(*images, side)
     matches = np.full_like(points, np.nan)
-    due = np.flatnonzero(is_due)
+    known = np.flatnonzero(~is_due & np.isfinite(offsets[:, 0]))
+    if len(known):
+        matches[known] = search.follow(points[known], offsets[known, 0], there)
+    is_lost = np.isfinite(offsets[:, 0]) & ~np.isfinite(matches[:, 0])
+    due = np.flatnonzero(is_due | is_lost)
     if len(due):
         found = search.find(points[due], there)
         error = np.abs((search.find_back(found, back) - points[due])[:, 0])
         matches[due] = np.where((error <= forward_backward)[:, None], found, np.nan)
-    known = np.flatnonzero(~is_due & np.isfinite(offsets[:, 0]))
-    if len(known):
-        matches[known] = search.follow(points[known], offsets[known, 0], there)
     rows = np.flatnonzero(np.isfinite(matches[:, 0]))
     if len(rows):
         matches[rows] = _settle(images, points[rows], matches[rows])
