@@ -31,7 +31,8 @@ from superpoint_rknn.processes import ProcessError, ProcessGroup
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent
 START_TIMEOUT = 150.0  # [s], longer than that of the player, which says what is missing
-STEP_TIMEOUT = 60.0  # [s] for one percent of the messages, and for the estimator to finish
+STEP_TIMEOUT = 60.0  # [s] for one percent of the messages
+END_TIMEOUT = 300.0  # [s] for the estimator to process what waits
 FRONT_END = {
     'feature.format': 'vins_fusion',
     'feature.rate': 10.0,
@@ -74,7 +75,7 @@ def play(out: Path, sequence: RenderedSequence, model: str) -> dict:
             while percent < 100:
                 before, percent = percent, int(graph.read_line(player, STEP_TIMEOUT))
                 bar.update(percent - before)
-        report = json.loads(graph.read_line(player, STEP_TIMEOUT))
+        report = json.loads(graph.read_line(player, END_TIMEOUT))
         graph.finish(player)
     return report
 

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from superpoint_rknn.evaluate.rooms import imu, paths
+from superpoint_rknn.evaluate.rooms.camera import BODY_FROM_CAMERA
 from superpoint_rknn.evaluate.rooms.paths import Path, sines, turning
+from superpoint_rknn.evaluate.rooms.room import PLANES
+from superpoint_rknn.evaluate.rooms.sequences import DESCRIPTIONS
 
 STILL = sines([], [], [])
 NAMED = [paths.EASY, paths.FAST, paths.TUNING, paths.LOOP, paths.REST]
@@ -85,6 +88,14 @@ def test_the_loop_returns_to_its_start_with_the_same_speed():
     np.testing.assert_allclose(first, again, atol=1e-9)
     away = paths.LOOP.poses(np.array([paths.LOOP_SECONDS / 4]))
     assert np.linalg.norm(away[0, :3, 3] - first[0, :3, 3]) > 0.3
+
+
+def test_the_camera_keeps_away_from_all_surfaces():
+    for description in DESCRIPTIONS.values():
+        poses = description.path.poses(np.arange(0, 20, 0.05)) @ BODY_FROM_CAMERA
+        for plane in PLANES:
+            beside = np.maximum(np.abs(poses[:, :3, 3] - plane.middle) - plane.half, 0)
+            assert np.linalg.norm(beside, axis=1).min() > 0.5
 
 
 def test_rest_is_at_rest_and_then_moves_as_easy():
