@@ -124,6 +124,8 @@ def test_colcon_build(source, tmp_path, symlink):
     options = ['--symlink-install'] if symlink else []
     install = colcon_build(source, tmp_path, 'OFF', *options)
     assert_files(install)
+    compiled = packages_of(install) / 'superpoint_rknn/nodes/superpoint/__pycache__'
+    assert list(compiled.glob('node.*.pyc'))  # before the first start
     modules, models = probe(install, packages_of(install), tmp_path)
     assert modules == packages_of(install) / 'superpoint_rknn'
     assert models == install / 'share' / 'superpoint_rknn' / 'models'
