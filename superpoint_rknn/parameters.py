@@ -10,12 +10,12 @@ from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.runtimes.open import RuntimeSettings
 from superpoint_rknn.settings import nearest_name
 
-SUPERPOINT = (
-    *RuntimeSettings.parameters(),
+FEATURES = (
     *Settings.parameters(),
     *DetectorSettings.parameters(),
     *InputSettings.parameters(),
 )
+SUPERPOINT = (*RuntimeSettings.parameters(), *FEATURES)
 # Removed parameters and what to do instead.
 REMOVED = {'deterministic': 'replay bags with `superpoint_rknn replay`, which loses no image'}
 

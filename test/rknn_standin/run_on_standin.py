@@ -2,11 +2,14 @@
 Run a program of the package on a stand-in for Rockchip's library that emulates an NPU by the CPU.
 
 usage: run_on_standin.py MODULE LIBRARY GENERATION [ORDER]... -- ARGUMENTS OF MODULE.main
-ORDER: a fault, fail:FUNCTION:CODE:TIMES or block:FUNCTION; or `constant`: equal outputs for all
+ORDER: a fault, fail:FUNCTION:CODE:TIMES, block:FUNCTION or hang:INFERENCES, after which the next
+one never returns; or `constant`: equal outputs for all
 images, so that the process holds about what it would hold on a board
 """
 
+import itertools
 import sys
+import threading
 from importlib import import_module
 from pathlib import Path
 
@@ -27,7 +30,19 @@ else:
     from superpoint_rknn.runtimes.model_files import default_model
     from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime
 
-    standin.emulate(OnnxRuntime(default_model(None)))
+    emulated = OnnxRuntime(default_model(None))
+    for order in [order for order in orders if order.startswith('hang:')]:
+        orders.remove(order)
+        left = itertools.chain(range(int(order.partition(':')[2])), itertools.repeat(None))
+        infer = emulated.infer
+
+        def infer_or_hang(*arguments, infer=infer, left=left):
+            if next(left) is None:
+                threading.Event().wait()
+            return infer(*arguments)
+
+        emulated.infer = infer_or_hang
+    standin.emulate(emulated)
 for order in orders:
     kind, function, *numbers = order.split(':')
     if kind == 'fail':

@@ -84,6 +84,26 @@ class ImageCounters:
             return Report(counts, recent, period, dict(self._stages_ms))
 
 
+class PendingImage:
+    """An image whose outcome is counted once, by whichever thread finishes it first."""
+
+    def __init__(self, counters: ImageCounters):
+        self._counters = [counters]  # empty if finished
+
+    @property
+    def finished(self) -> bool:
+        """True if the outcome is counted."""
+        return not self._counters
+
+    def finish(self, outcome: str) -> None:
+        """Count the outcome, unless one is counted."""
+        try:
+            counters = self._counters.pop()  # atomic
+        except IndexError:
+            return
+        counters.finish(outcome)
+
+
 class ImageWarnings:
     """
     Throttled warnings about the images of one camera, with the number of occurrences.

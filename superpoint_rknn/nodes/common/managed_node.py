@@ -27,6 +27,7 @@ from superpoint_rknn.settings import Parameter
 
 RCLError = rclpy_implementation.RCLError
 DIAGNOSTICS_PERIOD = 1.0  # [s]
+LOADING_TIMEOUT = 180.0  # [s] for loading a model, and for its first inference
 LOADING_PERIOD = 10.0  # [s] of log messages while a model is being loaded
 POLL_PERIOD = 0.1  # [s] of checking for an interruption while a model is loaded
 
@@ -73,6 +74,11 @@ class ManagedNode(LifecycleNode):
     @property
     def is_blocked(self) -> bool:
         """True while a call that can't be interrupted is blocked."""
+        return False
+
+    @property
+    def is_lost(self) -> bool:
+        """True if a call has been blocked for so long that only a new process helps."""
         return False
 
     @property
@@ -152,8 +158,10 @@ class ManagedNode(LifecycleNode):
         """Report on /diagnostics and in the log that loading goes on; call it repeatedly."""
         now = time.monotonic()
         assert self._begun is not None
-        message = f'the model has been loading for {now - self._begun:.0f} s'
-        self.report(DiagnosticStatus.WARN, message)
+        seconds = now - self._begun
+        message = f'the model has been loading for {seconds:.0f} s'
+        is_slow = seconds > LOADING_TIMEOUT
+        self.report(DiagnosticStatus.ERROR if is_slow else DiagnosticStatus.WARN, message)
         if now >= self._next_loading_log:
             self._next_loading_log += LOADING_PERIOD
             self.get_logger().info(message)

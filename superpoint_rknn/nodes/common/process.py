@@ -28,6 +28,9 @@ REMEDIES = {
     'Error opening YAML file': 'give the path of a readable file',
     'parameter override rule': "expected -p NAME:=VALUE, an empty text as ''",
 }
+# Exit code if a call into the NPU does not return: EX_TEMPFAIL of sysexits.h. Whatever started the
+# process is expected to start it again.
+EXIT_LOST = 75
 WAKE_UP = 0.1  # [s] maximum time until a signal is noticed
 
 
@@ -36,6 +39,8 @@ def run_nodes(
 ) -> int:
     """
     Run managed nodes until SIGINT or SIGTERM; return the exit code, 1 if they can't be created.
+
+    If a call into the NPU does not return, the process exits with EXIT_LOST.
 
     Call it once, in a process that does nothing else: it changes the memory allocator and the
     import of message modules for the whole process.
@@ -74,7 +79,7 @@ def run_nodes(
     given = sys.argv if args is None else args
     for text in (*warnings_of_files(given, names), *warnings_of_arguments(given)):
         nodes[0].get_logger().warning(text)
-    _spin(executor, BringUp([node for node in nodes if node.autostart]), interruption)
+    is_lost = _spin(executor, nodes, interruption)
     blocked = take_down(nodes)
     executor.shutdown()
     for node in nodes:
@@ -83,7 +88,7 @@ def run_nodes(
     if blocked:  # a normal exit would wait for the call, or free memory that it uses
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(EXIT_LOST if is_lost else 0)
     return 0
 
 
@@ -140,14 +145,28 @@ def _index_modules_by_file() -> None:
     inspect.modulesbyfile.update({file: name for name, file in files.items() if file})
 
 
-def _spin(executor: Executor, bring_up: BringUp, interruption: Interruption) -> None:
-    """Run callbacks, and bring the nodes up between them, until an interruption is requested."""
-    while not (bring_up.done or interruption.requested):
-        bring_up.step()
-        executor.spin_once(timeout_sec=0.0 if bring_up.is_loading else WAKE_UP)
-    keep_freed_memory()  # not earlier: memory freed after loading the model is returned
+def _spin(executor: Executor, nodes: Sequence[ManagedNode], interruption: Interruption) -> bool:
+    """
+    Run callbacks, and bring the nodes up between them.
+
+    Returns False when an interruption is requested, True when a call into the NPU is lost.
+    """
+    bring_up = BringUp([node for node in nodes if node.autostart])
+    keeps_memory = False
     while not interruption.requested:
-        executor.spin_once(timeout_sec=WAKE_UP)
+        if bring_up.done and not keeps_memory:
+            keep_freed_memory()  # not earlier: memory freed after loading the model is returned
+            keeps_memory = True
+        elif not bring_up.done:
+            bring_up.step()
+        executor.spin_once(timeout_sec=0.0 if bring_up.is_loading else WAKE_UP)
+        for node in nodes:
+            if node.is_lost:
+                node.get_logger().fatal(
+                    f'a call into the NPU does not return: the process exits with {EXIT_LOST}'
+                )
+                return True
+    return False
 
 
 def take_down(nodes: Sequence[ManagedNode]) -> bool:

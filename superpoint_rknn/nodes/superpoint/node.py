@@ -75,6 +75,11 @@ class SuperPointNode(ManagedNode):
         return self._worker is not None and self._worker.is_blocked
 
     @property
+    def is_lost(self) -> bool:
+        """True if a runtime call has been blocked for so long that only a new process helps."""
+        return self._worker is not None and not self._worker.stopping and self._worker.is_lost
+
+    @property
     def interrupted(self) -> bool:
         """True if this process is asked to end."""
         return self._interruption is not None and self._interruption.requested
@@ -97,7 +102,9 @@ class SuperPointNode(ManagedNode):
                 tolerance = round(1e9 * self.values['sync_tolerance'])
                 watch = PairWatch(self, names, self.values['mono_fallback'])
                 self._pipelines.append(StereoPipeline(sides, mailbox, tolerance, watch))
-        self._worker = Worker(self._open_runtime, mailbox, self.get_logger())
+        self._worker = Worker(
+            self._open_runtime, mailbox, self.get_logger(), lambda: self.values['npu.timeout']
+        )
         self._worker.start()
         self._network_is_checked = False
 
@@ -146,9 +153,11 @@ class SuperPointNode(ManagedNode):
             self._in_process.forget_groups(self.get_name())
 
     def check_inputs(self) -> None:
-        """Check the images of all cameras."""
+        """Check the images of all cameras, and whether the inference hangs."""
+        is_hung = self._worker is not None and self._worker.is_hung
         for pipeline in self._pipelines:
             pipeline.check_images()
+            pipeline.check_inference(is_hung)
 
     def statuses(self) -> list[DiagnosticStatus]:
         """Return the status of each camera: counters, rates, stage timings, runtime state."""

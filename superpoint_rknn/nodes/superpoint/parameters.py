@@ -8,16 +8,31 @@ from typing import Any
 
 import numpy as np
 
-from superpoint_rknn import parameters
 from superpoint_rknn.extractor import Settings
 from superpoint_rknn.features.image import read_mask
 from superpoint_rknn.features.input_range import InputSettings
 from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.nodes.common.camera_names import CameraSettings, parameter_of
 from superpoint_rknn.nodes.common.parameters import NodeSettings
+from superpoint_rknn.parameters import FEATURES
+from superpoint_rknn.runtimes.open import RuntimeSettings
 from superpoint_rknn.settings import Parameter, ParameterGroup, parameter
 
 MIN_RATE = 0.01  # [Hz] of descriptors, if any
+
+
+@dataclass(frozen=True)
+class WorkerSettings(ParameterGroup, prefix='npu.'):
+    """Settings of the inference thread. Raises ValueError for a setting out of range."""
+
+    timeout: float = parameter(
+        5.0,
+        'Timeout of an inference, after the first one that worked: then images count as failed. '
+        'After three times this, a process of this package exits with 75, to be started anew. The '
+        'first inference and loading the model have 180 s.',
+        unit='s',
+        limits=(0.1, 3600),
+    )
 
 
 @dataclass(frozen=True)
@@ -41,7 +56,9 @@ class SuperPointSettings(ParameterGroup):
 
 
 PARAMETERS = (
-    *parameters.SUPERPOINT,
+    *RuntimeSettings.parameters(),
+    *WorkerSettings.parameters(),
+    *FEATURES,
     *SuperPointSettings.parameters(),
     *CameraSettings.parameters(),
     *NodeSettings.parameters(),

@@ -19,6 +19,7 @@ import cv2
 from superpoint_rknn.extractor import Detection, Extractor
 from superpoint_rknn.features.rate import RateLimiter
 from superpoint_rknn.msg import Keypoints
+from superpoint_rknn.nodes.common.diagnostics import PendingImage
 from superpoint_rknn.nodes.common.messages import ReceivedImage
 from superpoint_rknn.nodes.common.parameters import Parameters
 from superpoint_rknn.nodes.superpoint.camera import Camera
@@ -51,6 +52,8 @@ class ImagePipeline:
         self._mailbox = mailbox
         self._extractor: Extractor | None = None  # of the runtime that was used last
         self._buffers: DescriptorBuffers | None = None  # of that extractor
+        self.is_hung = False  # True while the inference takes longer than its timeout
+        self._running: PendingImage | None = None  # the last image that was begun
         self.schedule = DescriptorSchedule()
         self._overlays = RateLimiter()
 
@@ -73,8 +76,19 @@ class ImagePipeline:
             self.drop(replaced)
 
     def drop(self, image: ReceivedImage) -> None:
-        """Count an image as dropped."""
-        self.camera.counters.finish('dropped')
+        """Count an image as dropped, or as failed if the inference hangs."""
+        self.camera.counters.finish('failed' if self.is_hung else 'dropped')
+
+    def check_inference(self, is_hung: bool) -> None:
+        """Count the image that is being processed as failed if its inference hangs."""
+        self.is_hung = is_hung
+        if is_hung and self._running is not None:
+            self._running.finish('failed')
+
+    def begin(self) -> PendingImage:
+        """Return the outcome of the image whose processing begins."""
+        self._running = running = PendingImage(self.camera.counters)
+        return running
 
     def process(self, image: ReceivedImage, runtime: Runtime) -> bool:
         """
@@ -84,6 +98,7 @@ class ImagePipeline:
         failed) or the camera is inactive. Raises RuntimeError if the inference failed.
         """
         outcome = 'dropped'
+        pending = self.begin()
         try:
             if not self.camera.active:
                 return False
@@ -91,7 +106,7 @@ class ImagePipeline:
             with_map = self.schedule.start(self.has_pending)
             detected = self.detect(image, runtime, with_map)
             outcome = 'dropped'
-            if not self.camera.active:  # deactivated during the inference
+            if pending.finished or not self.camera.active:  # too late, or deactivated meanwhile
                 return True
             keypoints = self.publish_keypoints(detected)
             outcome = 'published'
@@ -99,7 +114,7 @@ class ImagePipeline:
             self.camera.warnings.warn_refused(error)
             return False
         finally:
-            self.camera.counters.finish(outcome)
+            pending.finish(outcome)
         self.keep_descriptor_map(detected, keypoints)
         self.schedule.complete()
         self.finish(detected)

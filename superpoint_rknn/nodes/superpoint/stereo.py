@@ -112,6 +112,11 @@ class StereoPipeline:
         for side, image in zip(self._sides, pair, strict=True):
             side.drop(image)
 
+    def check_inference(self, is_hung: bool) -> None:
+        """Count the images that are being processed as failed if an inference hangs."""
+        for side in self._sides:
+            side.check_inference(is_hung)
+
     def process(self, pair: Pair, runtime: Runtime) -> bool:
         """
         Detect the keypoints of both images and publish them, or of neither.
@@ -119,6 +124,7 @@ class StereoPipeline:
         Returns and raises as ImagePipeline.process.
         """
         outcomes = ['dropped', 'dropped']
+        pending = [side.begin() for side in self._sides]
         found: list[Detected] = []
         has_map = all(side.has_pending for side in self._sides)
         with_maps = self.schedule.start(has_map)
@@ -131,6 +137,8 @@ class StereoPipeline:
                 outcomes[i] = 'dropped'
             if not all(side.camera.active for side in self._sides):
                 return True
+            if any(each.finished for each in pending):  # too late
+                return True
             keypoints = []
             for i, side in enumerate(self._sides):
                 keypoints.append(side.publish_keypoints(found[i]))
@@ -139,8 +147,8 @@ class StereoPipeline:
             side.camera.warnings.warn_refused(error)
             return bool(found)
         finally:
-            for side, outcome in zip(self._sides, outcomes, strict=True):
-                side.camera.counters.finish(outcome)
+            for each, outcome in zip(pending, outcomes, strict=True):
+                each.finish(outcome)
         with self._completing:
             for side, detected, message in zip(self._sides, found, keypoints, strict=True):
                 side.keep_descriptor_map(detected, message)

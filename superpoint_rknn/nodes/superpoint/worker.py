@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from superpoint_rknn.nodes.common.managed_node import LOADING_TIMEOUT
 from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
 from superpoint_rknn.nodes.superpoint.network_check import NetworkCheck
 from superpoint_rknn.nodes.superpoint.pipeline import ImagePipeline
 from superpoint_rknn.nodes.superpoint.stereo import StereoPipeline
 from superpoint_rknn.runtimes.runtime import Runtime
 
-FAILURES_BEFORE_REOPENING = 5  # in a row
+FAILURES_BEFORE_REOPENING = 5  # more than successes
 MIN_RETRY_PAUSE, MAX_RETRY_PAUSE = 0.5, 30.0  # [s] before each retry to reopen the runtime
-SLOW_INFERENCE = 5.0  # [s] after which a running inference is reported as blocked
+LOST_AFTER = 3  # timeouts of a call after which it is not expected to return any more
 
 
 class Worker(threading.Thread):
@@ -23,8 +26,8 @@ class Worker(threading.Thread):
     Thread that opens the runtime, passes the mailbox's items to their pipelines, closes it.
 
     On an NPU error (RuntimeError of an inference) the image is counted as failed. After
-    FAILURES_BEFORE_REOPENING errors in a row the runtime is closed and reopened; failed attempts
-    are retried with growing pauses.
+    FAILURES_BEFORE_REOPENING more errors than successes the runtime is closed and reopened; failed
+    attempts are retried with growing pauses.
     A runtime call can't be interrupted: a worker that is blocked in one is abandoned as a daemon
     thread, together with the runtime, which is never closed while in use.
 
@@ -32,6 +35,8 @@ class Worker(threading.Thread):
     mailbox: its slots are the pipelines and the check of the network; `process` is called with
     each item and the runtime.
     log: logger of the node.
+    timeout: returns the timeout of an inference [s] after the first one that worked; until then
+    each call has LOADING_TIMEOUT.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class Worker(threading.Thread):
         open_runtime: Callable[[], Runtime],
         mailbox: Mailbox[NetworkCheck | ImagePipeline | StereoPipeline, Any],
         log: Any,
+        timeout: Callable[[], float],
     ):
         super().__init__(name='superpoint_worker', daemon=True)
         self.mailbox = mailbox
@@ -49,16 +55,43 @@ class Worker(threading.Thread):
         self._error_message: str | None = None
         self._open_runtime = open_runtime
         self._log = log
+        self._timeout = timeout
+        self._has_worked = False  # since the runtime was opened
+        self._call: tuple[str, float] | None = None  # that is running; its start [s]
         self._stopping = threading.Event()
         self._pause = MIN_RETRY_PAUSE
 
     @property
     def error_message(self) -> str | None:
         """Reason why the runtime does not work now; None if it works."""
-        seconds = self.mailbox.busy_for()
-        if self._error_message is None and seconds > SLOW_INFERENCE:
-            return f'the inference has not returned for {seconds:.0f} s'
-        return self._error_message
+        return self._error_message or (self.call_message if self.is_hung else None)
+
+    @property
+    def call_message(self) -> str | None:
+        """Text that a runtime call has not returned yet; None if none is running."""
+        call = self._call
+        if call is None:
+            return None
+        return f'{call[0]} has not returned for {time.monotonic() - call[1]:.0f} s'
+
+    @property
+    def is_hung(self) -> bool:
+        """True while a runtime call takes longer than its timeout."""
+        return self._timeouts > 1
+
+    @property
+    def is_lost(self) -> bool:
+        """True while a runtime call takes so long that only a new process helps."""
+        return self._timeouts > LOST_AFTER
+
+    @property
+    def _timeouts(self) -> float:
+        """Duration of the running call so far, in units of its timeout."""
+        call = self._call
+        if call is None:
+            return 0.0
+        limit = self._timeout() if self._has_worked else LOADING_TIMEOUT
+        return (time.monotonic() - call[1]) / limit
 
     @property
     def stopping(self) -> bool:
@@ -88,31 +121,46 @@ class Worker(threading.Thread):
             self.opened.set()
         self._work(runtime)
 
+    @contextmanager
+    def _running(self, call: str) -> Iterator[None]:
+        self._call = call, time.monotonic()
+        try:
+            yield
+        finally:
+            self._call = None
+
     def _open(self) -> Runtime:
-        self.runtime = runtime = self._open_runtime()
+        self._has_worked = False
+        with self._running('opening the runtime'):
+            self.runtime = runtime = self._open_runtime()
         return runtime
 
     def _close(self, runtime: Runtime) -> None:
         try:
-            runtime.close()
+            with self._running('closing the runtime'):
+                runtime.close()
         except Exception as error:  # of any kind: reopening shows whether it matters
             self._log.warning(f'the runtime could not be closed: {error}')
 
     def _work(self, runtime: Runtime) -> None:
-        failures = 0  # in a row
+        failures = 0  # more than successes
         while (taken := self.mailbox.take()) is not None:
             pipeline, item = taken
             try:
-                worked = pipeline.process(item, runtime)
+                with self._running('the inference'):
+                    worked = pipeline.process(item, runtime)
             except RuntimeError as error:
                 failures += 1
-                self._error_message = f'{failures} inferences in a row failed: {error}'
+                self._error_message = f'inference failed: {error}'
                 self._log.error(f'inference failed: {error}', throttle_duration_sec=5.0)
             except Exception:
                 self._log.error(f'image dropped:\n{traceback.format_exc()}')
             else:
                 if worked:
-                    failures, self._error_message, self._pause = 0, None, MIN_RETRY_PAUSE
+                    self._has_worked = True
+                    failures = max(0, failures - 1)
+                    if failures == 0:
+                        self._error_message, self._pause = None, MIN_RETRY_PAUSE
             if failures >= FAILURES_BEFORE_REOPENING:
                 failures = 0
                 self._close(runtime)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from ros_graph import Graph, Rig
 
 SCRIPT = Path(__file__).parents[2] / 'rknn_standin' / 'run_on_standin.py'
@@ -77,11 +78,8 @@ def test_npu_errors_drop_images_until_the_model_is_reopened(rig, start, photo):
     assert 'violations: none' in process.log.read_text()
 
 
-def test_a_blocked_npu_call_is_reported_and_abandoned(rig, standin_libraries, model, photo):
-    library = standin_libraries[1]
-    program = map(str, arguments(library, 1, 'block:rknn_run'))
-    process = rig.graph.start(*program, env=library_path(library), model=model)
-    rig.graph.wait(rig.camera.get_subscription_count, 'the node to subscribe to images')
+def send_until_reported(rig, photo):
+    """Publish images until /diagnostics reports that an inference does not return."""
 
     def reported():
         rig.send(photo)
@@ -89,11 +87,35 @@ def test_a_blocked_npu_call_is_reported_and_abandoned(rig, standin_libraries, mo
         return any('has not returned for' in d.status[0].message for d in rig.diagnostics)
 
     rig.graph.wait(reported, 'the report of a blocked inference', timeout=60)
-    assert int(rig.raw_counts()['dropped']) > 0
+    status = next(d.status[0] for d in rig.diagnostics if 'has not' in d.status[0].message)
+    assert status.level == DiagnosticStatus.ERROR
+    assert status.message.startswith('the inference has not returned for ')
+
+
+def test_a_blocked_npu_call_is_reported_and_abandoned(rig, start, photo):
+    process = start(1, 'hang:12')
+    send_until_reported(rig, photo)
     code, seconds = rig.graph.interrupt(process)
     assert code == 0
     assert seconds < 4.0  # the node waits 1 s for the call to return
     assert 'Traceback' not in process.log.read_text()
+
+
+def test_a_process_whose_npu_call_does_not_return_exits(rig, start, photo):
+    process = start(2, 'hang:12', **{'npu.timeout': 1.0})
+    send_until_reported(rig, photo)
+    for _ in range(10):
+        rig.send(photo)
+        rig.graph.spin(lambda: False, 0.1)
+    assert rig.counts()['failed'] > 0
+    rig.graph.wait(lambda: process.poll() is not None, 'the exit')
+    assert process.returncode == 75
+    log = process.log.read_text()
+    assert 'a call into the NPU does not return: the process exits with 75' in log
+    assert 'Traceback' not in log
+    final = rig.counts()
+    assert final['pending'] == 0
+    assert final['received'] == final['published'] + final['dropped'] + final['failed']
 
 
 def test_a_model_for_another_chip_leaves_the_node_unconfigured(graph, standin_libraries, model):

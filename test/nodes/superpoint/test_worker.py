@@ -67,7 +67,8 @@ class Bench:
         self.opened = []
         self.log = Log()
         self.handled = []
-        self.worker = Worker(self.open, Mailbox(), self.log)
+        self.timeout = 5.0
+        self.worker = Worker(self.open, Mailbox(), self.log, lambda: self.timeout)
 
     def open(self):
         runtime = self.runtimes.pop(0)
@@ -130,7 +131,7 @@ def test_an_error_drops_the_image_and_the_next_one_is_processed():
     bench.start()
     runtime.broken = True
     bench.process_one('bad')
-    assert bench.worker.error_message == '1 inferences in a row failed: RKNN_ERR_TIMEOUT'
+    assert bench.worker.error_message == 'inference failed: RKNN_ERR_TIMEOUT'
     runtime.broken = False
     bench.process_one('good')
     assert bench.worker.error_message is None
@@ -198,7 +199,9 @@ def test_a_blocked_runtime_is_abandoned_and_not_closed_while_in_use(monkeypatch)
     assert runtime.entered.wait(5)
     assert not bench.worker.mailbox.wait_done(0.05)
     assert bench.worker.error_message is None
-    monkeypatch.setattr(worker_module, 'SLOW_INFERENCE', 0.01)
+    bench.timeout = 0.01
+    assert bench.worker.error_message is None  # the first inference has another timeout
+    monkeypatch.setattr(worker_module, 'LOADING_TIMEOUT', 0.02)
     assert bench.worker.error_message.startswith('the inference has not returned for ')
     assert not bench.worker.stop(0.05)
     assert not runtime.closed
@@ -255,7 +258,7 @@ def test_an_image_without_an_inference_does_not_reset_the_failures():
         bench.process_one(number)
         bench.put(lambda: False)
         assert bench.worker.mailbox.wait_done(5)
-        assert 'in a row failed' in (bench.worker.error_message or '') or broken.closed
+        assert 'inference failed' in (bench.worker.error_message or '') or broken.closed
     wait_until(lambda: bench.worker.reopened)
     bench.process_one('good')
     assert bench.worker.error_message is None
@@ -273,4 +276,74 @@ def test_a_runtime_that_fails_to_close_is_reopened():
     wait_until(lambda: bench.worker.reopened)
     assert any('could not be closed: the driver is gone' in line for line in bench.log.lines)
     bench.process_one('good')
+    assert bench.worker.stop(5)
+
+
+def test_a_runtime_that_fails_more_often_than_it_works_is_reopened():
+    runtime = FaultyRuntime()
+    bench = Bench(runtime, FaultyRuntime())
+    bench.start()
+    for number in range(20):
+        if bench.worker.reopened or runtime.closed:
+            break
+        runtime.broken = number % 3 != 0  # two of three fail
+        bench.process_one(number)
+        if number > 2:
+            assert bench.worker.error_message is not None
+    wait_until(lambda: bench.worker.reopened == 1)
+    assert bench.worker.stop(5)
+
+
+def test_an_inference_after_the_first_one_has_the_timeout_of_the_parameter():
+    runtime = FaultyRuntime()
+    bench = Bench(runtime)
+    bench.timeout = 0.2
+    bench.start()
+    bench.process_one('first')
+    assert not bench.worker.is_hung
+    runtime.may_return.clear()
+    bench.put('blocked')
+    wait_until(lambda: bench.worker.is_hung)
+    assert not bench.worker.is_lost
+    assert bench.worker.error_message.startswith('the inference has not returned for ')
+    wait_until(lambda: bench.worker.is_lost)
+    runtime.may_return.set()
+    wait_until(lambda: not bench.worker.is_hung)
+    assert bench.worker.error_message is None
+    assert not bench.worker.is_lost
+    assert bench.worker.stop(5)
+
+
+def test_pauses_between_attempts_to_reopen_are_no_blocked_calls(monkeypatch):
+    monkeypatch.setattr(worker_module, 'LOADING_TIMEOUT', 0.05)
+    runtime = FaultyRuntime()
+    bench = Bench(runtime, *[RuntimeUnavailableError('gone')] * 1000)
+    bench.timeout = 0.05
+    bench.start()
+    runtime.broken = True
+    for number in range(FAILURES_BEFORE_REOPENING):
+        bench.put(number)
+        wait_until(lambda number=number: number in bench.handled)
+    wait_until(lambda: runtime.closed)
+    time.sleep(0.2)  # in the pause of 0.5 s
+    assert not bench.worker.is_hung
+    assert bench.worker.stop(5)
+
+
+def test_the_first_inference_after_reopening_has_the_longer_timeout_again():
+    first, second = FaultyRuntime(), FaultyRuntime()
+    bench = Bench(first, second)
+    bench.timeout = 0.05
+    bench.start()
+    bench.process_one('works')
+    first.broken = True
+    for number in range(FAILURES_BEFORE_REOPENING):
+        bench.process_one(number)
+    wait_until(lambda: bench.worker.reopened == 1)
+    second.may_return.clear()
+    bench.put('slow')
+    assert second.entered.wait(5)
+    time.sleep(0.2)
+    assert not bench.worker.is_hung
+    second.may_return.set()
     assert bench.worker.stop(5)
