@@ -70,11 +70,12 @@ def view(points, motion, time, width=0.8, height=0.5):
     return np.flatnonzero(ok), directions[ok]
 
 
-def run(estimator, motion, seconds, gyro_bias=0.0, acc_bias=0.0, noise=0.0, start=0.0):
+def run(estimator, motion, seconds, gyro_bias=0.0, acc_bias=0.0, noise=0.0, slide=0.0, start=0.0):
     """
     Feed an estimator; return its states.
 
-    noise: standard deviation of the directions.
+    noise: standard deviation of the directions. slide: every eighth track leaves its point by this
+    much per image.
     """
     rng = np.random.default_rng(1)
     points, states = cloud(), []
@@ -86,6 +87,7 @@ def run(estimator, motion, seconds, gyro_bias=0.0, acc_bias=0.0, noise=0.0, star
         if number % per_image == 0:
             ids, directions = view(points, motion, time)
             directions = directions + rng.normal(0, noise, directions.shape)
+            directions[ids % 8 == 0] += [slide * number / per_image, 0]
             state = estimator.add_tracks(time, ids, directions)
             if state is not None:
                 states.append(state)

@@ -73,3 +73,56 @@ def test_starts_at_rest_and_then_moves_at_constant_velocity(estimator):
     np.testing.assert_allclose(np.linalg.norm(last.position), 1.75, atol=0.03)
     assert np.arctan2(*last.velocity[1::-1]) == pytest.approx(-0.5, abs=0.01)
     assert estimator.restarts == 0
+
+
+def test_rejects_tracks_that_slide(estimator):
+    """An eighth of all tracks moves by 1 px per image along the wall."""
+    states = run(estimator, Motion(weaving), 6, noise=NOISE, slide=1 / 400)
+
+    first, last = states[0], states[-1]
+    moved = weaving(last.time) - weaving(first.time)
+    found = np.linalg.norm(last.position - first.position)
+    assert found == pytest.approx(np.linalg.norm(moved), abs=0.05)
+    assert estimator.restarts == 0
+
+
+def test_starts_again_after_a_gap(estimator):
+    before = run(estimator, Motion(still), 1)
+    after = run(estimator, Motion(still), 1, start=3.0)
+
+    assert before[-1].time == 1.0
+    assert estimator.restarts == 1
+    assert after[0].time == pytest.approx(3.5)
+
+
+def test_restart_forgets_all(estimator):
+    run(estimator, Motion(still), 1, start=5.0)
+    estimator.restart()
+
+    assert estimator.state is None
+    assert run(estimator, Motion(still), 1)[-1].time == 1.0  # earlier than before
+
+
+def test_ignores_images_without_imu_samples_and_old_ones(estimator):
+    ids, directions = np.arange(20), np.zeros((20, 2))
+
+    assert estimator.add_tracks(0.0, ids, directions) is None
+
+    state = run(estimator, Motion(still), 1)[-1]
+    assert estimator.add_tracks(0.5, ids, directions) is state
+    assert estimator.restarts == 0
+
+
+def test_no_tracks_for_a_while_is_bridged_by_the_imu(estimator):
+    """0.5 s without any track, at 1 m/s on a circle."""
+    motion = Motion(circle)
+    run(estimator, motion, 3, noise=NOISE)
+    empty = np.empty(0, int), np.empty((0, 2))
+    for number in range(1, 101):
+        time = 3 + number / 200
+        estimator.add_imu(time, *motion.imu(time))
+        if number % 20 == 0:
+            state = estimator.add_tracks(time, *empty)
+
+    assert estimator.restarts == 0
+    assert np.linalg.norm(state.velocity) == pytest.approx(2 * np.pi / 6, abs=0.1)
