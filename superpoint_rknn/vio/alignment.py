@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-REWEIGHTINGS = 10  # of the linear problem, for outliers and depths
+FIRST_PASSES, PASSES = 10, 3  # of the linear problem, with weights for outliers and depths
 SPHERE_STEPS = 6  # of the gravity on its sphere
 BIAS_STEPS = 4
 BIAS_CHANGE = 1e-3  # [rad/s], for numeric derivatives
@@ -55,6 +55,7 @@ class Alignment:
     """Solution in the frame of the body at the first image."""
 
     residuals: np.ndarray  # of the rays, normalised
+    weights: np.ndarray  # (M,) of the rays
     velocity: np.ndarray  # (3,), at the first image [m/s]
     gravity: np.ndarray  # (3,) [m/s^2], downwards
     points: np.ndarray  # (T, 3), landmarks [m]
@@ -74,12 +75,16 @@ def align(
     sigma: standard deviation of directions. Raises np.linalg.LinAlgError if it is not determined.
     """
 
-    def solve(bias: np.ndarray) -> Alignment:
-        return _solve(observations, motion_of(bias), body_from_camera, gravity, sigma)
+    def solve(bias: np.ndarray, weights: np.ndarray, passes: int) -> Alignment:
+        rays = _Rays(observations, motion_of(bias), body_from_camera, weights)
+        return _solve(rays, gravity, sigma, passes)
 
-    bias, found = np.zeros(3), solve(np.zeros(3))
+    bias = np.zeros(3)
+    found = solve(bias, np.ones(len(observations.images)), FIRST_PASSES)
     for _ in range(BIAS_STEPS):  # Gauss-Newton
-        changed = [solve(bias + change).residuals for change in BIAS_CHANGE * np.eye(3)]
+        changed = [
+            solve(bias + change, found.weights, 1).residuals for change in BIAS_CHANGE * np.eye(3)
+        ]
         jacobian = (np.stack(changed, axis=1) - found.residuals[:, None]) / BIAS_CHANGE
         size = np.abs(found.residuals)
         weighted = jacobian / (1 + size / (2 * np.median(size) + REGULARISATION))[:, None]
@@ -87,7 +92,7 @@ def align(
         step = -np.linalg.solve(normal, weighted.T @ found.residuals)
         limited = np.clip(step, -MAX_BIAS_STEP, MAX_BIAS_STEP)
         bias = np.clip(bias + limited, -MAX_BIAS, MAX_BIAS)
-        found = solve(bias)
+        found = solve(bias, found.weights, PASSES)
         if np.abs(step).max() < BIAS_TOLERANCE:
             break
     return bias, found
@@ -101,7 +106,16 @@ class _Rays:
     the residuals are P_i (L - centre_i - lever_i x).
     """
 
-    def __init__(self, seen: Observations, motion: Motion, body_from_camera: np.ndarray):
+    def __init__(
+        self,
+        seen: Observations,
+        motion: Motion,
+        body_from_camera: np.ndarray,
+        weights: np.ndarray,
+    ):
+        self.weights = weights
+        # Over the whole motion, the measured acceleration is mostly that against gravity.
+        self.down = -motion.velocities[-1] / np.linalg.norm(motion.velocities[-1])
         rotations = motion.rotations[seen.images]
         rays = np.column_stack([seen.directions, np.ones(len(seen.directions))])
         rays = np.einsum('nij,jk,nk->ni', rotations, body_from_camera[:3, :3], rays)
@@ -112,11 +126,10 @@ class _Rays:
         times = motion.times[seen.images, None, None]
         identity = np.broadcast_to(np.eye(3), rotations.shape)
         self._levers = np.concatenate([times * identity, times**2 / 2 * identity], axis=2)
-        self._weights = np.ones(len(rays))
 
     def eliminate(self) -> tuple[np.ndarray, np.ndarray]:
         """Normal equations of x without the landmarks: matrix (6, 6) and right side (6,)."""
-        weighted = self._weights[:, None, None] * self._across
+        weighted = self.weights[:, None, None] * self._across
         levers = weighted @ self._levers
         centres = np.einsum('nij,nj->ni', weighted, self._centres)
         normal = self._sum(weighted) + REGULARISATION * np.eye(3)
@@ -134,12 +147,12 @@ class _Rays:
         return np.einsum('tij,tj->ti', self._inverse, self._offset + self._mixed @ x)
 
     def residuals(self, x: np.ndarray, sigma: float) -> np.ndarray:
-        """Residuals, (M, 3), normalised by the depth; also sets the weights for the next step."""
+        """Residuals, (M, 3), normalised by the depth; also sets the weights for the next pass."""
         offsets = self.points(x)[self._landmarks] - self._centres - self._levers @ x
         depths = np.maximum(np.linalg.norm(offsets, axis=1), MIN_DEPTH)
         residuals = np.einsum('nij,nj->ni', self._across, offsets) / depths[:, None]
         size = np.linalg.norm(residuals, axis=1) / (OUTLIER * sigma)
-        self._weights = 1 / depths**2 / (1 + size**2)
+        self.weights = 1 / depths**2 / (1 + size**2)
         return residuals
 
     def _sum(self, values: np.ndarray) -> np.ndarray:
@@ -148,21 +161,14 @@ class _Rays:
         return np.add.reduceat(values, starts)
 
 
-def _solve(
-    observations: Observations,
-    motion: Motion,
-    body_from_camera: np.ndarray,
-    gravity: float,
-    sigma: float,
-) -> Alignment:
-    rays = _Rays(observations, motion, body_from_camera)
-    # Over the whole motion, the measured acceleration is mostly that against gravity.
-    down = -motion.velocities[-1] * gravity / np.linalg.norm(motion.velocities[-1])
-    for _ in range(REWEIGHTINGS):
+def _solve(rays: _Rays, gravity: float, sigma: float, passes: int) -> Alignment:
+    down = rays.down * gravity
+    for _ in range(passes):
+        weights = rays.weights
         velocity, down = _solve_on_sphere(*rays.eliminate(), down, gravity)
         x = np.concatenate([velocity, down])
         residuals = rays.residuals(x, sigma).ravel()
-    return Alignment(residuals, velocity, down, rays.points(x))
+    return Alignment(residuals, weights, velocity, down, rays.points(x))
 
 
 def _solve_on_sphere(
