@@ -13,6 +13,14 @@ def test_median_of_all_runs():
     assert (low, high) == (2, 8)  # all three starts drawn are the first or the last
 
 
+def test_interval_is_narrower_than_the_runs():
+    median, (low, high) = median_and_interval(np.repeat(np.arange(11.0)[:, None], 3, axis=1))
+
+    assert median == 5
+    assert 1 <= low <= 3
+    assert 7 <= high <= 9
+
+
 def test_equal_runs_have_no_interval():
     assert median_and_interval(np.full((10, 3), 0.25)) == (0.25, [0.25, 0.25])
 
