@@ -87,7 +87,7 @@ class Images:
                     self.counts[connection.topic] += number
         self.total = messages.total()
         self._missing += [
-            f'{topic}: {promised - messages[topic]} of {promised} messages'
+            f'{topic}: {promised - messages[topic]} of {promised} messages are missing'
             for topic, promised in self._promised.items()
             if promised > messages[topic]
         ]

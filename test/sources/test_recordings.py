@@ -122,7 +122,10 @@ def test_damaged_metadata(tmp_path, messages, text):
 def test_counts_of_the_metadata_are_checked(tmp_path, messages):
     metadata = write_bag(tmp_path / 'bag', {TOPIC: messages}) / 'metadata.yaml'
     metadata.write_text(metadata.read_text().replace('message_count: 6', 'message_count: 8'))
-    assert numbers(tmp_path / 'bag') == (list(range(COUNT)), [f'{TOPIC}: 2 of 8 messages'])
+    assert numbers(tmp_path / 'bag') == (
+        list(range(COUNT)),
+        [f'{TOPIC}: 2 of 8 messages are missing'],
+    )
     metadata.write_text(metadata.read_text().replace('message_count: 8', 'message_count: six'))
     assert 'damaged' in numbers(tmp_path / 'bag')[1][0]
 
