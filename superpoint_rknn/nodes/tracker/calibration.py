@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sensor_msgs.msg import CameraInfo
 
+from superpoint_rknn.errors import NotReadyError
 from superpoint_rknn.files import absolute_path
 from superpoint_rknn.nodes.common.camera_names import parameter_of
 from superpoint_rknn.settings import Values
@@ -96,11 +97,16 @@ def rectification_warning(image_topic: str, rectified: bool) -> str | None:
     return f'{image_topic}: if these images are rectified, set the parameter rectified to true'
 
 
+class CalibrationMissingError(ValueError, NotReadyError):
+    """The calibration file can't be read."""
+
+
 def read_calibrations(values: Values) -> dict[str, tuple[Calibration, str]]:
     """
     Read the calibration file of each camera that has one; return them and their paths by camera.
 
-    values: of all parameters. Raises ValueError with parameter, file, field, value and remedy.
+    values: of all parameters. Raises CalibrationMissingError if a file can't be read, ValueError
+    with parameter, file, field, value and remedy if it is wrong.
     """
     cameras = values['cameras']
     calibrations = {}
@@ -115,7 +121,7 @@ def read_calibrations(values: Values) -> dict[str, tuple[Calibration, str]]:
             calibrations[camera] = read_calibration(path, camera, number, shared), str(path)
         except OSError as error:
             reason = f'{error.strerror}: give the path of a readable file'
-            raise ValueError(f'{name}: {path}: {reason}') from None
+            raise CalibrationMissingError(f'{name}: {path}: {reason}') from None
         except ValueError as error:
             raise ValueError(f'{name}: {path}: {error}') from None
     return calibrations
