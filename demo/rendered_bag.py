@@ -56,6 +56,25 @@ def write(path: Path, sequence: RenderedSequence, imu_seed: int | None) -> None:
             writer.write(connections[topic], stamp, data)
 
 
+def write_camchain(path: Path) -> None:
+    """Write the true calibration of the camera, with its pose on the IMU, as Kalibr does."""
+    camera_from_body = np.linalg.inv(camera.BODY_FROM_CAMERA)
+    focal_and_centre = camera.MATRIX[[0, 1, 0, 1], [0, 1, 2, 2]]
+    lines = [
+        'cam0:',
+        '  camera_model: pinhole',
+        f'  intrinsics: {focal_and_centre.tolist()}',
+        '  distortion_model: radtan',
+        f'  distortion_coeffs: {camera.DISTORTION.tolist()}',
+        f'  resolution: {list(camera.SIZE[::-1])}',
+        f'  rostopic: {IMAGE}',
+        '  timeshift_cam_imu: 0.0',
+        '  T_cam_imu:',
+        *(f'  - {row}' for row in camera_from_body.round(12).tolist()),
+    ]
+    path.write_text('\n'.join(lines) + '\n')
+
+
 class Messages:
     """Create the messages of a rendered sequence."""
 

@@ -3,7 +3,7 @@ Visual-inertial odometry in a live ROS graph: player, front end and examples/vio
 
 A rendered sequence is played image by image, each after the tracks of the one before, so that
 nothing is dropped on a slow machine. Writes trajectory.tum, truth.tum, trajectory.png,
-summary.json, bag/ and log/ into --out.
+summary.json, bag/, camchain.yaml (calibration of the bag) and log/ into --out.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ def run(out: Path, name: str, seconds: float, imu_seed: int, model: str) -> dict
     progress = lambda items: tqdm(items, f'rendering {name}', unit='image', disable=None)  # noqa: E731
     sequence = open_sequence(name, seconds, progress=progress)
     rendered_bag.write(out / 'bag', sequence, imu_seed)
+    rendered_bag.write_camchain(out / 'camchain.yaml')
     start = time.monotonic()
     report = play(out, sequence, model)
     settings = {'sequence': name, 'seconds': seconds, 'imu_seed': imu_seed}
@@ -122,7 +123,7 @@ def main() -> int:
         return 130
     width = max(map(len, figures))
     print('\n'.join(f'{name:<{width}}  {value}' for name, value in figures.items()))
-    files = 'summary.json, trajectory.tum, truth.tum, trajectory.png, bag/, log/'
+    files = 'summary.json, trajectory.tum, truth.tum, trajectory.png, bag/, camchain.yaml, log/'
     print(f'written to {args.out}: {files}')
     return 0
 

@@ -17,6 +17,7 @@ from superpoint_rknn.msg import Keypoints  # noqa: E402
 from superpoint_rknn.nodes.common.messages import nanoseconds  # noqa: E402
 from superpoint_rknn.sources.bag import Images  # noqa: E402
 from superpoint_rknn.sources.messages import stamp_ns  # noqa: E402
+from superpoint_rknn.tracking.calibration_file import read_calibration  # noqa: E402
 
 IMAGES = 12
 RESULT_TIMEOUT = 2.0  # [s], instead of the player's 10
@@ -93,6 +94,14 @@ def test_the_imu_sample_of_an_image_precedes_it(sequence, bag):
     first = topics.index(rendered_bag.IMAGE)
     assert topics[:first].count(rendered_bag.IMU) == 21  # from -0.1 s to 0
     assert topics[first - 1] == rendered_bag.CAMERA_INFO
+
+
+def test_the_camchain_has_the_true_calibration(tmp_path):
+    path = tmp_path / 'camchain.yaml'
+    rendered_bag.write_camchain(path)
+    found, truth = read_calibration(path).camera_model(camera.SIZE), camera.camera_model()
+    np.testing.assert_array_equal(found.matrix, truth.matrix)
+    np.testing.assert_array_equal(found.coefficients, truth.coefficients)
 
 
 def test_only_a_bag_is_replaced(sequence, tmp_path):

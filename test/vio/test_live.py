@@ -12,6 +12,9 @@ import pytest
 pytest.importorskip('superpoint_rknn.msg', reason='the messages are not built')
 vio_summary = pytest.importorskip('vio_summary', reason='needs evo')
 
+from superpoint_rknn.evaluate.rooms.camera import BODY_FROM_CAMERA  # noqa: E402
+from superpoint_rknn.vio.inputs import read_extrinsics  # noqa: E402
+
 PROGRAM = [sys.executable, str(Path(vio_summary.__file__).with_name('vio.py'))]
 GOOD = {
     'images_published': 100,
@@ -40,6 +43,8 @@ def test_a_short_run_drops_nothing_and_follows_the_truth(tmp_path):
     estimate, truth = (np.loadtxt(tmp_path / f'{n}.tum') for n in ('trajectory', 'truth'))
     assert len(estimate) == figures['odometry_messages'] >= 30
     assert set(np.round(estimate[:, 0], 6)) <= set(np.round(truth[:, 0], 6))
+    pose = read_extrinsics(tmp_path / 'camchain.yaml')
+    np.testing.assert_allclose(pose, BODY_FROM_CAMERA, atol=1e-9)
     assert (tmp_path / 'trajectory.png').stat().st_size > 10_000
 
 
