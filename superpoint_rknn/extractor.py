@@ -9,6 +9,7 @@ descriptors. The superpoint node and `superpoint_rknn extract` use it.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,16 +19,21 @@ from superpoint_rknn.features.descriptors import DescriptorSampler
 from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector, Keypoints
 from superpoint_rknn.features.mask import allowed_map
 from superpoint_rknn.features.quantization import Quantization
+from superpoint_rknn.features.refine import refine
 from superpoint_rknn.features.resize import RESIZE_MODES, ImageTransform
 from superpoint_rknn.native.features import (
     MAX_CHANNELS,
     MAX_SIZE,
     NativeDescriptorSampler,
     NativeKeypointDetector,
+    NativeRefiner,
 )
 from superpoint_rknn.native.library import library
 from superpoint_rknn.runtimes.runtime import Runtime
 from superpoint_rknn.settings import ParameterGroup, parameter
+
+# Model input, x, y -> x, y: see features.refine.refine
+Refine = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class Extractor:
         self._model_input = np.empty(self.network_size, np.uint8)
         self._detector = keypoint_detector(height, width)
         self._sampler = descriptor_sampler(channels, rows, cols, runtime.descriptors.quantization)
+        self._refine = keypoint_refiner()
         self._geometry: _Geometry | None = None  # of the last image
 
     def new_descriptor_map(self) -> np.ndarray:
@@ -111,6 +118,8 @@ class Extractor:
         logits = self.runtime.infer(model_input, raw)
         inferred = time.perf_counter()
         found = self._detector.detect(logits, geometry.settings.detector, geometry.allowed)
+        if geometry.settings.detector.refine:
+            found = self._refined(model_input, found, geometry.allowed)
         x, y = geometry.transform.to_image(found.x, found.y)
         self.stages_ms = {
             'resize': 1e3 * (resized - start),
@@ -139,6 +148,16 @@ class Extractor:
         points = detection.network_keypoints
         return self._sampler.sample_descriptors(detection.raw, points.x, points.y)
 
+    def _refined(
+        self, model_input: np.ndarray, found: Keypoints, allowed: np.ndarray | None
+    ) -> Keypoints:
+        """Refine keypoints in the model input; those that would leave the allowed area stay."""
+        x, y = self._refine(model_input, found.x, found.y)
+        if allowed is not None:
+            is_allowed = allowed[np.rint(y).astype(np.intp), np.rint(x).astype(np.intp)] != 0
+            x, y = np.where(is_allowed, x, found.x), np.where(is_allowed, y, found.y)
+        return Keypoints(x, y, found.score)
+
     def _geometry_of(self, image: np.ndarray) -> _Geometry:
         """Return the geometry for the current settings and an image's size."""
         settings, geometry = self.settings, self._geometry
@@ -161,6 +180,12 @@ def keypoint_detector(height: int, width: int) -> KeypointDetector | NativeKeypo
     if native is None or max(height, width) > MAX_SIZE:
         return KeypointDetector(height, width)
     return NativeKeypointDetector(native, height, width)
+
+
+def keypoint_refiner() -> Refine:
+    """Return the native function; NumPy's without the library."""
+    native = library()
+    return refine if native is None else NativeRefiner(native)
 
 
 def descriptor_sampler(

@@ -35,7 +35,7 @@ count() {
   "$3" -h 2>/dev/null | grep -q '^-plugin' || fail "no $3 with plugins: apt-get install qemu-user"
   [ -f "$cache/$1/.complete" ] && [ -d "$cache/native-$1" ] \
     || fail "$cache/$1 is missing; run: ./dev test-arm"
-  for step in decode describe_500; do
+  for step in decode refine_500 describe_500; do
     for variant in ours baseline; do
       a=$(total "$@" $step $variant $few)
       b=$(total "$@" $step $variant $many)

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fake_runtime import COLS, HEIGHT, ROWS, WIDTH, FakeRuntime
+from whole_pixels import whole_pixels
 
 from superpoint_rknn.extractor import Extractor, Settings
-from superpoint_rknn.features.keypoints import DetectorSettings
 
 # Size of the camera image, resize mode, and position of pixel (x, y) of the model input in it.
 TRANSFORMS = {
@@ -22,6 +22,7 @@ TRANSFORMS = {
         lambda x, y: (2 * x - 23.5, 2 * y + 0.5),
     ),
 }
+AS_DETECTED = whole_pixels()
 POINTS = {(20, 12): 0.75, (28, 20): 0.5, (17, 22): 0.25}  # strongest first
 
 
@@ -43,38 +44,38 @@ def runtime():
 
 def test_an_image_of_the_input_size_is_passed_unchanged(runtime):
     image = random_image(HEIGHT, WIDTH)
-    Extractor(runtime).detect(image)
+    Extractor(runtime, Settings(AS_DETECTED)).detect(image)
     np.testing.assert_array_equal(runtime.images, [image])
 
 
 def test_rows_may_be_padded(runtime):
     image = random_image(HEIGHT, WIDTH + 5)[:, :WIDTH]
-    Extractor(runtime).detect(image)
+    Extractor(runtime, Settings(AS_DETECTED)).detect(image)
     np.testing.assert_array_equal(runtime.images, [image])
 
 
 def test_stretch_scales_each_axis_separately(runtime):
     small = random_image(HEIGHT, WIDTH)
-    Extractor(runtime).detect(small.repeat(2, axis=0).repeat(4, axis=1))
+    Extractor(runtime, Settings(AS_DETECTED)).detect(small.repeat(2, axis=0).repeat(4, axis=1))
     np.testing.assert_array_equal(runtime.images, [small])
 
 
 def test_crop_keeps_the_middle(runtime):
     image = random_image(HEIGHT, WIDTH + 16)
-    Extractor(runtime, Settings(resize='crop')).detect(image)
+    Extractor(runtime, Settings(AS_DETECTED, resize='crop')).detect(image)
     np.testing.assert_array_equal(runtime.images, [image[:, 8:-8]])
 
 
 def test_letterbox_pads_with_grey(runtime):
     image = random_image(HEIGHT - 8, WIDTH)
-    Extractor(runtime, Settings(resize='letterbox')).detect(image)
+    Extractor(runtime, Settings(AS_DETECTED, resize='letterbox')).detect(image)
     np.testing.assert_array_equal(
         runtime.images, [np.pad(image, ((4, 4), (0, 0)), constant_values=128)]
     )
 
 
 def test_model_input_equals_the_image_passed_to_the_runtime(runtime):
-    extractor = Extractor(runtime, Settings(resize='letterbox'))
+    extractor = Extractor(runtime, Settings(AS_DETECTED, resize='letterbox'))
     image = random_image(50, 60)
     model_input = extractor.model_input(image).copy()
     extractor.detect(image)
@@ -87,7 +88,7 @@ def test_model_input_equals_the_image_passed_to_the_runtime(runtime):
 @pytest.mark.parametrize('case', TRANSFORMS)
 def test_keypoints_are_in_pixels_of_the_camera_and_of_the_network(runtime, case):
     size, resize, to_camera = TRANSFORMS[case]
-    found = Extractor(runtime, Settings(resize=resize)).detect(random_image(*size))
+    found = Extractor(runtime, Settings(AS_DETECTED, resize=resize)).detect(random_image(*size))
     assert points_of(found.network_keypoints) == list(POINTS)
     assert points_of(found.keypoints) == [to_camera(x, y) for x, y in POINTS]
     assert found.image_size == size
@@ -97,7 +98,7 @@ def test_keypoints_are_in_pixels_of_the_camera_and_of_the_network(runtime, case)
 
 def test_no_points_in_the_padding_of_a_letterbox_or_within_the_border(runtime):
     runtime.points = {(20, y): 0.5 for y in (3, 7, 8, 23, 24, 28)}
-    settings = Settings(DetectorSettings(border=4, nms_radius=0), resize='letterbox')
+    settings = Settings(replace(AS_DETECTED, border=4, nms_radius=0), resize='letterbox')
     found = Extractor(runtime, settings).detect(random_image(HEIGHT - 8, WIDTH))
     assert points_of(found.network_keypoints) == [(20, 8), (20, 23)]
 
@@ -105,16 +106,41 @@ def test_no_points_in_the_padding_of_a_letterbox_or_within_the_border(runtime):
 def test_the_mask_is_in_camera_pixels(runtime):
     mask = np.full((2 * HEIGHT, 4 * WIDTH), 255, np.uint8)
     mask[20:30, 70:90] = 0  # around (81.5, 24.5), which is (20, 12) of the model input
-    found = Extractor(runtime, Settings(mask=mask)).detect(random_image(*mask.shape))
+    found = Extractor(runtime, Settings(AS_DETECTED, mask=mask)).detect(random_image(*mask.shape))
     assert points_of(found.network_keypoints) == [(28, 20), (17, 22)]
 
 
 def test_an_image_without_points(runtime):
     runtime.points = {}
-    extractor = Extractor(runtime)
+    extractor = Extractor(runtime, Settings(AS_DETECTED))
     found = extractor.detect(random_image(HEIGHT, WIDTH), extractor.new_descriptor_map())
     assert len(found.keypoints) == len(found.network_keypoints) == 0
     assert extractor.describe(found).shape == (0, ROWS * COLS)
+
+
+def test_keypoints_are_refined_in_the_model_input(runtime):
+    """To the bright pixel beside each of them, by about its distance of one pixel."""
+    image = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for x, y in POINTS:
+        image[y, x + 1] = 255
+    extractor = Extractor(runtime)
+    raw = extractor.new_descriptor_map()
+    found = extractor.detect(image, raw)
+    assert (found.network_keypoints.x - [x for x, _ in POINTS]).tolist() == pytest.approx(
+        [0.9] * 3, abs=0.1
+    )
+    assert found.network_keypoints.y.tolist() == pytest.approx([y for _, y in POINTS], abs=0.05)
+    plain = Extractor(runtime, Settings(AS_DETECTED)).detect(image, raw)
+    assert not np.array_equal(extractor.describe(found), extractor.describe(plain))
+
+
+def test_refined_keypoints_do_not_enter_the_mask(runtime):
+    image = np.zeros((HEIGHT, WIDTH), np.uint8)
+    image[12, 21] = 255
+    mask = np.ones(image.shape, np.uint8)
+    mask[:, 21] = 0
+    found = Extractor(runtime, Settings(mask=mask)).detect(image)
+    assert points_of(found.keypoints)[0] == (20, 12)
 
 
 # Settings
@@ -122,9 +148,9 @@ def test_an_image_without_points(runtime):
 
 def test_settings_are_replaced_between_images_of_one_size(runtime):
     image = random_image(HEIGHT, WIDTH + 16)
-    extractor = Extractor(runtime)
+    extractor = Extractor(runtime, Settings(AS_DETECTED))
     assert len(extractor.detect(image).keypoints) == 3
-    extractor.settings = Settings(DetectorSettings(threshold=0.4))
+    extractor.settings = Settings(replace(AS_DETECTED, threshold=0.4))
     assert len(extractor.detect(image).keypoints) == 2
     extractor.settings = replace(extractor.settings, resize='crop')
     assert points_of(extractor.detect(image).keypoints) == [(28, 12), (36, 20)]
@@ -132,16 +158,16 @@ def test_settings_are_replaced_between_images_of_one_size(runtime):
     mask[20, 36] = 1
     extractor.settings = replace(extractor.settings, mask=mask)
     assert points_of(extractor.detect(image).keypoints) == [(36, 20)]
-    extractor.settings = Settings(DetectorSettings(max_keypoints=1))
+    extractor.settings = Settings(replace(AS_DETECTED, max_keypoints=1))
     assert points_of(extractor.detect(image[:, :WIDTH].copy()).keypoints) == [(20, 12)]
 
 
 def test_settings_replaced_during_an_inference_apply_to_the_next_image(runtime):
     """Another thread may replace the settings at any time."""
-    extractor = Extractor(runtime)
+    extractor = Extractor(runtime, Settings(AS_DETECTED))
 
     def change():
-        extractor.settings = Settings(DetectorSettings(threshold=0.6), resize='crop')
+        extractor.settings = Settings(replace(AS_DETECTED, threshold=0.6), resize='crop')
 
     runtime.during = change
     image = random_image(HEIGHT, 2 * WIDTH)
@@ -159,7 +185,7 @@ def test_descriptors_are_sampled_at_pixels_of_the_network(runtime, case):
     cell and the next one are 15/16 and 1/16 along each axis.
     """
     size, resize, _ = TRANSFORMS[case]
-    extractor = Extractor(runtime, Settings(resize=resize))
+    extractor = Extractor(runtime, Settings(AS_DETECTED, resize=resize))
     raw = extractor.new_descriptor_map()
     found = extractor.detect(random_image(*size), raw)
     assert found.raw is raw
@@ -174,7 +200,7 @@ def test_descriptors_are_sampled_at_pixels_of_the_network(runtime, case):
 
 
 def test_the_descriptor_map_is_fetched_only_into_a_given_buffer(runtime):
-    extractor = Extractor(runtime)
+    extractor = Extractor(runtime, Settings(AS_DETECTED))
     found = extractor.detect(random_image(HEIGHT, WIDTH))
     assert found.raw is None
     assert runtime.fetched == [False]
@@ -183,7 +209,7 @@ def test_the_descriptor_map_is_fetched_only_into_a_given_buffer(runtime):
 
 
 def test_an_older_detection_can_be_described_after_a_newer_one(runtime):
-    extractor = Extractor(runtime)
+    extractor = Extractor(runtime, Settings(AS_DETECTED))
     image = random_image(HEIGHT, WIDTH)
     older = extractor.detect(image, extractor.new_descriptor_map())
     expected = extractor.describe(older)
@@ -197,7 +223,7 @@ def test_float_descriptor_map(runtime):
     runtime.descriptors = replace(
         runtime.descriptors, dtype=np.dtype(np.float32), quantization=None
     )
-    extractor = Extractor(runtime)
+    extractor = Extractor(runtime, Settings(AS_DETECTED))
     raw = extractor.new_descriptor_map()
     assert (raw.shape, raw.dtype) == ((ROWS * COLS, ROWS, COLS), np.float32)
     found = extractor.detect(random_image(HEIGHT, WIDTH), raw)
@@ -212,7 +238,7 @@ def test_float_descriptor_map(runtime):
 
 
 def test_stage_times_of_the_last_image_include_those_of_the_runtime(runtime):
-    extractor = Extractor(runtime)
+    extractor = Extractor(runtime, Settings(AS_DETECTED))
     runtime.stages_ms = {'load': 12.5}
     runtime.during = lambda: time.sleep(0.02)
     start = time.perf_counter()
@@ -253,12 +279,12 @@ def test_invalid_settings_or_images_raise_and_the_next_image_is_processed(
         with pytest.raises(ValueError, match=reason):
             extractor.detect(image)
     assert runtime.images == []
-    extractor.settings = Settings()
+    extractor.settings = Settings(AS_DETECTED)
     assert points_of(extractor.detect(random_image(HEIGHT, WIDTH)).keypoints) == list(POINTS)
 
 
 def test_an_error_of_the_runtime_is_raised_and_the_next_image_is_processed(runtime):
-    extractor = Extractor(runtime)
+    extractor = Extractor(runtime, Settings(AS_DETECTED))
     image = random_image(HEIGHT, WIDTH)
 
     def fail():
@@ -273,4 +299,4 @@ def test_an_error_of_the_runtime_is_raised_and_the_next_image_is_processed(runti
 
 def test_an_unknown_resize_mode_raises():
     with pytest.raises(ValueError, match=r"resize: 'squeeze', expected one of stretch, crop"):
-        Settings(resize='squeeze')
+        Settings(AS_DETECTED, resize='squeeze')

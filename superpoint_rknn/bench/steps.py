@@ -12,10 +12,16 @@ import numpy as np
 from superpoint_rknn.bench import baselines
 from superpoint_rknn.bench.recordings import Recording
 from superpoint_rknn.bench.timing import Step
-from superpoint_rknn.extractor import descriptor_sampler, keypoint_detector
+from superpoint_rknn.extractor import (
+    Refine,
+    descriptor_sampler,
+    keypoint_detector,
+    keypoint_refiner,
+)
 from superpoint_rknn.features.image import to_grey
 from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector, Keypoints
 from superpoint_rknn.features.quantization import Quantization, input_table
+from superpoint_rknn.features.refine import refine
 
 POINTS = 500
 # An input that needs a table: the network was calibrated on images without black.
@@ -40,6 +46,7 @@ def numeric_steps(recording: Recording) -> Iterator[Step]:
     yield from conversion_steps(recording)
     yield input_step(recording)
     yield decode_step(recording)
+    yield refine_step(recording)
     yield describe_step(recording)
     yield convert_to_step(recording)
 
@@ -100,8 +107,8 @@ def input_step(recording: Recording) -> Step:
 
 
 def decode_step(recording: Recording) -> Step:
-    """Decoding of logits to keypoints, with the default settings."""
-    detector, settings = keypoint_detector(*recording.size), DetectorSettings()
+    """Decoding of logits to keypoints, with the default settings but without sub-pixel places."""
+    detector, settings = keypoint_detector(*recording.size), DetectorSettings(subpixel=False)
     logits, write = output_buffer(recording.logits)
     return Step(
         'decode',
@@ -109,6 +116,22 @@ def decode_step(recording: Recording) -> Step:
         lambda i: baselines.detect(logits, settings),
         'softmax of all, depth to space, 9x9 dilation, argsort, top 500',
         write,
+    )
+
+
+def refine_step(recording: Recording) -> Step:
+    """Refinement of 500 keypoints in the model input."""
+    images, points, ours = recording.images, strongest_points(recording), keypoint_refiner()
+
+    def apply(function: Refine, i: int) -> np.ndarray:
+        at = points[i % len(points)]
+        return np.stack(function(images[i % len(images)], at.x, at.y))
+
+    return Step(
+        f'refine_{POINTS}',
+        lambda i: apply(ours, i),
+        lambda i: apply(refine, i),
+        'the same in NumPy, on the smoothed whole image',
     )
 
 

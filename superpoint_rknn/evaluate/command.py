@@ -37,7 +37,7 @@ from superpoint_rknn import __version__
 from superpoint_rknn.evaluate.chart import chart, load_figure_class
 from superpoint_rknn.evaluate.features import (
     SETTINGS,
-    SUBPIXEL,
+    UNREFINED,
     Method,
     NetworkFeatures,
     float_runtime,
@@ -109,14 +109,14 @@ def report_on(
     material: Material,
     runtimes: dict[str, Runtime],
     seeds: int,
-    subpixel: bool = False,
+    unrefined: bool = False,
     progress: Progress = iter,
     settings: DetectorSettings = SETTINGS,
 ) -> dict:
     """Run an evaluation; returns the content of the --json file."""
     methods: list[Method] = [
         *(
-            NetworkFeatures(name, runtime, subpixel, settings)
+            NetworkFeatures(name, runtime, unrefined, settings)
             for name, runtime in runtimes.items()
         ),
         orb,
@@ -126,7 +126,7 @@ def report_on(
     names = [scene.name for scene in material.scenes]
     rows = []
     for name, measured in values.items():
-        runtime = runtimes.get(name.removesuffix(SUBPIXEL))
+        runtime = runtimes.get(name.removesuffix(UNREFINED))
         model = {'model': runtime.model, 'engine': runtime.name} if runtime else {}
         rows.append({'name': name, **summary(measured), **model})
     return {
@@ -184,7 +184,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add('--model', default='', help=MODEL_HELP)
     add('--weights', default='', help=WEIGHTS_HELP)
-    add('--subpixel', action='store_true', help='add rows with subpixel refinement')
+    add(
+        '--unrefined',
+        action='store_true',
+        help='add rows without detector.subpixel and detector.refine',
+    )
     add(
         '--threshold',
         type=float,
@@ -240,7 +244,7 @@ def run(args: argparse.Namespace) -> int:
             material,
             {'float': weights, 'u8' if model.descriptors.quantization else 'model': model},
             1 if args.quick else SEEDS,
-            args.subpixel,
+            args.unrefined,
             partial(tqdm, desc='evaluating', unit='pair', leave=False),
             settings,
         )

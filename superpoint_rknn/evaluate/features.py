@@ -14,13 +14,14 @@ from superpoint_rknn.evaluate.metrics import Features
 from superpoint_rknn.evaluate.pairs import VIEW_SIZE
 from superpoint_rknn.features.descriptors import DescriptorSampler
 from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector
+from superpoint_rknn.features.refine import refine
 from superpoint_rknn.network.network import float_graph
 from superpoint_rknn.network.weights import load_weights
 from superpoint_rknn.runtimes.onnx.runtime import OnnxRuntime
 from superpoint_rknn.runtimes.runtime import ModelError, Runtime
 
 SETTINGS = DetectorSettings()  # defaults of the node's parameters
-SUBPIXEL = '_subpixel'  # suffix of rows with subpixel refinement
+UNREFINED = '_unrefined'  # suffix of rows whose keypoints are whole pixels
 ORB_THRESHOLD = 10  # corner threshold; with OpenCV's 20, low-contrast images have few points
 
 # Image (height, width) uint8 -> features by row name
@@ -34,13 +35,13 @@ class NetworkFeatures:
         self,
         name: str,
         runtime: Runtime,
-        subpixel: bool = False,
+        unrefined: bool = False,
         settings: DetectorSettings = SETTINGS,
     ):
         """
         Prepare a network for the row `name`.
 
-        subpixel: add a second row, with subpixel refinement of the same points.
+        unrefined: add a second row, with the same points as detected: whole pixels.
         Raises ModelError if the model input has another size.
         """
         size = runtime.input.shape[2:]
@@ -50,8 +51,8 @@ class NetworkFeatures:
                 f'{VIEW_SIZE[0]}x{VIEW_SIZE[1]}'
             )
         self._rows = {name: settings}
-        if subpixel:
-            self._rows[name + SUBPIXEL] = replace(settings, subpixel=True)
+        if unrefined:
+            self._rows[name + UNREFINED] = replace(settings, subpixel=False, refine=False)
         self._runtime = runtime
         self._detector = KeypointDetector(*size)
         _, channels, rows, cols = runtime.descriptors.shape
@@ -64,8 +65,9 @@ class NetworkFeatures:
         features = {}
         for name, settings in self._rows.items():
             found = self._detector.detect(logits, settings)
-            descriptors = self._sampler.sample_descriptors(self._raw, found.x, found.y)
-            features[name] = Features(np.stack([found.x, found.y], axis=1), descriptors)
+            x, y = refine(image, found.x, found.y) if settings.refine else (found.x, found.y)
+            descriptors = self._sampler.sample_descriptors(self._raw, x, y)
+            features[name] = Features(np.stack([x, y], axis=1), descriptors)
         return features
 
 

@@ -75,7 +75,11 @@ class DetectorSettings(ParameterGroup, prefix='detector.'):
         limits=(1, MAX_GRID),
     )
     subpixel: bool = parameter(
-        False, 'Refine each keypoint by a parabola through its neighbours, up to half a pixel.'
+        True, 'Refine each keypoint by a parabola through its neighbours, up to half a pixel.'
+    )
+    refine: bool = parameter(
+        True,
+        'Refine each keypoint in the model input: move it to the corner around it, up to 3 px.',
     )
 
 

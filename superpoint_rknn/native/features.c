@@ -20,7 +20,7 @@
 #endif
 
 /* To be raised with every change of a function's arguments or meaning; see library.py. */
-enum { INTERFACE_VERSION = 1 };
+enum { INTERFACE_VERSION = 2 };
 
 enum {
   CELL = 8,                    /* [px] side of a cell of the outputs */
@@ -367,7 +367,7 @@ static float clip(float v, float limit) { return v < -limit ? -limit : v > limit
  * Shift a keypoint to the peak of the quadratic through its 3x3 log probabilities, by at most half
  * a pixel; see features/subpixel.py. It stays where there is no peak, and at the image's edge.
  */
-static void refine(const Decoder *d, const float *logits, int row, int col, float *x, float *y) {
+static void shift_to_peak(const Decoder *d, const float *logits, int row, int col, float *x, float *y) {
   if (row < 1 || col < 1 || row >= d->height - 1 || col >= d->width - 1) return;
   const size_t cells = (size_t)d->rows * d->cols;
   float patch[3][3], sums[2][2];
@@ -473,11 +473,186 @@ EXPORT DISPATCHED int superpoint_decode(Decoder *d, const float *logits, const S
     x[i] = (float)col_of(p);
     y[i] = (float)row_of(p);
     score[i] = d->score[d->kept[i]];
-    if (s->subpixel) refine(d, logits, row_of(p), col_of(p), x + i, y + i);
+    if (s->subpixel) shift_to_peak(d, logits, row_of(p), col_of(p), x + i, y + i);
   }
   /* The weakest keypoint's score rarely falls below 0.9 of that of the previous image. */
   d->expected_cut = count == s->most ? 0.9f * score[count - 1] : 0;
   return count;
+}
+
+/* ---------------------------------------------------------------------------------- refine */
+
+enum {
+  REACH = 3, /* [px] of the window around a keypoint */
+  WINDOW = 2 * REACH + 1,
+  DIFFERENCES = WINDOW + 2, /* one more on each side, for the sums over 3x3 pixels */
+  SMOOTHED = DIFFERENCES + 2,
+  MARGIN = 8 /* [px] from the edge; rows of 16 bytes are read */
+};
+
+typedef int16_t h8 __attribute__((vector_size(16)));
+
+/* Sixteen bytes, four numbers, from number `n` of a on, then b's; (a + b + 1) / 2 of bytes; a - b of
+ * the first eight bytes; a sum plus the products of the first, of the last four numbers. */
+#if defined(__ARM_NEON)
+#define FROM_16(a, n) ((b16)vextq_u8((uint8x16_t)(a), (uint8x16_t)(a), n))
+#define FROM_4(a, b, n) ((i4)vextq_s32((int32x4_t)(a), (int32x4_t)(b), n))
+INLINE b16 average(b16 a, b16 b) { return (b16)vrhaddq_u8((uint8x16_t)a, (uint8x16_t)b); }
+INLINE h8 subtract(b16 a, b16 b) {
+  return (h8)vsubl_u8(vget_low_u8((uint8x16_t)a), vget_low_u8((uint8x16_t)b));
+}
+INLINE i4 add_products_first(i4 sum, h8 a, h8 b) {
+  return (i4)vmlal_s16((int32x4_t)sum, vget_low_s16((int16x8_t)a), vget_low_s16((int16x8_t)b));
+}
+INLINE i4 add_products_last(i4 sum, h8 a, h8 b) {
+  return (i4)vmlal_s16((int32x4_t)sum, vget_high_s16((int16x8_t)a), vget_high_s16((int16x8_t)b));
+}
+#else
+#if defined(__SSE2__)
+#define FROM_16(a, n) ((b16)_mm_bsrli_si128((__m128i)(a), n))
+#define FROM_4(a, b, n) \
+  ((i4)_mm_or_si128(_mm_bsrli_si128((__m128i)(a), 4 * (n)), \
+                    _mm_bslli_si128((__m128i)(b), 16 - 4 * (n))))
+INLINE b16 average(b16 a, b16 b) { return (b16)_mm_avg_epu8((__m128i)a, (__m128i)b); }
+INLINE h8 words(b16 a) { return (h8)_mm_unpacklo_epi8((__m128i)a, _mm_setzero_si128()); }
+#else
+/* elsewhere: scalar code */
+#define FROM_16(a, n) from_16(a, n)
+#define FROM_4(a, b, n) from_4(a, b, n)
+INLINE b16 from_16(b16 a, int n) {
+  b16 r = {0};
+  for (int i = 0; i + n < 16; i++) r[i] = a[i + n];
+  return r;
+}
+INLINE i4 from_4(i4 a, i4 b, int n) {
+  i4 r;
+  for (int i = 0; i < 4; i++) r[i] = i + n < 4 ? a[i + n] : b[i + n - 4];
+  return r;
+}
+INLINE b16 average(b16 a, b16 b) { return (a | b) - ((a ^ b) >> 1); }
+INLINE h8 words(b16 a) { return (h8){a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]}; }
+#endif
+INLINE h8 subtract(b16 a, b16 b) { return words(a) - words(b); }
+INLINE i4 add_products_first(i4 sum, h8 a, h8 b) {
+  return sum + (i4){a[0], a[1], a[2], a[3]} * (i4){b[0], b[1], b[2], b[3]};
+}
+INLINE i4 add_products_last(i4 sum, h8 a, h8 b) {
+  return sum + (i4){a[4], a[5], a[6], a[7]} * (i4){b[4], b[5], b[6], b[7]};
+}
+#endif
+
+/*
+ * Differences along each axis in the rows of the window, columns 0..7 and 1..8.
+ *
+ * from: first byte of the rows of the image. It is smoothed by rounded averages of neighbours, four
+ * times along each axis: [1 4 6 4 1] / 16.
+ */
+INLINE void differences(const uint8_t *from, ptrdiff_t width, h8 dx[][2], h8 dy[][2]) {
+  b16 last[4];            /* the row above, at each stage of smoothing */
+  b16 above[3], row[3];   /* the last two smoothed rows, from column 0, 1 and 2 */
+#pragma GCC unroll 15
+  for (int r = 0; r < SMOOTHED + 4; r++, from += width) {
+    b16 v = load_bytes(from);
+    for (int i = 0; i < 4; i++) {
+      const b16 now = v;
+      if (i < r) v = average(last[i], now);
+      last[i] = now;
+      if (i >= r) break;
+    }
+    if (r < 4) continue;
+    for (int i = 0; i < 4; i++) v = average(v, FROM_16(v, 1));
+    const b16 below[3] = {v, FROM_16(v, 1), FROM_16(v, 2)};
+    if (r >= 6) {
+      dx[r - 6][0] = subtract(row[2], row[0]);
+      dx[r - 6][1] = subtract(FROM_16(row[2], 1), row[1]);
+      dy[r - 6][0] = subtract(below[1], above[1]);
+      dy[r - 6][1] = subtract(below[2], above[2]);
+    }
+    for (int i = 0; i < 3; i++) {
+      above[i] = row[i];
+      row[i] = below[i];
+    }
+  }
+}
+
+/* Sums over 3x3 pixels of products in three rows, columns 0..3 and 3..6. */
+INLINE void product_sums(h8 a[][2], h8 b[][2], i4 sums[2]) {
+  i4 p0 = {0}, p4 = {0}, p5 = {0}; /* columns 0..3, 4..7, 5..8 */
+  for (int r = 0; r < 3; r++) {
+    p0 = add_products_first(p0, a[r][0], b[r][0]);
+    p4 = add_products_last(p4, a[r][0], b[r][0]);
+    p5 = add_products_last(p5, a[r][1], b[r][1]);
+  }
+  sums[0] = p0 + FROM_4(p0, p4, 1) + FROM_4(p0, p4, 2);
+  sums[1] = FROM_4(p0, p4, 3) + p4 + p5;
+}
+
+/* Reciprocals; on 32-bit ARM with a relative error of 2e-5. */
+INLINE f4 reciprocals(f4 v) {
+#if defined(__ARM_NEON) && !defined(__aarch64__)
+  const float32x4_t x = (float32x4_t)v, r = vrecpeq_f32(x);
+  return (f4)vmulq_f32(r, vrecpsq_f32(x, r));
+#else
+  return 1.0f / v;
+#endif
+}
+
+/* Square of the corner strength, determinant / trace of gradient matrices. */
+INLINE f4 squared_strength(i4 xx, i4 yy, i4 xy) {
+  const f4 a = __builtin_convertvector(xx, f4), b = __builtin_convertvector(yy, f4);
+  const f4 c = __builtin_convertvector(xy, f4);
+  const f4 m = (a * b - c * c) * reciprocals(a + b + 1);
+  return m * m;
+}
+
+/* exp(s * offset / tau^2 - s^2 / (2 tau^2)) for the steps s = -3..0; 0 and that for 1..3; tau: 2 px. */
+INLINE void distance_weights(float offset, f4 weights[2]) {
+  static const float at[] = {1, 0.882496903f, 0.606530660f, 0.324652467f};
+  const float q = expf(offset / 4), r = 1 / q;
+  weights[0] = (f4){at[3] * r * r * r, at[2] * r * r, at[1] * r, 1};
+  weights[1] = (f4){0, at[1] * q, at[2] * q * q, at[3] * q * q * q};
+}
+
+/*
+ * Move keypoints to the weighted centre of the corner strength around them: features/refine.py.
+ *
+ * image: (height, width) bytes. x, y: `count` keypoints [px], replaced. Those nearer than MARGIN
+ * to the edge stay where they are, and those in an area without gradients.
+ */
+EXPORT DISPATCHED void superpoint_refine(const uint8_t *image, int height, int width, int count,
+                                         float *restrict x, float *restrict y) {
+  for (int n = 0; n < count; n++) {
+    if (!(x[n] >= MARGIN - 0.5f && x[n] < width - MARGIN - 0.5f && y[n] >= MARGIN - 0.5f &&
+          y[n] < height - MARGIN - 0.5f)) {
+      continue;
+    }
+    const int col = (int)(x[n] + 0.5f), row = (int)(y[n] + 0.5f);
+    f4 by_col[2], by_row[2], columns[2] = {{0}}, moment = {0};
+    distance_weights(x[n] - (float)col, by_col);
+    distance_weights(y[n] - (float)row, by_row);
+    h8 dx[DIFFERENCES][2], dy[DIFFERENCES][2];
+    differences(image + (ptrdiff_t)(row - REACH - 4) * width + (col - REACH - 4), width, dx, dy);
+#pragma GCC unroll 1
+    for (int r = 0; r < WINDOW; r++) {
+      i4 xx[2], yy[2], xy[2];
+      product_sums(dx + r, dx + r, xx);
+      product_sums(dy + r, dy + r, yy);
+      product_sums(dx + r, dy + r, xy);
+      const float weight = by_row[r > REACH][r > REACH ? r - REACH : r];
+      const f4 first = squared_strength(xx[0], yy[0], xy[0]) * weight;
+      const f4 last = squared_strength(xx[1], yy[1], xy[1]) * weight;
+      columns[0] += first;
+      columns[1] += last;
+      moment += (first * by_col[0] + last * by_col[1]) * (float)(r - REACH);
+    }
+    const f4 first = columns[0] * by_col[0], last = columns[1] * by_col[1];
+    const f4 all = first + last, steps[] = {{-3, -2, -1, 0}, {0, 1, 2, 3}};
+    const f4 moment_x = first * steps[0] + last * steps[1];
+    const float total = (all[0] + all[1]) + (all[2] + all[3]);
+    if (!(total > 0)) continue;
+    x[n] = (float)col + ((moment_x[0] + moment_x[1]) + (moment_x[2] + moment_x[3])) / total;
+    y[n] = (float)row + ((moment[0] + moment[1]) + (moment[2] + moment[3])) / total;
+  }
 }
 
 /* -------------------------------------------------------------------------------- describe */

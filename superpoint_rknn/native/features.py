@@ -99,6 +99,29 @@ class NativeKeypointDetector:
         return Keypoints(x, y, score)
 
 
+class NativeRefiner:
+    """`features.refine.refine` in C; its points differ by rounding, less than 1e-3 px."""
+
+    def __init__(self, library: ctypes.CDLL):
+        self._refine = library.superpoint_refine
+
+    def __call__(
+        self, image: np.ndarray, x: np.ndarray, y: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Move each keypoint to the weighted centre of the corner strength around it.
+
+        image: (height, width) uint8, model input. x, y: (N,) float32 keypoints in its pixels.
+        Returns x, y, (N,) float32. Raises ValueError if x and y aren't (N,).
+        """
+        if x.ndim != 1 or x.shape != y.shape:
+            raise ValueError(f'points: x {x.shape}, y {y.shape}, expected one length for both')
+        image = _readable(image, TYPES[0])
+        x, y = x.astype(np.float32), y.astype(np.float32)
+        self._refine(_pointer(image), *image.shape, len(x), _pointer(x), _pointer(y))
+        return x, y
+
+
 class NativeDescriptorSampler:
     """
     `features.descriptors.DescriptorSampler` in C; its descriptors differ by rounding.

@@ -13,7 +13,7 @@ from pathlib import Path
 import superpoint_rknn
 
 FILE_NAME = 'libsuperpoint_features.so'
-INTERFACE_VERSION = 1  # of features.c
+INTERFACE_VERSION = 2  # of features.c
 AT_HWCAP = 16  # of getauxval
 ARM_NEON, ARM_VFPV4 = 1 << 12, 1 << 16  # bits of AT_HWCAP on 32-bit ARM
 
@@ -103,6 +103,7 @@ def _open(path: Path) -> ctypes.CDLL:
         ('superpoint_decoder_create', pointer, [number] * 2),
         ('superpoint_decoder_destroy', None, [pointer]),
         ('superpoint_decode', number, [pointer] * 5),
+        ('superpoint_refine', None, [pointer, number, number, number, pointer, pointer]),
         ('superpoint_sampler_create', pointer, [number] * 5),
         ('superpoint_sampler_destroy', None, [pointer]),
         ('superpoint_describe', None, [pointer, pointer, number, pointer, pointer, pointer]),

@@ -20,7 +20,7 @@ from superpoint_rknn.runtimes.model_files import find_model
 from superpoint_rknn.runtimes.open import open_runtime
 from superpoint_rknn.vio.recordings import Recording
 
-DETECTOR = DetectorSettings(subpixel=True, grid=(5, 8))  # as in config/mono_30hz.yaml
+DETECTOR = DetectorSettings(grid=(5, 8))  # as in config/mono_30hz.yaml
 SOURCES = (  # code that defines the keypoints; that in C has to do the same
     'extractor.py',
     *(f'features/{n}.py' for n in ('keypoints', 'quantization', 'resize', 'subpixel', 'top_k')),

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from whole_pixels import whole_pixels
 
-from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector
+from superpoint_rknn.features.keypoints import KeypointDetector
 
 FOLDER = Path(__file__).parent / 'fixtures'
 ARRAYS, FACTS = FOLDER / 'simulator.npz', FOLDER / 'simulator.json'
@@ -27,7 +28,7 @@ NAMES = (
 )
 SIZE = (400, 640)
 EVERY = 20  # step between the keypoints, sorted by score, whose descriptors are recorded
-SETTINGS = DetectorSettings(threshold=0.0005, max_keypoints=500)
+SETTINGS = whole_pixels(threshold=0.0005, max_keypoints=500)
 
 
 def model_input(name):

@@ -47,7 +47,7 @@ def evaluated(pictures):
     folder = pictures.parent
     plot, report = folder / 'plot.png', folder / 'report.json'
     images = ['--images', str(pictures)]
-    arguments = ['evaluate', '--quick', '--subpixel', '--json', str(report), '--plot', str(plot)]
+    arguments = ['evaluate', '--quick', '--unrefined', '--json', str(report), '--plot', str(plot)]
     assert cli.main([*arguments, *images]) == 0
     return json.loads(report.read_text()), plot
 
@@ -56,7 +56,7 @@ def test_report(evaluated):
     report, _ = evaluated
     assert report['pairs'] == 2
     assert report['scenes'] == list(WANTED)
-    names = ['float', 'float_subpixel', 'u8', 'u8_subpixel', 'orb', 'sift']
+    names = ['float', 'float_unrefined', 'u8', 'u8_unrefined', 'orb', 'sift']
     assert [row['name'] for row in report['rows']] == names
     for row in report['rows']:
         assert {'rep3', 'mma3', 'h1', 'h3', 'h5', 'points'} <= row.keys()
@@ -69,15 +69,15 @@ def test_report(evaluated):
     assert rows['u8']['model'].startswith('superpoint_400x640_u8@')
     assert rows['float']['model'].startswith('superpoint_float@')
     assert rows['float']['mma3'] == pytest.approx(rows['u8']['mma3'], abs=0.05)
-    assert {entry['name'] for entry in report['differences']} == {'u8', 'u8_subpixel'}
+    assert {entry['name'] for entry in report['differences']} == {'u8', 'u8_unrefined'}
     assert report['settings']['threshold'] == 0.015
 
 
-def test_subpixel_refinement_keeps_the_number_of_points_and_reduces_the_error(evaluated):
+def test_refinement_keeps_the_number_of_points_and_reduces_the_error(evaluated):
     rows = {row['name']: row for row in evaluated[0]['rows']}
     for name in ('float', 'u8'):
-        assert rows[name]['points'] == rows[f'{name}_subpixel']['points']
-        assert rows[f'{name}_subpixel']['localization_error'] < rows[name]['localization_error']
+        assert rows[name]['points'] == rows[f'{name}_unrefined']['points']
+        assert rows[name]['localization_error'] < rows[f'{name}_unrefined']['localization_error']
 
 
 def test_the_plot_shows_a_bar_for_each_share(evaluated):

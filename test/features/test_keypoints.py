@@ -4,8 +4,9 @@ import tracemalloc
 import cv2
 import numpy as np
 import pytest
+from whole_pixels import whole_pixels
 
-from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector, Keypoints
+from superpoint_rknn.features.keypoints import KeypointDetector, Keypoints
 
 EVERYTHING = 10000
 
@@ -82,16 +83,16 @@ def assert_equal(keypoints, points):
 
 
 SETTINGS = [
-    DetectorSettings(),
-    DetectorSettings(max_keypoints=30),
-    DetectorSettings(max_keypoints=1),
-    DetectorSettings(threshold=0.2),
-    DetectorSettings(threshold=0.0005, max_keypoints=100),
-    DetectorSettings(threshold=0.0, nms_radius=0, border=0, max_keypoints=EVERYTHING),
-    DetectorSettings(nms_radius=1, border=0, max_keypoints=EVERYTHING),
-    DetectorSettings(nms_radius=9, border=13, max_keypoints=40),
-    DetectorSettings(grid=(2, 3), max_keypoints=20),
-    DetectorSettings(grid=(5, 4), max_keypoints=41),
+    whole_pixels(),
+    whole_pixels(max_keypoints=30),
+    whole_pixels(max_keypoints=1),
+    whole_pixels(threshold=0.2),
+    whole_pixels(threshold=0.0005, max_keypoints=100),
+    whole_pixels(threshold=0.0, nms_radius=0, border=0, max_keypoints=EVERYTHING),
+    whole_pixels(nms_radius=1, border=0, max_keypoints=EVERYTHING),
+    whole_pixels(nms_radius=9, border=13, max_keypoints=40),
+    whole_pixels(grid=(2, 3), max_keypoints=20),
+    whole_pixels(grid=(5, 4), max_keypoints=41),
 ]
 
 
@@ -111,7 +112,7 @@ def test_equals_the_definition(settings, steps_per_unit):
 @pytest.mark.parametrize('size', [(8, 8), (8, 24), (40, 8)])
 def test_equals_the_definition_on_tiny_images(size):
     rng = np.random.default_rng(12)
-    settings = DetectorSettings(border=0)
+    settings = whole_pixels(border=0)
     logits = realistic_logits(rng, size[0] // 8, size[1] // 8)
     assert_equal(KeypointDetector(*size).detect(logits, settings), reference(logits, settings))
 
@@ -120,7 +121,7 @@ def test_equals_the_definition_at_full_size():
     rng = np.random.default_rng(13)
     logits = realistic_logits(rng, 50, 80)
     allowed = rng.random((400, 640)) < 0.7
-    for settings in (DetectorSettings(), DetectorSettings(grid=(4, 6))):
+    for settings in (whole_pixels(), whole_pixels(grid=(4, 6))):
         keypoints = KeypointDetector(400, 640).detect(logits, settings, allowed)
         assert len(keypoints) == 500
         assert_equal(keypoints, reference(logits, settings, allowed))
@@ -129,7 +130,7 @@ def test_equals_the_definition_at_full_size():
 def test_more_candidates_than_16_bit_ranks():
     rng = np.random.default_rng(14)
     logits = rng.normal(0, 1, (65, 40, 40)).astype(np.float32)
-    settings = DetectorSettings(threshold=0.0, nms_radius=1, border=0, max_keypoints=EVERYTHING)
+    settings = whole_pixels(threshold=0.0, nms_radius=1, border=0, max_keypoints=EVERYTHING)
     keypoints = KeypointDetector(320, 320).detect(logits, settings)
     assert_equal(keypoints, reference(logits, settings))
 
@@ -149,16 +150,14 @@ def positions(keypoints):
 
 
 def detect(points, allowed=None, **settings):
-    return KeypointDetector(32, 48).detect(
-        logits_of(points), DetectorSettings(**settings), allowed
-    )
+    return KeypointDetector(32, 48).detect(logits_of(points), whole_pixels(**settings), allowed)
 
 
 def test_channel_8_dy_dx_is_pixel_dy_dx():
     logits = np.full((65, 2, 3), -40, np.float32)
     logits[64] = 0
     logits[8 * 5 + 6, 1, 2] = 1
-    keypoints = KeypointDetector(16, 24).detect(logits, DetectorSettings(border=0))
+    keypoints = KeypointDetector(16, 24).detect(logits, whole_pixels(border=0))
     assert positions(keypoints) == [(8 + 5, 16 + 6)]
     assert keypoints.score[0] == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-6)
 
@@ -231,7 +230,7 @@ def test_no_keypoints():
 
 def test_result_does_not_depend_on_previous_images():
     rng = np.random.default_rng(15)
-    detector, settings = KeypointDetector(104, 160), DetectorSettings()
+    detector, settings = KeypointDetector(104, 160), whole_pixels()
     logits = realistic_logits(rng, 13, 20)
     first = detector.detect(logits, settings)
     kept = Keypoints(first.x.copy(), first.y.copy(), first.score.copy())
@@ -245,13 +244,13 @@ def test_result_does_not_depend_on_previous_images():
 def test_logits_are_not_modified():
     logits = realistic_logits(np.random.default_rng(16), 13, 20)
     kept = logits.copy()
-    KeypointDetector(104, 160).detect(logits, DetectorSettings(subpixel=True))
+    KeypointDetector(104, 160).detect(logits, whole_pixels(subpixel=True))
     assert np.array_equal(logits, kept)
 
 
 def test_allocates_less_than_a_megabyte():
     logits = realistic_logits(np.random.default_rng(17), 50, 80)
-    detector, settings = KeypointDetector(400, 640), DetectorSettings()
+    detector, settings = KeypointDetector(400, 640), whole_pixels()
     detector.detect(logits, settings)
     tracemalloc.start()
     try:
@@ -277,14 +276,14 @@ def test_allocates_less_than_a_megabyte():
 )
 def test_setting_out_of_range_raises(field, value):
     with pytest.raises(ValueError, match=f'{field}: '):
-        DetectorSettings(**{field: value})
+        whole_pixels(**{field: value})
 
 
 def test_arrays_of_another_size_raise():
     detector = KeypointDetector(32, 48)
     with pytest.raises(ValueError, match=r'logits: \(65, 6, 4\)'):
-        detector.detect(np.zeros((65, 6, 4), np.float32), DetectorSettings())
+        detector.detect(np.zeros((65, 6, 4), np.float32), whole_pixels())
     with pytest.raises(ValueError, match=r'allowed: \(48, 32\)'):
-        detector.detect(logits_of({}), DetectorSettings(), np.ones((48, 32), bool))
+        detector.detect(logits_of({}), whole_pixels(), np.ones((48, 32), bool))
     with pytest.raises(ValueError, match='400x641'):
         KeypointDetector(400, 641)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from whole_pixels import whole_pixels
 
 from superpoint_rknn.features import CELL
-from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector
+from superpoint_rknn.features.keypoints import KeypointDetector
 
 
 def logits_of_surface(surface):
@@ -24,7 +25,7 @@ def bump(size, y, x, xx=-0.4, yy=-0.6, xy=0.1):
 
 def refined(logits, **settings):
     height, width = logits.shape[1] * CELL, logits.shape[2] * CELL
-    settings = DetectorSettings(subpixel=True, max_keypoints=1, **settings)
+    settings = whole_pixels(subpixel=True, max_keypoints=1, **settings)
     return KeypointDetector(height, width).detect(logits, settings)
 
 
@@ -45,8 +46,8 @@ def test_equals_numpy_least_squares():
     logits[64] += 5
     settings = {'border': 1, 'nms_radius': 4, 'max_keypoints': 100, 'threshold': 0.001}
     detector = KeypointDetector(48, 64)
-    whole = detector.detect(logits, DetectorSettings(**settings))
-    refined = detector.detect(logits, DetectorSettings(**settings, subpixel=True))
+    whole = detector.detect(logits, whole_pixels(**settings))
+    refined = detector.detect(logits, whole_pixels(**settings, subpixel=True))
 
     highest = logits.astype(float).max(axis=0)
     log_probability = logits - highest - np.log(np.exp(logits - highest).sum(axis=0))
@@ -74,7 +75,7 @@ def test_equals_numpy_least_squares():
 def test_no_shift_on_a_plateau_and_at_the_image_edge():
     flat = np.full((65, 2, 2), 0, np.float32)
     keypoints = KeypointDetector(16, 16).detect(
-        flat, DetectorSettings(subpixel=True, nms_radius=0, border=0, threshold=0.001)
+        flat, whole_pixels(subpixel=True, nms_radius=0, border=0, threshold=0.001)
     )
     assert len(keypoints) == 256
     assert np.array_equal(keypoints.x, np.rint(keypoints.x))

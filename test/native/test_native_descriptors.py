@@ -3,9 +3,10 @@ import threading
 import numpy as np
 import pytest
 from native_cases import QUANTIZATIONS
+from whole_pixels import whole_pixels
 
 from superpoint_rknn.features.descriptors import DescriptorSampler
-from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector
+from superpoint_rknn.features.keypoints import KeypointDetector
 from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.native.features import (
     MAX_CHANNELS,
@@ -28,7 +29,7 @@ def as_kind(recording, index, kind):
 @pytest.mark.parametrize('kind', QUANTIZATIONS)
 @pytest.mark.parametrize('shift', [0.0, 0.37])
 def test_real_maps(native, real_outputs, kind, shift):
-    settings = DetectorSettings(threshold=0.0, border=0)
+    settings = whole_pixels(threshold=0.0, border=0)
     for index in range(0, len(real_outputs.raw), 5):
         points = KeypointDetector(*real_outputs.size).detect(real_outputs.logits[index], settings)
         raw, quantization = as_kind(real_outputs, index, kind)
@@ -128,7 +129,7 @@ def test_refuses_other_arrays(native):
 
 def test_threads_with_their_own_handles(native, real_outputs):
     """Calls release the interpreter's lock, and handles share nothing."""
-    settings, raw = DetectorSettings(), real_outputs.raw[0]
+    settings, raw = whole_pixels(), real_outputs.raw[0]
     first = NativeKeypointDetector(native, *real_outputs.size).detect(
         real_outputs.logits[0], settings
     )

@@ -1,24 +1,25 @@
 import numpy as np
 import pytest
 from native_cases import assert_same, assert_same_but_near_ties, logits_of, positions
+from whole_pixels import whole_pixels
 
-from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector
+from superpoint_rknn.features.keypoints import KeypointDetector
 from superpoint_rknn.native.features import MAX_SIZE, NativeKeypointDetector
 
 SETTINGS = [
-    DetectorSettings(),
-    DetectorSettings(threshold=0.0),
-    DetectorSettings(threshold=0.1),
-    DetectorSettings(max_keypoints=10000),
-    DetectorSettings(max_keypoints=1),
-    DetectorSettings(nms_radius=0, max_keypoints=1000),
-    DetectorSettings(nms_radius=1, max_keypoints=1000),
-    DetectorSettings(nms_radius=32, border=0),
-    DetectorSettings(border=40),
-    DetectorSettings(border=256),
-    DetectorSettings(grid=(4, 6)),
-    DetectorSettings(grid=(10, 16), max_keypoints=200),
-    DetectorSettings(grid=(64, 64), max_keypoints=300),
+    whole_pixels(),
+    whole_pixels(threshold=0.0),
+    whole_pixels(threshold=0.1),
+    whole_pixels(max_keypoints=10000),
+    whole_pixels(max_keypoints=1),
+    whole_pixels(nms_radius=0, max_keypoints=1000),
+    whole_pixels(nms_radius=1, max_keypoints=1000),
+    whole_pixels(nms_radius=32, border=0),
+    whole_pixels(border=40),
+    whole_pixels(border=256),
+    whole_pixels(grid=(4, 6)),
+    whole_pixels(grid=(10, 16), max_keypoints=200),
+    whole_pixels(grid=(64, 64), max_keypoints=300),
 ]
 
 
@@ -38,7 +39,7 @@ def test_real_logits(native, real_outputs, settings, masked):
 
 
 def test_subpixel_on_real_logits(native, real_outputs):
-    settings = DetectorSettings(subpixel=True, border=0)
+    settings = whole_pixels(subpixel=True, border=0)
     numpy, ours = (
         KeypointDetector(*real_outputs.size),
         NativeKeypointDetector(native, *real_outputs.size),
@@ -56,7 +57,7 @@ def test_subpixel_on_real_logits(native, real_outputs):
 def test_subpixel_beside_numbers_that_are_not_finite(native, number, place):
     logits = logits_of('strong', 4, 5, 3)
     logits[place] = number
-    settings = DetectorSettings(threshold=0.0, nms_radius=1, border=0, subpixel=True)
+    settings = whole_pixels(threshold=0.0, nms_radius=1, border=0, subpixel=True)
     expected = KeypointDetector(32, 40).detect(logits, settings)
     found = NativeKeypointDetector(native, 32, 40).detect(logits, settings)
     assert np.isfinite(found.x).all()
@@ -72,7 +73,7 @@ def test_subpixel_of_a_peak_too_sharp_for_float32(native):
     row, col = 3, 4
     logits[8 * row + col] = 5
     logits[8 * row + col - 1], logits[8 * row + col + 1] = -1e30, -2e30
-    settings = DetectorSettings(border=0, subpixel=True)
+    settings = whole_pixels(border=0, subpixel=True)
     for detector in (KeypointDetector(8, 8), NativeKeypointDetector(native, 8, 8)):
         assert positions(detector.detect(logits, settings)) == [(row, col)]
 
@@ -80,14 +81,14 @@ def test_subpixel_of_a_peak_too_sharp_for_float32(native):
 def test_many_exact_ties_are_in_row_major_order(native):
     """All pixels of a large image tie; an order by cells, or a slow sort, would show."""
     logits = np.zeros((65, 50, 80), np.float32)
-    settings = DetectorSettings(threshold=0.0, max_keypoints=2000, border=0)
+    settings = whole_pixels(threshold=0.0, max_keypoints=2000, border=0)
     found = NativeKeypointDetector(native, 400, 640).detect(logits, settings)
     assert positions(found) == [(float(i // 640), float(i % 640)) for i in range(2000)]
 
 
 def test_images_before_do_not_matter(native, real_outputs):
     """The cut that the last image suggests saves work and changes nothing."""
-    settings = DetectorSettings()
+    settings = whole_pixels()
     strong, weak = real_outputs.logits[0], real_outputs.logits[0].copy()
     weak[:64] -= 2
     ours = NativeKeypointDetector(native, *real_outputs.size)
@@ -100,7 +101,7 @@ def test_images_before_do_not_matter(native, real_outputs):
 
 def test_arrays_that_c_cannot_read_are_copied(native):
     logits = logits_of('strong', 3, 4, 8)
-    settings = DetectorSettings(border=0)
+    settings = whole_pixels(border=0)
     detector = NativeKeypointDetector(native, 24, 32)
     allowed = np.random.default_rng(2).integers(0, 3, (24, 32), np.uint8)
     expected = detector.detect(logits, settings, allowed)
@@ -120,7 +121,7 @@ def test_arrays_that_c_cannot_read_are_copied(native):
 
 
 def test_keypoints_belong_to_the_caller(native):
-    settings = DetectorSettings(border=0)
+    settings = whole_pixels(border=0)
     detector = NativeKeypointDetector(native, 24, 32)
     first = detector.detect(logits_of('strong', 3, 4, 8), settings)
     before = positions(first)
@@ -137,8 +138,8 @@ def test_refuses_sizes(native, size):
 def test_refuses_arrays_of_another_shape(native):
     detector = NativeKeypointDetector(native, 24, 32)
     with pytest.raises(ValueError, match='logits'):
-        detector.detect(np.zeros((65, 4, 3), np.float32), DetectorSettings())
+        detector.detect(np.zeros((65, 4, 3), np.float32), whole_pixels())
     with pytest.raises(ValueError, match='allowed'):
         detector.detect(
-            np.zeros((65, 3, 4), np.float32), DetectorSettings(), np.ones((32, 24), np.uint8)
+            np.zeros((65, 3, 4), np.float32), whole_pixels(), np.ones((32, 24), np.uint8)
         )

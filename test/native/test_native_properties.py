@@ -9,8 +9,9 @@ from hypothesis import settings as options
 from hypothesis import strategies as st
 from keypoint_definition import assert_valid, is_decided, score_map
 from native_cases import QUANTIZATIONS, TOLERANCE, assert_same, logits_of
+from whole_pixels import whole_pixels
 
-from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector
+from superpoint_rknn.features.keypoints import KeypointDetector
 from superpoint_rknn.native.features import NativeDescriptorSampler, NativeKeypointDetector
 
 # The same examples in each run: no change fails for what another one did.
@@ -21,7 +22,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 THRESHOLDS = st.one_of(st.sampled_from([0.0, 0.015, 1 / 65, 0.5, 1.0]), st.floats(0, 1))
 GRIDS = st.one_of(st.just((1, 1)), st.tuples(st.integers(1, 64), st.integers(1, 64)))
 DETECTOR_SETTINGS = st.builds(
-    DetectorSettings,
+    whole_pixels,
     threshold=THRESHOLDS,
     nms_radius=st.integers(0, 32),
     max_keypoints=st.integers(1, 300),

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ros_graph import Rig, image_message
+from whole_pixels import whole_pixels
 
 from superpoint_rknn.bench.recordings import Recording
 from superpoint_rknn.features.descriptors import DescriptorSampler
-from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector
+from superpoint_rknn.features.keypoints import KeypointDetector
 from superpoint_rknn.features.quantization import Quantization
 
 SCRIPT = Path(__file__).parents[1] / 'floor' / 'floor.py'
@@ -47,7 +48,7 @@ def test_keypoints_and_descriptors(floor, graph, tmp_path, dtype):
     message = image_message(image)
     message.header.stamp.sec, message.header.frame_id = 7, 'camera_optical'
     graph.wait(is_described, 'descriptors')
-    points = KeypointDetector(*SIZE).detect(logits[0], DetectorSettings())
+    points = KeypointDetector(*SIZE).detect(logits[0], whole_pixels())
     keypoints = rig.keypoints[-1]
     assert keypoints.header == message.header
     assert (keypoints.height, keypoints.width) == SIZE

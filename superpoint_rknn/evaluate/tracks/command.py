@@ -49,7 +49,7 @@ DESCRIBE_EVERY = 6  # images: 5 Hz at 30 Hz
 DETECT_EVERY = 3  # images of ours_every_third: a network that takes 100 ms at 30 Hz
 LONG_STEP = 10  # images, for the metrics with suffix _10
 QUICK_IMAGES = 40  # of a sequence, with --quick
-PAIR_OPTIONS = ('plot', 'weights', 'subpixel', 'allow_missing')
+PAIR_OPTIONS = ('plot', 'weights', 'unrefined', 'allow_missing')
 COLUMNS = {
     'tracks': ('tracks', 0),
     'mean_length': ('mean', 1),

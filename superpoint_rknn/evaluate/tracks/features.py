@@ -15,7 +15,7 @@ from superpoint_rknn.features.keypoints import DetectorSettings, Keypoints
 from superpoint_rknn.runtimes.runtime import Runtime
 from superpoint_rknn.tracking.point_distances import mutual_nearest
 
-DETECTOR = DetectorSettings(subpixel=True)
+DETECTOR = DetectorSettings()
 CORNER_QUALITY = 0.01  # relative to the best corner, as in OpenCV's example
 CORNER_DISTANCE = 5  # [px], minimum
 SAME_POINT = 0.01  # [px]; the tracker does not change points of the previous image
