@@ -71,10 +71,11 @@ class InputRange:
 
     @values.setter
     def values(self, values: tuple[int, int] | str) -> None:
+        if values == self._values:  # without the lock: set for each image
+            return
         with self._lock:
-            if values != self._values:
-                self._values, self._has_warned, self._automatic = values, False, None
-                self._bits, self._told = 0, UNSET
+            self._values, self._has_warned, self._automatic = values, False, None
+            self._bits, self._told = 0, UNSET
 
     def to_8_bits(self, words: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """
