@@ -2,7 +2,7 @@
 Parameters as dataclass fields, each with its default, range, unit and help text.
 
 A dataclass that inherits from ParameterGroup defines parameters beside the code that uses them and
-checks their values when it is created. ROS declarations, `extract`, config/*.yaml and README are
+checks their values when it is created. ROS declarations, `extract`, config/*.yaml and docs are
 made from these definitions. To find that of `detector.nms_radius`, search for `nms_radius: int`.
 """
 

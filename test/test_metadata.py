@@ -1,9 +1,10 @@
-"""Version, package.xml and changelog of the package."""
+"""Version, package.xml, changelog and citation of the package."""
 
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import superpoint_rknn
 from superpoint_rknn import cli
@@ -68,3 +69,11 @@ def test_changelog_can_be_released(package):
     changelog.populate_changelog_from_rst(parsed, released)
     assert [version for version, _, _ in parsed.foreach_version()] == [package.version, '9.8.7']
     assert all(parsed.get_content_of_version(v) for v in ('9.8.7', package.version))
+
+
+def test_citation_has_version_and_licence_of_the_package(package):
+    citation = yaml.safe_load((CHECKOUT / 'CITATION.cff').read_text())
+    assert citation['cff-version'] == '1.2.0'
+    assert citation['version'] == package.version
+    assert citation['license'] == package.licenses[0]
+    assert citation['repository-code'] == package.urls[1].url

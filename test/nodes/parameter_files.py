@@ -1,8 +1,8 @@
 """
 Write the files that list all parameters, from the code: `./dev run python THIS_FILE`.
 
-config/superpoint.yaml and config/tracker.yaml are generated completely, README.md and
-docs/tracking.md between the markers.
+config/superpoint.yaml and config/tracker.yaml are generated completely, the lists of
+docs/parameters.md and the table of README.md between their markers.
 """
 
 import math
@@ -13,8 +13,21 @@ from superpoint_rknn.nodes.superpoint.parameters import PARAMETERS as SUPERPOINT
 from superpoint_rknn.nodes.tracker.parameters import PARAMETERS as TRACKER
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-BEGIN, END = '<!-- parameters: begin -->\n', '<!-- parameters: end -->\n'
+BEGIN, END = '<!-- parameters of {}: begin -->\n', '<!-- parameters of {}: end -->\n'
 CODE_WIDTH, TEXT_WIDTH = 99, 120
+
+# In the table of README.md: what one sets first.
+IMPORTANT = (
+    'model',
+    'detector.threshold',
+    'detector.max_keypoints',
+    'detector.grid',
+    'resize',
+    'mask',
+    'descriptors.rate',
+    'cameras',
+    'stereo',
+)
 
 
 def yaml_value(value):
@@ -79,23 +92,42 @@ def bullets(parameters):
     return '\n'.join(lines) + '\n'
 
 
-def document(path, parameters):
-    """Content of a Markdown file with the list between its markers."""
-    before, _, rest = path.read_text().partition(BEGIN)
-    _, marker, after = rest.partition(END)
-    if not marker:
-        raise ValueError(f'{path}: expected the lines {BEGIN!r} and {END!r}')
-    return f'{before}{BEGIN}{bullets(parameters)}{END}{after}'
+def table(parameters):
+    """Markdown table of parameters."""
+    lines = ['| parameter | default | meaning |', '|---|---|---|']
+    for p in parameters:
+        lines.append(f'| `{p.name}` | `{yaml_value(p.default)}` | {p.help} |')
+    return '\n'.join(lines) + '\n'
+
+
+def document(path, parts):
+    """Content of a Markdown file with the text of each part, by name, between its markers."""
+    content = path.read_text()
+    for name, text in parts.items():
+        begin, end = BEGIN.format(name), END.format(name)
+        before, _, rest = content.partition(begin)
+        _, marker, after = rest.partition(end)
+        if not marker:
+            raise ValueError(f'{path}: expected the lines {begin!r} and {end!r}')
+        content = f'{before}{begin}{text}{end}{after}'
+    return content
 
 
 def files():
     """Content of each file, by path."""
-    readme, tracking = REPOSITORY / 'README.md', REPOSITORY / 'docs/tracking.md'
+    both = [p for p in SUPERPOINT if p in TRACKER]
+    lists = {
+        'superpoint': bullets([p for p in SUPERPOINT if p not in both]),
+        'tracker': bullets([p for p in TRACKER if p not in both]),
+        'both': bullets(both),
+    }
+    important = {'superpoint': table([p for p in SUPERPOINT if p.name in IMPORTANT])}
+    readme, reference = REPOSITORY / 'README.md', REPOSITORY / 'docs/parameters.md'
     return {
         REPOSITORY / 'config/superpoint.yaml': config_file('superpoint', SUPERPOINT),
         REPOSITORY / 'config/tracker.yaml': config_file('tracker', TRACKER),
-        readme: document(readme, SUPERPOINT),
-        tracking: document(tracking, TRACKER),
+        readme: document(readme, important),
+        reference: document(reference, lists),
     }
 
 
