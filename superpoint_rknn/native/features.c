@@ -108,6 +108,9 @@ typedef struct {
   float *score;                  /* of each candidate */
   uint32_t *kept, *scratch;      /* indices of candidates */
   float expected_cut;            /* most likely below the weakest keypoint's score */
+  uint32_t image;                /* number of the image */
+  uint32_t *summed;              /* by cell: number of the image whose sum is known */
+  float *sum, *highest;          /* by cell: see cell_exponentials */
   uint32_t part_count[MAX_PARTS * MAX_PARTS], part_seen[MAX_PARTS * MAX_PARTS];
 } Decoder;
 
@@ -209,6 +212,9 @@ INLINE int find_candidates(Decoder *d, const float *restrict logits, float cut) 
       float powers[PIXELS];
       const float highest = peak[i] > no_point[i] ? peak[i] : no_point[i];
       const float total = cell_exponentials(at + i, cells, highest, powers);
+      d->summed[first + i] = d->image;
+      d->sum[first + i] = total;
+      d->highest[first + i] = highest;
       const float limit = cut * total * (1 - 1e-6f);
       int row = first_row, col = first_col + i;
       for (; col >= d->cols; col -= d->cols) row++;
@@ -354,11 +360,20 @@ static void spread_over_grid(Decoder *d, const Settings *s, int count) {
   }
 }
 
-/* Log-sum-exp of the logits of a cell; NaN if it has none. at: the cell's first logit. */
-static float log_sum(const float *at, size_t cells) {
-  float powers[PIXELS], highest = -INFINITY;
-  for (int k = 0; k < CHANNELS; k++) highest = at[k * cells] > highest ? at[k * cells] : highest;
-  return logf(cell_exponentials(at, cells, highest, powers)) + highest;
+/* Log-sum-exp of the logits of a cell; NaN if it has none. */
+static float log_sum(Decoder *d, const float *logits, size_t cell) {
+  const size_t cells = (size_t)d->rows * d->cols;
+  if (d->summed[cell] != d->image) {
+    const float *at = logits + cell;
+    float powers[PIXELS], highest = -INFINITY;
+    for (int k = 0; k < CHANNELS; k++) {
+      highest = at[k * cells] > highest ? at[k * cells] : highest;
+    }
+    d->summed[cell] = d->image;
+    d->sum[cell] = cell_exponentials(at, cells, highest, powers);
+    d->highest[cell] = highest;
+  }
+  return logf(d->sum[cell]) + d->highest[cell];
 }
 
 static float clip(float v, float limit) { return v < -limit ? -limit : v > limit ? limit : v; }
@@ -367,16 +382,17 @@ static float clip(float v, float limit) { return v < -limit ? -limit : v > limit
  * Shift a keypoint to the peak of the quadratic through its 3x3 log probabilities, by at most half
  * a pixel; see features/subpixel.py. It stays where there is no peak, and at the image's edge.
  */
-static void shift_to_peak(const Decoder *d, const float *logits, int row, int col, float *x, float *y) {
+static void shift_to_peak(Decoder *d, const float *logits, int row, int col, float *x, float *y) {
   if (row < 1 || col < 1 || row >= d->height - 1 || col >= d->width - 1) return;
   const size_t cells = (size_t)d->rows * d->cols;
   float patch[3][3], sums[2][2];
-  /* one log-sum-exp for each cell that the 3x3 pixels touch */
+  /* One log-sum-exp for each cell that the 3x3 pixels touch; within one cell it changes nothing. */
   const int top = (row - 1) / CELL, left = (col - 1) / CELL;
   const int bottom = (row + 1) / CELL, right = (col + 1) / CELL;
-  for (int r = top; r <= bottom; r++) {
+  sums[0][0] = 0;
+  for (int r = top; r <= bottom && (top < bottom || left < right); r++) {
     for (int c = left; c <= right; c++) {
-      sums[r - top][c - left] = log_sum(logits + (size_t)r * d->cols + c, cells);
+      sums[r - top][c - left] = log_sum(d, logits, (size_t)r * d->cols + c);
     }
   }
   for (int i = 0; i < 3; i++) {
@@ -411,6 +427,9 @@ EXPORT void superpoint_decoder_destroy(Decoder *d) {
   free(d->score);
   free(d->kept);
   free(d->scratch);
+  free(d->summed);
+  free(d->sum);
+  free(d->highest);
   free(d);
 }
 
@@ -430,7 +449,14 @@ EXPORT Decoder *superpoint_decoder_create(int rows, int cols) {
   d->score = malloc(pixels * sizeof *d->score);
   d->kept = malloc(pixels * sizeof *d->kept);
   d->scratch = malloc(pixels * sizeof *d->scratch);
-  if (d->scores_at && d->position && d->score && d->kept && d->scratch) return d;
+  const size_t cells = (size_t)rows * cols;
+  d->summed = calloc(cells, sizeof *d->summed);
+  d->sum = malloc(cells * sizeof *d->sum);
+  d->highest = malloc(cells * sizeof *d->highest);
+  if (d->scores_at && d->position && d->score && d->kept && d->scratch && d->summed && d->sum &&
+      d->highest) {
+    return d;
+  }
   superpoint_decoder_destroy(d);
   return NULL;
 }
@@ -457,6 +483,7 @@ EXPORT DISPATCHED int superpoint_decode(Decoder *d, const float *logits, const S
   float cut = s->threshold;
   if (!has_grid && d->expected_cut > cut) cut = d->expected_cut;
   int count;
+  d->image += d->image == UINT32_MAX ? 2 : 1; /* never 0, which means no image */
   for (;;) {
     count = suppress(d, find_candidates(d, logits, cut), s, allowed);
     if (count >= s->most || cut == s->threshold) break;
