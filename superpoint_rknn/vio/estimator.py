@@ -133,8 +133,9 @@ class Estimator:
         return self._initialization.start_in_motion(self._imu)
 
     def _lose(self, reason: str) -> None:
-        log.warning('the motion is lost: %s', reason)
-        self.restarts += 1
+        if self.state is not None:
+            log.warning('the motion is lost: %s', reason)
+            self.restarts += 1
         self._start_again()
 
     def _start_again(self) -> None:

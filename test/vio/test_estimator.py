@@ -95,8 +95,16 @@ def test_starts_again_after_a_gap(estimator):
     assert after[0].time == pytest.approx(3.5)
 
 
+def test_a_gap_before_the_start_is_no_loss(estimator):
+    assert run(estimator, Motion(still), 0.3) == []
+    run(estimator, Motion(still), 1, start=3.0)
+
+    assert estimator.restarts == 0
+
+
 def test_restart_forgets_all(estimator):
     run(estimator, Motion(still), 1, start=5.0)
+    assert estimator.state is not None
     estimator.restart()
 
     assert estimator.state is None
