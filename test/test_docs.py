@@ -82,3 +82,22 @@ def test_commands_of_dev_exist(document):
     listed = re.findall(r'^  ([a-z][\w-]+)', usage, re.MULTILINE)
     named = re.findall(r'\./dev ([a-z][\w-]+)', document.read_text())
     assert set(named) <= {*listed, 'help'}
+
+
+def test_licences_of_all_requirements_and_pictures_are_listed():
+    text = (CHECKOUT / 'docs/licences.md').read_text()
+    required = {
+        name
+        for path in [*CHECKOUT.glob('requirements/*.txt'), CHECKOUT / 'training/requirements.txt']
+        for name in re.findall(r'^([\w.-]+)==', path.read_text(), re.MULTILINE)
+        if not name.startswith('ros-')
+    }
+    listed = {
+        name
+        for row in re.findall(r'^\| ([^|]*) \|', text, re.MULTILINE)
+        for name in row.split(', ')
+    }
+    assert required <= listed
+    drawn = {'analysis.png', 'performance.png'}  # by our own programs, without photographs
+    pictures = {p.name for p in (CHECKOUT / 'docs').iterdir() if p.suffix in ('.png', '.jpg')}
+    assert pictures - drawn <= set(LINK.findall(text))
