@@ -10,8 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from superpoint_rknn.bounded_yaml import read_yaml
 
 RECORD = 'superpoint_rknn'  # key in the custom data of a bag's metadata
 
@@ -26,10 +25,10 @@ def read_record(path: Path) -> dict[str, Any] | None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return None
     try:
-        metadata = YAML(typ='safe', pure=True).load((path / 'metadata.yaml').read_text('utf-8'))
+        metadata = read_yaml(path / 'metadata.yaml')
         record = json.loads(metadata['rosbag2_bagfile_information']['custom_data'][RECORD])
         return {'request': dict(record['request']), 'summary': dict(record['summary'])}
-    except (OSError, YAMLError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise FileExistsError(
             f'{path} exists and was not written by `superpoint_rknn extract`: name another output'
         ) from None

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from superpoint_rknn.bounded_yaml import parse_yaml, read_yaml
 from superpoint_rknn.extract.feature_bag import sibling_topic
 from superpoint_rknn.extractor import Settings
 from superpoint_rknn.features.image import read_mask
@@ -25,6 +24,7 @@ PARAMETERS = {
 }
 
 NODES = ('superpoint', 'tracker')
+NODE_ONLY = 'npu.timeout'  # of a running node alone, among names that are checked here
 
 
 def read_parameters(paths: Iterable[Path], given: Iterable[str]) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def read_parameters(paths: Iterable[Path], given: Iterable[str]) -> dict[str, An
         if known is None:
             reason = unknown_parameter(name, PARAMETERS)
             raise ValueError(f'-p {text}: {reason}; this command has {names}')
-        values[name] = _checked('-p ', known, _parsed(f'-p {text}', value))
+        values[name] = _checked('-p ', known, _parsed(text, value))
     return values
 
 
@@ -71,17 +71,20 @@ def runtime_options(values: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _parsed(where: str, text: str) -> Any:
+def _parsed(given: str, value: str) -> Any:
     try:
-        return YAML(typ='safe', pure=True).load(text)
-    except YAMLError as error:
-        raise ValueError(f'{where}: {error}') from error
+        return parse_yaml(value, typed=True)
+    except ValueError as error:
+        raise ValueError(f'-p {given}: {error}') from None
 
 
 def _given(path: Path) -> Iterator[tuple[str, str, Any]]:
     """Nodes, names and values of a parameter file: all below any `ros__parameters`."""
     found: list[tuple[str, dict]] = []
-    waiting = [('', _parsed(str(path), path.read_text(encoding='utf-8')))]
+    try:
+        waiting: list[tuple[str, Any]] = [('', read_yaml(path, typed=True))]
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from None
     while waiting:
         node, tree = waiting.pop(0)
         if not isinstance(tree, dict):
@@ -108,6 +111,8 @@ def _flat(section: dict, prefix: str = '') -> Iterator[tuple[str, Any]]:
 
 def _is_mistyped(node: str, name: str) -> bool:
     """Return whether an unknown name is a mistake, not one that only a running node uses."""
+    if name == NODE_ONLY:
+        return False
     if name in REMOVED or name.startswith(('detector.', 'input.', 'npu.')):
         return True
     return node.rpartition('/')[2] in NODES and nearest_name(name, PARAMETERS) is not None

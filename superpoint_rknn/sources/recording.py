@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from superpoint_rknn.bounded_yaml import read_yaml
 from superpoint_rknn.sources.compression import ZSTD_MAGIC, unpack
 from superpoint_rknn.sources.mcap import MAGIC as MCAP_MAGIC
 from superpoint_rknn.sources.mcap import open_mcap
@@ -21,7 +22,6 @@ from superpoint_rknn.sources.sqlite import SqliteFile
 from superpoint_rknn.sources.storage import Storage
 
 METADATA = 'metadata.yaml'
-LARGEST_METADATA = 2**24  # bytes
 RECORDINGS = ('.bag', '.db3', '.db3.zstd', '.mcap', '.mcap.zstd')  # what names of files end with
 ROS2_FILES = RECORDINGS[1:]  # of which a rosbag2 may have several in its folder
 
@@ -160,20 +160,15 @@ def _read_metadata(path: Path) -> tuple[list[str], dict[str, int]]:
     Raises OSError, or ValueError if it is damaged. Folders in its paths are ignored: the files
     stand beside it.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    if path.stat().st_size > LARGEST_METADATA:
-        raise ValueError(f'larger than {LARGEST_METADATA} bytes')
+    tree = read_yaml(path, typed=True)
     try:
-        tree = YAML(typ='safe', pure=True).load(path.read_text(encoding='utf-8'))
         information = tree['rosbag2_bagfile_information']
         names = [Path(_checked(name, str)).name for name in information['relative_file_paths']]
         promised: Counter[str] = Counter()
         for topic in information['topics_with_message_count']:
             name = _checked(topic['topic_metadata']['name'], str)
             promised[name] += _checked(topic['message_count'], int)
-    except (YAMLError, LookupError, TypeError, RecursionError) as error:
+    except (LookupError, TypeError) as error:
         raise ValueError(f'{type(error).__name__}: {error}') from error
     return names, promised
 

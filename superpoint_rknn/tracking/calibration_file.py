@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from superpoint_rknn.tracking.bounded_yaml import read_yaml
+from superpoint_rknn.bounded_yaml import read_yaml
 from superpoint_rknn.tracking.calibration import Calibration
 
 MAX_SIZE = 65535  # [px] of an image

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from superpoint_rknn.bounded_yaml import read_yaml
 from superpoint_rknn.sources.bag import Images
 from superpoint_rknn.sources.messages import stamp_ns
 from superpoint_rknn.sources.open import open_source
 from superpoint_rknn.sources.recording import euroc_cameras, is_recording
-from superpoint_rknn.tracking.bounded_yaml import read_yaml
 from superpoint_rknn.tracking.calibration_file import read_calibration
 from superpoint_rknn.vio.recordings import Recording
 from superpoint_rknn.vio.settings import EstimatorSettings

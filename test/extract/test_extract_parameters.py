@@ -9,13 +9,13 @@ def test_values_that_yaml_changes_are_read_as_by_the_nodes(tmp_path):
     path = tmp_path / 'given.yaml'
     path.write_text(
         '/**:\n  ros__parameters:\n    mask:\n    model: ~\n    npu: {zero_copy: on}\n'
-        '    detector: {threshold: 1, subpixel: yes, grid: [2, 3]}\n'
+        '    detector: {threshold: 1e-3, subpixel: yes, grid: [2, 3]}\n'
         '    input: {pass_through: no, mean: 0}\n'
     )
     values = read_parameters([path], ['detector.border:=0', 'input_range:=auto'])
     assert (values['mask'], values['model'], values['input.pass_through']) == ('', '', 'false')
     assert (values['npu.zero_copy'], values['detector.subpixel']) == (True, True)
-    assert repr((values['detector.threshold'], values['input.mean'])) == '(1.0, 0.0)'
+    assert repr((values['detector.threshold'], values['input.mean'])) == '(0.001, 0.0)'
     assert (values['detector.grid'], values['input_range']) == ((2, 3), 'auto')
 
 

@@ -8,8 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import yaml  # comes with rclpy, which imports it
 from rclpy.utilities import remove_ros_args
+
+from superpoint_rknn.bounded_yaml import read_yaml
 
 SECTION = 'ros__parameters'
 
@@ -25,8 +26,8 @@ def warnings_of_files(arguments: Sequence[str], nodes: Sequence[str]) -> Iterato
         if option != '--params-file' or not Path(path).is_file():  # a pipe is read once, by ROS
             continue
         try:
-            sections = list(_sections(yaml.safe_load(Path(path).read_text(encoding='utf-8'))))
-        except yaml.YAMLError:  # stricter than ROS, which has read the file
+            sections = list(_sections(read_yaml(Path(path))))
+        except (OSError, ValueError):  # stricter than ROS, which has read the file
             continue
         if not any(_matches(section, node) for section in sections for node in nodes):
             name = nodes[0].rpartition('/')[2]
