@@ -20,6 +20,7 @@ from superpoint_rknn.nodes.common.executor import create_executor
 from superpoint_rknn.nodes.common.interruption import Interruption
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.parameter_files import warnings_of_arguments, warnings_of_files
+from superpoint_rknn.nodes.common.shared_memory import remove_dead_segments
 
 # What to do about errors of ROS's parser of parameter files, which don't say it.
 REMEDIES = {
@@ -52,6 +53,7 @@ def run_nodes(
     """
     _skip_message_generator()
     interruption = Interruption()
+    removed = remove_dead_segments()
     log_folder = _log_folder()
     if not (can_log := _is_writable(log_folder)):
         args = [*(sys.argv if args is None else args), '--ros-args', '--disable-external-lib-logs']
@@ -71,6 +73,10 @@ def run_nodes(
         print(f'not started: {error}', file=sys.stderr)
         rclpy.try_shutdown()
         return 1
+    if removed:
+        nodes[0].get_logger().info(
+            f'removed {removed / 1e6:.0f} MB of shared memory that killed processes left'
+        )
     executor = create_executor()
     for node in nodes:
         executor.add_node(node)

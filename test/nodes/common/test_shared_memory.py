@@ -1,0 +1,67 @@
+"""Shared memory of killed nodes is removed at the next start, that of living ones never."""
+
+import fcntl
+import os
+import re
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from superpoint_rknn.nodes.common.shared_memory import FOLDER, remove_dead_segments
+
+NODE = ('-m', 'superpoint_rknn.nodes.tracker.node')
+
+
+def segments_of(process):
+    """Paths of the segments that a process created: those that no older process has."""
+    maps = Path(f'/proc/{process.pid}/maps').read_text()
+    return set(re.findall(rf'{FOLDER}/fastdds_[0-9a-f]{{16}}\b', maps))
+
+
+def test_only_old_unlocked_segments_of_this_user_are_removed(tmp_path, monkeypatch):
+    def segment(number, age=10.0):
+        path = tmp_path / f'fastdds_{number:016x}'
+        path.write_bytes(bytes(1000))
+        lock = Path(f'{path}_el')
+        lock.touch()
+        os.utime(lock, (time.time() - age,) * 2)
+        return path
+
+    dead, living, young = segment(0xABC), segment(1), segment(2, age=0.0)
+    other = tmp_path / 'fastdds_port7411_el'
+    other.touch()
+    os.utime(other, (0, 0))
+    with open(f'{living}_el', 'rb') as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, 'geteuid', lambda: os.getuid() + 1)
+            assert remove_dead_segments(tmp_path) == 0
+        assert remove_dead_segments(tmp_path) == 1000
+    assert not dead.exists()
+    assert not Path(f'{dead}_el').exists()
+    assert all(p.exists() and Path(f'{p}_el').exists() for p in (living, young))
+    assert other.exists()
+    assert remove_dead_segments(tmp_path / 'missing') == 0
+
+
+def test_killed_nodes_leave_nothing_after_the_next_start(graph):
+    if not FOLDER.is_dir():
+        pytest.skip('needs /dev/shm')
+    of_test = segments_of(SimpleNamespace(pid='self'))
+    left = set()
+    for _ in range(3):
+        process = graph.start(*NODE, 'cameras:=[cam0]')
+        graph.wait(lambda p=process: 'active: ' in p.log.read_text(), 'the node')
+        time.sleep(1.0)  # a lock file that is younger may be that of a node that starts
+        left |= segments_of(process) - of_test
+        process.kill()
+        process.wait()
+    assert sum(os.path.getsize(path) for path in left if os.path.exists(path)) > 30e6
+    process = graph.start(*NODE, 'cameras:=[cam0]')
+    graph.wait(lambda: 'active: ' in process.log.read_text(), 'the node')
+    assert ' MB of shared memory that killed processes left' in process.log.read_text()
+    assert not any(map(os.path.exists, left))
+    assert process.poll() is None
+    assert graph.interrupt(process)[0] == 0
