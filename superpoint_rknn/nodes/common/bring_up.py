@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from superpoint_rknn.errors import NotReadyError
@@ -114,9 +113,5 @@ class _Start:
         self._pause = min(2 * self._pause, MAX_PAUSE)
 
     def _report_failure(self, error: Exception) -> None:
-        if isinstance(error, NotReadyError):
-            seconds = max(0.0, self._next_attempt - time.monotonic())
-            message = f'waiting: {error}; next attempt in {seconds:.0f} s'
-        else:
-            message = f'not configured: {error}; the next attempt follows when a parameter is set'
-        self._node.report(DiagnosticStatus.ERROR, message)
+        seconds = max(0.0, self._next_attempt - time.monotonic())
+        self._node.report_failure(error, seconds if isinstance(error, NotReadyError) else None)

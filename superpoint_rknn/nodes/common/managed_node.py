@@ -14,6 +14,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.publisher import LifecyclePublisher
+from rclpy.logging import get_logger
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -26,6 +27,8 @@ from superpoint_rknn.nodes.common.qos import DIAGNOSTICS
 from superpoint_rknn.settings import Parameter
 
 RCLError = rclpy_implementation.RCLError
+LOCAL_LOG = get_logger('superpoint_rknn')  # not published on /rosout, as no node has this name
+FILE_REFUSED = 'a file that was set at run time can not be used: see the log on this computer'
 DIAGNOSTICS_PERIOD = 1.0  # [s]
 LOADING_TIMEOUT = 180.0  # [s] for loading a model, and for its first inference
 LOADING_PERIOD = 10.0  # [s] of log messages while a model is being loaded
@@ -41,6 +44,8 @@ class ManagedNode(LifecycleNode):
     `release` must work in any state: they may be called several times.
     table, interpret, more: parameters of the node, see Parameters.
     """
+
+    loads = 'the model'  # what `is_loaded` waits for
 
     def __init__(
         self,
@@ -159,7 +164,7 @@ class ManagedNode(LifecycleNode):
         now = time.monotonic()
         assert self._begun is not None
         seconds = now - self._begun
-        message = f'the model has been loading for {seconds:.0f} s'
+        message = f'{self.loads} has been loading for {seconds:.0f} s'
         is_slow = seconds > LOADING_TIMEOUT
         self.report(DiagnosticStatus.ERROR if is_slow else DiagnosticStatus.WARN, message)
         if now >= self._next_loading_log:
@@ -178,10 +183,25 @@ class ManagedNode(LifecycleNode):
         )
         reason = str(error) if is_expected else '\n'.join(traceback.format_exception(error))
         if reason not in self._refusals:
-            self.get_logger().error(f'{what}: {reason}')
+            log = LOCAL_LOG if self.values.file_was_set else self.get_logger()
+            log.error(f'{what}: {reason}')
         if self.autostart:
             self._refusals.add(reason)
         self._release()
+
+    def report_failure(self, error: Exception, next_attempt: float | None) -> None:
+        """
+        Report on /diagnostics why the node is not configured; call it repeatedly.
+
+        next_attempt: seconds until then; None: when a parameter is set.
+        """
+        if self.values.file_was_set:
+            message = f'not configured: {FILE_REFUSED}'
+        elif next_attempt is not None:
+            message = f'waiting: {error}; next attempt in {next_attempt:.0f} s'
+        else:
+            message = f'not configured: {error}; the next attempt follows when a parameter is set'
+        self.report(DiagnosticStatus.ERROR, message)
 
     def report(self, level: bytes, message: str) -> None:
         """Publish the state of a node that is not active, at most once a second."""
@@ -202,7 +222,7 @@ class ManagedNode(LifecycleNode):
             self.begin_configure()
             while not self.is_loaded(POLL_PERIOD):
                 if self.interrupted:
-                    raise RuntimeError('interrupted while the model was being loaded')
+                    raise RuntimeError(f'interrupted while {self.loads} was being loaded')
                 self.report_loading()
         except Exception as error:
             self.refuse(error)

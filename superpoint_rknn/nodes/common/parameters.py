@@ -21,6 +21,7 @@ from rclpy.node import Node
 from superpoint_rknn.parameters import unknown_parameter
 from superpoint_rknn.settings import Parameter, ParameterGroup, parameter
 
+FILES = ('model', 'mask', 'calibration')  # parameters that name a file; last part of the name
 FIXED = 'read-only while the node is configured'
 # Parameters of ROS and of common tools that files for all nodes (`/**`) contain.
 FOREIGN = (
@@ -122,6 +123,8 @@ class Parameters(Generic[S]):
     Attribute `other_nodes`: Parameters of the other nodes in this process. They get the same
     arguments, so their parameters are not unknown here.
     Attribute `fixed`: refuse changes of read-only parameters, since the node is configured.
+    Attribute `file_was_set`: True if a parameter that names a file was set after the start, maybe
+    by a stranger on the network, who must not learn which files exist.
     """
 
     def __init__(
@@ -134,6 +137,7 @@ class Parameters(Generic[S]):
     ):
         self.other_nodes: Sequence[Parameters] = ()
         self.fixed = False
+        self.file_was_set = False
         self._settings: S | None = None  # None: not read yet, or invalid
         self._node = node
         self._table = {p.name: p for p in table}
@@ -158,6 +162,10 @@ class Parameters(Generic[S]):
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
+
+    def update_settings(self, update: Callable[[S], S]) -> None:
+        """Replace the settings by a function of them; call it in the executor's thread."""
+        self._settings = update(self.settings)
 
     def read(self) -> None:
         """
@@ -190,6 +198,8 @@ class Parameters(Generic[S]):
         except (TypeError, ValueError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._values = values
+        if any(name.rpartition('.')[2] in FILES for name in changes):
+            self.file_was_set = True
         self._changed(set(changes))
         return SetParametersResult(successful=True)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.timer import Timer
 
 from superpoint_rknn.errors import NotReadyError
 from superpoint_rknn.native.library import implementation
@@ -14,15 +15,17 @@ from superpoint_rknn.nodes.common.camera_names import groups_of, title_of
 from superpoint_rknn.nodes.common.diagnostics import images_status
 from superpoint_rknn.nodes.common.in_process import InProcessCameras
 from superpoint_rknn.nodes.common.interruption import Interruption
-from superpoint_rknn.nodes.common.managed_node import ManagedNode
+from superpoint_rknn.nodes.common.managed_node import LOCAL_LOG, ManagedNode
 from superpoint_rknn.nodes.common.pair_watch import PairWatch
 from superpoint_rknn.nodes.common.process import run_node
 from superpoint_rknn.nodes.superpoint.camera import Camera
 from superpoint_rknn.nodes.superpoint.descriptor_timer import DescriptorTimer
 from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
+from superpoint_rknn.nodes.superpoint.masks import MaskReader
 from superpoint_rknn.nodes.superpoint.network_check import NetworkCheck, warnings_to
 from superpoint_rknn.nodes.superpoint.parameters import (
     PARAMETERS,
+    mask_paths,
     parameters_of_cameras,
     settings_of,
 )
@@ -34,9 +37,12 @@ from superpoint_rknn.runtimes.model_files import find_model
 from superpoint_rknn.runtimes.open import RuntimeSettings, open_runtime
 from superpoint_rknn.runtimes.runtime import Runtime
 
+MASK_PERIOD = 0.05  # [s] of checking whether a mask that was set is read
 STOP_TIMEOUT = 1.0  # [s] for the running inference to end when the node is stopped
 IMAGE_DEPTH = 1  # queue depth of image subscriptions: the newest image only
 IN_PROCESS_DEPTH = 5  # the same with a tracker in this process, which tracks every image
+
+WorkerMailbox = Mailbox[NetworkCheck | ImagePipeline | StereoPipeline, Any]
 
 
 class BlockedError(RuntimeError, NotReadyError):
@@ -50,6 +56,7 @@ class SuperPointNode(ManagedNode):
     Image callbacks only put images into the mailbox; only the worker thread uses the runtime.
     Descriptors are computed in the callback of the descriptor timer, so that keypoints are
     published without delay.
+    A mask that is set while the node is configured applies when it is read.
     interruption: aborts `configure` while a model is loaded.
     in_process: channels to the tracker in this process; None: there is none.
     """
@@ -62,8 +69,12 @@ class SuperPointNode(ManagedNode):
     ):
         self._interruption = interruption
         self._in_process = in_process
-        self._worker: Worker | None = None
+        self._worker: Worker | None = None  # of this or the last configuration
+        self._masks = MaskReader()
+        self._mask_timer: Timer | None = None  # while a mask that was set is being read
+        self._mask_warning: str | None = None
         self._network_is_checked = False
+        self._mailbox: WorkerMailbox = Mailbox()
         self._cameras: list[Camera] = []
         self._pipelines: list[ImagePipeline | StereoPipeline] = []
         self._descriptor_timer: DescriptorTimer | None = None
@@ -85,7 +96,7 @@ class SuperPointNode(ManagedNode):
         return self._interruption is not None and self._interruption.requested
 
     def configure(self) -> None:
-        """Create publishers, open the runtime in a new worker thread. Raises the reason if not."""
+        """Create publishers, begin to read the masks. Raises the reason if that is impossible."""
         if self.is_blocked:
             raise BlockedError(
                 'the last inference call has not returned; try again later, or restart the node'
@@ -93,7 +104,8 @@ class SuperPointNode(ManagedNode):
         groups = groups_of(self.values['cameras'], self.values['stereo'])
         if self._in_process is not None:
             self._in_process.check_groups(self.get_name(), groups)
-        mailbox: Mailbox[NetworkCheck | ImagePipeline | StereoPipeline, Any] = Mailbox()
+        mailbox: WorkerMailbox = Mailbox()
+        self._mailbox = mailbox
         for names in groups:
             sides = [ImagePipeline(self._camera(name), self.values, mailbox) for name in names]
             if len(sides) == 1:
@@ -102,15 +114,25 @@ class SuperPointNode(ManagedNode):
                 tolerance = round(1e9 * self.values['sync_tolerance'])
                 watch = PairWatch(self, names, self.values['mono_fallback'])
                 self._pipelines.append(StereoPipeline(sides, mailbox, tolerance, watch))
-        self._worker = Worker(
-            self._open_runtime, mailbox, self.get_logger(), lambda: self.values['npu.timeout']
-        )
-        self._worker.start()
+        self._masks.request(mask_paths(self.values))
         self._network_is_checked = False
 
     def is_loaded(self, timeout: float) -> bool:
-        """Wait for the runtime; return False after `timeout` [s]. Raises why it did not open."""
-        assert self._worker is not None
+        """
+        Wait for the masks, then for the runtime, which is opened in a new worker thread.
+
+        Returns False after `timeout` [s]. Raises the reason if one of both failed.
+        """
+        if self._worker is None or self._worker.stopping:  # of the last configuration
+            if not self._apply_masks(timeout):
+                return False
+            self._worker = Worker(
+                self._open_runtime,
+                self._mailbox,
+                self.get_logger(),
+                lambda: self.values['npu.timeout'],
+            )
+            self._worker.start()
         if not self._worker.opened.wait(timeout):
             return False
         if self._worker.open_error is not None:
@@ -142,6 +164,9 @@ class SuperPointNode(ManagedNode):
 
     def release(self) -> None:
         """Close the runtime, unless an inference call is blocked; destroy the publishers."""
+        self._masks.forget()
+        self._end_mask_timer()
+        self._mask_warning = None
         if self._worker is not None and not self._worker.stopping:
             is_slow = self._worker.mailbox.busy_for() > STOP_TIMEOUT
             if not self._worker.stop(0.1 if is_slow else STOP_TIMEOUT):
@@ -176,17 +201,54 @@ class SuperPointNode(ManagedNode):
                     'decode_and_describe': implementation(),
                 },
                 worker.error_message,
-                camera.input_warning,
+                camera.input_warning or self._mask_warning,
                 self.values['descriptors.rate'] if camera.has_descriptor_subscribers else 0.0,
             )
             for camera in self._cameras
         ]
 
     def parameters_changed(self, names: set[str]) -> None:
-        """Restart the descriptor timer if its rate changed."""
+        """Begin to read masks that were set; restart the descriptor timer if its rate changed."""
+        if self.values.fixed and any(name.rpartition('.')[2] == 'mask' for name in names):
+            self._masks.request(mask_paths(self.values))
+            if self._mask_timer is None:
+                self._mask_timer = self.create_timer(
+                    MASK_PERIOD, self._on_mask_timer, clock=self.steady_clock
+                )
         if 'descriptors.rate' in names and self.running:
             self._stop_descriptors()
             self._start_descriptors()
+
+    def _apply_masks(self, timeout: float) -> bool:
+        """Apply the masks once they are read; return False after `timeout` [s]. Raises why not."""
+        masks = self._masks.take(timeout)
+        if masks is None:
+            return False
+        self.values.update_settings(
+            lambda settings: {
+                camera: replace(each, mask=masks[camera]) for camera, each in settings.items()
+            }
+        )
+        return True
+
+    def _on_mask_timer(self) -> None:
+        if not self.configured:  # `is_loaded` applies the masks
+            return
+        try:
+            if not self._apply_masks(0.0):
+                return
+            self._mask_warning = None
+        except (OSError, ValueError, MemoryError) as error:
+            LOCAL_LOG.error(f'{error}; the previous mask still applies')
+            self._mask_warning = (
+                'mask: not read, the previous one still applies: see the log on this computer'
+            )
+        self._end_mask_timer()
+
+    def _end_mask_timer(self) -> None:
+        if self._mask_timer is not None:
+            self.end_timer(self._mask_timer)
+            self._mask_timer = None
 
     def _camera(self, name: str) -> Camera:
         in_process = None if self._in_process is None else self._in_process[name]

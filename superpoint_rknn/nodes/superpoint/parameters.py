@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from superpoint_rknn.extractor import Settings
-from superpoint_rknn.features.image import read_mask
 from superpoint_rknn.features.input_range import InputSettings
 from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.nodes.common.camera_names import CameraSettings, parameter_of
-from superpoint_rknn.nodes.common.parameters import NodeSettings
+from superpoint_rknn.nodes.common.parameters import NodeSettings, Parameters
 from superpoint_rknn.parameters import FEATURES
 from superpoint_rknn.runtimes.open import RuntimeSettings
 from superpoint_rknn.settings import Parameter, ParameterGroup, parameter
@@ -84,33 +80,22 @@ def settings_of(
     Return the settings of each camera, by its name.
 
     values: of all parameters. changed: names of the parameters that changed since `before`.
-    before: the previous settings; None: there are none.
+    before: the previous settings, whose masks are kept; None: there are none.
     Raises ValueError with the reason if a value is invalid.
     """
     SuperPointSettings.from_values(values)
     InputSettings.from_values(values)
     detector = DetectorSettings.from_values(values)
-    paths = {camera: mask_path(camera, values) for camera in values['cameras']}
-    known = {}
-    if before is not None and not any(name.rpartition('.')[2] == 'mask' for name in changed):
-        known = {paths[camera]: settings.mask for camera, settings in before.items()}
-    masks = masks_of(paths.values(), known)
+    masks = {camera: settings.mask for camera, settings in (before or {}).items()}
     return {
-        camera: Settings(detector, values['resize'], masks[path]) for camera, path in paths.items()
+        camera: Settings(detector, values['resize'], masks.get(camera))
+        for camera in values['cameras']
     }
 
 
-def mask_path(camera: str, values: dict[str, Any]) -> str:
-    """Path of the mask of a camera: its own, else the common one; '' if there is none."""
-    return values.get(parameter_of(camera, 'mask'), '') or values['mask']
-
-
-def masks_of(
-    paths: Iterable[str], known: dict[str, np.ndarray | None]
-) -> dict[str, np.ndarray | None]:
-    """Return masks by path; read those not in `known`. Raises ValueError if one is no image."""
-    masks = {'': None, **known}
-    for path in paths:
-        if path not in masks:
-            masks[path] = read_mask(path)
-    return masks
+def mask_paths(values: Parameters) -> dict[str, str]:
+    """Path of the mask of each camera: its own, else the common one; '' if it has none."""
+    return {
+        camera: (camera and values[parameter_of(camera, 'mask')]) or values['mask']
+        for camera in values['cameras']
+    }

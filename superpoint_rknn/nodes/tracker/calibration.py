@@ -16,6 +16,7 @@ from superpoint_rknn.tracking.calibration_file import read_calibration
 from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.tracker import Tracks
 
+Calibrations = dict[str, tuple[Calibration, str]]  # and its path, by the name of the camera
 RECTIFIED = re.compile('(^|[/_])rect(ified)?([/_]|$)')  # in names of topics
 
 
@@ -101,7 +102,7 @@ class CalibrationMissingError(ValueError, NotReadyError):
     """The calibration file can't be read."""
 
 
-def read_calibrations(values: Values) -> dict[str, tuple[Calibration, str]]:
+def read_calibrations(values: Values) -> Calibrations:
     """
     Read the calibration file of each camera that has one; return them and their paths by camera.
 

@@ -10,6 +10,7 @@ from rclpy.lifecycle.publisher import LifecyclePublisher
 from sensor_msgs.msg import PointCloud
 from std_msgs.msg import Bool
 
+from superpoint_rknn.nodes.common.background_read import BackgroundRead
 from superpoint_rknn.nodes.common.camera_names import groups_of, title_of
 from superpoint_rknn.nodes.common.diagnostics import images_status
 from superpoint_rknn.nodes.common.in_process import InProcessCameras
@@ -17,7 +18,7 @@ from superpoint_rknn.nodes.common.interruption import Interruption
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
 from superpoint_rknn.nodes.common.process import run_node
 from superpoint_rknn.nodes.common.qos import FEATURES
-from superpoint_rknn.nodes.tracker.calibration import read_calibrations
+from superpoint_rknn.nodes.tracker.calibration import Calibrations, read_calibrations
 from superpoint_rknn.nodes.tracker.camera import TrackerCamera
 from superpoint_rknn.nodes.tracker.feature_output import FeatureOutput
 from superpoint_rknn.nodes.tracker.parameters import (
@@ -37,6 +38,8 @@ class TrackerNode(ManagedNode):
     in_process: channels that replace the topics image, keypoints and descriptors; None: topics.
     """
 
+    loads = 'the calibration'
+
     def __init__(
         self,
         interruption: Interruption | None = None,
@@ -44,14 +47,31 @@ class TrackerNode(ManagedNode):
         **kwargs: Any,
     ):
         self._in_process = in_process
+        self._read: BackgroundRead[Calibrations] | None = None
         self._cameras: list[TrackerCamera] = []
         self._threads: list[TrackerThread] = []
         self._shared_publishers: list[LifecyclePublisher] = []
         super().__init__('tracker', PARAMETERS, track_settings_of, parameters_of_cameras, **kwargs)
 
     def configure(self) -> None:
-        """Read the calibration files and create the publishers."""
-        calibrations = read_calibrations(self.values)
+        """Begin to read the calibration files."""
+        values = {name: self.values[name] for name in self.values.names}
+        self._read = BackgroundRead(lambda: read_calibrations(values), 'calibration')
+
+    def is_loaded(self, timeout: float) -> bool:
+        """
+        Wait for the calibration files, then create the publishers.
+
+        Returns False after `timeout` [s]. Raises the reason if that is impossible.
+        """
+        if self._read is not None:
+            if not self._read.wait(timeout):
+                return False
+            read, self._read = self._read, None
+            self._create(read.result())
+        return True
+
+    def _create(self, calibrations: Calibrations) -> None:
         groups = groups_of(self.values['cameras'], self.values['stereo'])
         if self._in_process is not None:
             self._in_process.check_groups(self.get_name(), groups)
@@ -83,6 +103,7 @@ class TrackerNode(ManagedNode):
 
     def release(self) -> None:
         """Destroy the publishers."""
+        self._read = None
         self._threads.clear()
         while self._cameras:
             self._cameras.pop().destroy()

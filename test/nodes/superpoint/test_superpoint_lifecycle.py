@@ -41,9 +41,6 @@ def test_parameters_change_at_runtime_or_are_rejected(rig, photo):
     rejected = set_parameter(rig, 'resize', string_value='squeeze')
     assert not rejected.successful
     assert "'squeeze', expected one of stretch, crop, letterbox" in rejected.reason
-    rejected = set_parameter(rig, 'mask', string_value='/nowhere.png')
-    assert not rejected.successful
-    assert '/nowhere.png' in rejected.reason
     rejected = set_parameter(rig, 'model', string_value='other.onnx')
     assert not rejected.successful
     _, last = rig.send_and_wait(photo)
