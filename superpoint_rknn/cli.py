@@ -8,10 +8,11 @@ from importlib import import_module
 
 from superpoint_rknn.dependencies import import_problem, pip_install
 
-# Name and purpose; superpoint_rknn.NAME.command defines `add_arguments(parser)` and
+# Name and purpose; superpoint_rknn.NAME.command (with _ for -) defines `add_arguments(parser)` and
 # `run(arguments) -> exit code`.
 COMMANDS = {
     'doctor': 'check library, driver and model on this machine',
+    'board-report': 'prove on a board that all of it works, with times',
     'extract': 'recordings -> bags of features, offline',
     'replay': 'play a recording into a running graph without losing an image',
     'bench': 'measure the time that the host takes for each image',
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not arguments or arguments[0] in ('-h', '--help'):
         print('usage: superpoint_rknn COMMAND [-h] ...\n')
         for name, purpose in COMMANDS.items():
-            print(f'  {name:10} {purpose}')
+            print(f'  {name:12} {purpose}')
         return 0 if arguments else 2
     name = arguments[0]
     if name not in COMMANDS:
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     if problem:
         return print_error(problem)
     try:
-        module = import_module(f'superpoint_rknn.{name}.command')
+        module = import_module(f'superpoint_rknn.{name.replace("-", "_")}.command')
     except ModuleNotFoundError as error:
         if (error.name or '').startswith('superpoint_rknn'):
             raise

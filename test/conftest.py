@@ -25,6 +25,7 @@ from rknn_standin import MODEL, build  # noqa: E402
 OFFLINE = ('onnx', 'onnxruntime', 'rosbags', 'tqdm', 'skimage')
 NEEDS = {
     'analyze': (*OFFLINE, 'matplotlib', 'jinja2'),
+    'board_report': ('onnxruntime',),
     'convert': OFFLINE,
     'evaluate': OFFLINE,
     'quantize': OFFLINE,

@@ -12,27 +12,18 @@ Example:
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
 import os
-import platform
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
-
-from superpoint_rknn import __version__
+from superpoint_rknn.doctor.machine import inspect_machine
 from superpoint_rknn.doctor.report import machine_text, trial_text
-from superpoint_rknn.doctor.trial import Trial
+from superpoint_rknn.doctor.trial import Trial, write_json, write_record
 from superpoint_rknn.features.image import read_grey
-from superpoint_rknn.native.library import implementation
-from superpoint_rknn.runtimes.board import board_model, detect_soc, npu_driver_version
+from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.model_files import find_model
 from superpoint_rknn.runtimes.open import open_runtime
-from superpoint_rknn.runtimes.rknn.library import probe_libraries
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,11 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     image = read_grey(arguments.image) if arguments.image else None
     soc = detect_soc()
     advice: list[str] = []
-    report: dict[str, Any] = {
-        'system': _system(),
-        'decode_and_describe': implementation(),
-        'board': _board(soc, advice),
-    }
+    report = inspect_machine(soc, advice)
     print(machine_text(report), flush=True)
     path = find_model(arguments.model, soc, arguments.runtime)
     if soc and path.suffix == '.onnx':
@@ -106,52 +93,12 @@ def run(arguments: argparse.Namespace) -> int:
     advice += trial.advice
     report |= {'runtime': trial.runtime, 'inference': trial.inference, 'advice': advice}
     print(trial_text(report), flush=True)
-    _write_json(arguments.json, report)
+    if arguments.json is not None:
+        write_json(arguments.json, report)
     if arguments.record and trial.recorded is not None:
-        arguments.record.mkdir(parents=True, exist_ok=True)
-        outputs: dict[str, Any] = dict(trial.recorded)
-        np.savez_compressed(arguments.record / 'outputs.npz', **outputs)
-        _write_json(arguments.record / 'report.json', report)
+        write_record(arguments.record, trial.recorded, report)
         print(f'outputs written to {arguments.record}')
     if is_blocked:  # a normal exit would wait for the library
         sys.stdout.flush()
         os._exit(1)
     return 0 if trial.inference else 1
-
-
-def _write_json(path: Path | None, report: dict[str, Any]) -> None:
-    if path is not None:
-        path.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
-
-
-def _system() -> dict[str, str]:
-    return {
-        'superpoint_rknn': __version__,
-        'machine': platform.machine(),
-        'python': platform.python_version(),
-        'numpy': np.__version__,
-        'opencv': cv2.__version__,
-    }
-
-
-def _board(soc: str | None, advice: list[str]) -> dict[str, Any]:
-    driver, libraries = npu_driver_version(), probe_libraries()
-    if soc is None:
-        advice.append('this is no Rockchip board: the model runs on the CPU')
-    elif driver is None:
-        advice.append(
-            'the NPU driver version cannot be read: load the driver (rknpu; on RV1126 galcore), '
-            'or run as root to read /sys/kernel/debug'
-        )
-    if soc and all(probe.reason for probe in libraries):
-        advice.append(
-            "no usable RKNN library: install the board vendor's librknnrt.so, or librknn_api.so "
-            'on RV1126 and RV1109'
-        )
-    return {
-        'model': board_model(),
-        'soc': soc,
-        'npu_driver': driver,
-        'libraries': [vars(probe) for probe in libraries],
-        'rknnlite': importlib.util.find_spec('rknnlite') is not None,
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -46,7 +47,7 @@ class Trial(threading.Thread):
             self.advice.append(str(error))
             return
         try:
-            self.runtime = _describe(runtime, self._path)
+            self.runtime = describe_runtime(runtime, self._path)
             self.stage = 'inference'
             self._infer(runtime)
         except Exception as error:
@@ -79,7 +80,26 @@ class Trial(threading.Thread):
         }
 
 
-def _describe(runtime: Runtime, path: Path) -> dict[str, Any]:
+def write_record(folder: Path, recorded: dict[str, np.ndarray], report: dict[str, Any]) -> None:
+    """
+    Write what `superpoint_rknn analyze --board` reads: outputs.npz and report.json.
+
+    recorded: 'image' (H, W) uint8, 'logits' (65, H/8, W/8) float32, 'descriptors' raw.
+    report: with the runtime as `describe_runtime` returns it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, Any] = dict(recorded)
+    np.savez_compressed(folder / 'outputs.npz', **arrays)
+    write_json(folder / 'report.json', report)
+
+
+def write_json(path: Path, report: dict[str, Any]) -> None:
+    """Write a report as JSON."""
+    path.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+
+
+def describe_runtime(runtime: Runtime, path: Path) -> dict[str, Any]:
+    """Return name, model, input table and tensors of a runtime that loaded the model at `path`."""
     return {
         'engine': runtime.name,
         'model': runtime.model,
