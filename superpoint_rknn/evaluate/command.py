@@ -3,7 +3,8 @@ Compare SuperPoint, float and 8-bit, with ORB and SIFT: repeatability and matchi
 
 The protocol (docs/evaluation.md): 24 photographs with 13 random homographies and light changes
 each, 312 pairs of 640x400, 500 points per image; repeatability and mean matching accuracy at
-3 px, share of homographies correct within 1, 3 and 5 px; and one real pair.
+3 px, share of homographies correct within 1, 3 and 5 px; one real pair; and two real stereo
+pairs with the true disparity.
 
 Example:
 -------
@@ -23,150 +24,24 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import platform
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from superpoint_rknn import __version__
 from superpoint_rknn.evaluate.chart import chart, load_figure_class
-from superpoint_rknn.evaluate.features import (
-    SETTINGS,
-    UNREFINED,
-    Method,
-    NetworkFeatures,
-    float_runtime,
-    orb,
-    sift,
-)
+from superpoint_rknn.evaluate.features import SETTINGS, float_runtime
 from superpoint_rknn.evaluate.fetch import fetch_scenes
-from superpoint_rknn.evaluate.metrics import Features, measure
-from superpoint_rknn.evaluate.pairs import VIEW_SIZE, Pair, Scene, make_pair
+from superpoint_rknn.evaluate.protocol import report_on
 from superpoint_rknn.evaluate.report import table
-from superpoint_rknn.evaluate.scenes import Material, own_material, protocol_material
-from superpoint_rknn.evaluate.statistics import (
-    METRICS,
-    Measured,
-    by_scene,
-    difference,
-    summary,
-)
+from superpoint_rknn.evaluate.scenes import own_material, protocol_material
 from superpoint_rknn.evaluate.tracks import command as tracks_command
-from superpoint_rknn.features.keypoints import DetectorSettings
 from superpoint_rknn.files import check_output, write_atomically
-from superpoint_rknn.quantize.calibration import Progress
 from superpoint_rknn.runtimes.model_files import find_model, find_weights
 from superpoint_rknn.runtimes.open import open_runtime
-from superpoint_rknn.runtimes.runtime import Runtime
 
 SEEDS = 13
 log = logging.getLogger(__name__)
-
-
-def evaluate(
-    scenes: Sequence[Scene], methods: Sequence[Method], seeds: int, progress: Progress = iter
-) -> dict[str, Measured]:
-    """
-    Measure features on pairs of views; deterministic.
-
-    seeds: number of pairs per scene.
-    Returns the values, (scenes, seeds), by row and metric.
-    """
-    values: dict[str, dict[str, np.ndarray]] = {}
-    first: dict[str, Features] = {}
-    for index, seed in progress([(i, seed) for i in range(len(scenes)) for seed in range(seeds)]):
-        pair = make_pair(scenes[index], seed)
-        if seed == 0:
-            first = all_features(methods, pair.first)  # equal for all seeds
-        for name, measured in measure_pair(first, methods, pair).items():
-            row = values.setdefault(name, {m: np.empty((len(scenes), seeds)) for m in METRICS})
-            for metric, value in measured.items():
-                row[metric][index, seed] = value
-    return values
-
-
-def all_features(methods: Sequence[Method], image: np.ndarray) -> dict[str, Features]:
-    """Features of one image by row."""
-    return {name: found for method in methods for name, found in method(image).items()}
-
-
-def measure_pair(
-    first: dict[str, Features], methods: Sequence[Method], pair: Pair
-) -> dict[str, dict[str, float]]:
-    """Metrics of one pair by row; first: features of its first image."""
-    second = all_features(methods, pair.second)
-    return {
-        name: measure(first[name], second[name], pair.homography, VIEW_SIZE) for name in second
-    }
-
-
-def report_on(
-    material: Material,
-    runtimes: dict[str, Runtime],
-    seeds: int,
-    unrefined: bool = False,
-    progress: Progress = iter,
-    settings: DetectorSettings = SETTINGS,
-) -> dict:
-    """Run an evaluation; returns the content of the --json file."""
-    methods: list[Method] = [
-        *(
-            NetworkFeatures(name, runtime, unrefined, settings)
-            for name, runtime in runtimes.items()
-        ),
-        orb,
-        sift,
-    ]
-    values = evaluate(material.scenes, methods, seeds, progress)
-    names = [scene.name for scene in material.scenes]
-    rows = []
-    for name, measured in values.items():
-        runtime = runtimes.get(name.removesuffix(UNREFINED))
-        model = {'model': runtime.model, 'engine': runtime.name} if runtime else {}
-        rows.append({'name': name, **summary(measured), **model})
-    return {
-        'pairs': len(names) * seeds,
-        'rows': rows,
-        'real': _real(methods, material.real_pair),
-        'differences': _differences(values),
-        'scenes': names,
-        'missing': list(material.missing),
-        'seeds': seeds,
-        'by_scene': {name: by_scene(measured, names) for name, measured in values.items()},
-        'settings': asdict(settings),
-        'versions': {
-            'superpoint_rknn': __version__,
-            'opencv': cv2.__version__,
-            'numpy': np.__version__,
-            'python': platform.python_version(),
-            'machine': platform.machine(),
-        },
-    }
-
-
-def _real(methods: Sequence[Method], pair: Pair | None) -> dict | None:
-    if pair is None:
-        return None
-    measured = measure_pair(all_features(methods, pair.first), methods, pair)
-    rows = []
-    for name, values in measured.items():
-        known = {m: None if np.isnan(value) else value for m, value in values.items()}
-        rows.append({'name': name, **known})
-    return {'name': 'graf1-3', 'rows': rows}
-
-
-def _differences(values: dict[str, Measured]) -> list[dict]:
-    """Differences of 8-bit rows to their float rows on the same pairs."""
-    return [
-        {'name': name, 'reference': reference, 'metrics': difference(measured, values[reference])}
-        for name, measured in values.items()
-        if name.startswith('u8') and (reference := name.replace('u8', 'float')) in values
-    ]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

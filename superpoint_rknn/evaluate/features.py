@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +69,27 @@ class NetworkFeatures:
             descriptors = self._sampler.sample_descriptors(self._raw, x, y)
             features[name] = Features(np.stack([x, y], axis=1), descriptors)
         return features
+
+
+def methods_of(
+    runtimes: Mapping[str, Runtime],
+    unrefined: bool = False,
+    settings: DetectorSettings = SETTINGS,
+) -> list[Method]:
+    """Networks by row, ORB and SIFT; unrefined: see NetworkFeatures."""
+    networks = [NetworkFeatures(name, r, unrefined, settings) for name, r in runtimes.items()]
+    return [*networks, orb, sift]
+
+
+def model_of(row: str, runtimes: Mapping[str, Runtime]) -> dict[str, str]:
+    """Name of the model and of the runtime of a row, as reports have them; {} without a model."""
+    runtime = runtimes.get(row.removesuffix(UNREFINED))
+    return {'model': runtime.model, 'engine': runtime.name} if runtime else {}
+
+
+def all_features(methods: Sequence[Method], image: np.ndarray) -> dict[str, Features]:
+    """Features of one image by row."""
+    return {name: found for method in methods for name, found in method(image).items()}
 
 
 def float_runtime(weights: Path) -> OnnxRuntime:

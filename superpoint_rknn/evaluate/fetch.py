@@ -1,4 +1,4 @@
-"""Fetch the scenes of the protocol that Debian's opencv-doc contains."""
+"""Fetch the pictures of the protocol that Debian's opencv-doc contains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fetch_scenes() -> Path:
     missing in it or differs from the protocol.
     """
     folder = cache_folder(OPENCV)
-    files = [*scene_files(), *scene_files('real_pair')]
+    files = [*scene_files(), *scene_files('real_pair'), *scene_files('stereo')]
     missing = [file for file in files if file.package == OPENCV and file.locate() is None]
     if not missing:
         return folder

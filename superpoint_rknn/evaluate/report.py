@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 COLUMNS = {
     'rep3': 'rep@3',
     'mma3': 'MMA@3',
@@ -13,33 +15,52 @@ COLUMNS = {
     'points': 'points',
     'matches': 'matches',
 }
+STEREO_COLUMNS = {
+    'mma3': 'MMA@3',
+    'median_error': 'median err.',
+    'known': 'known',
+    'matches': 'matches',
+    'points': 'points',
+}
 WIDTH = 13  # characters of a column
 
 
 def table(report: dict) -> str:
-    """Results of all rows with 95 % intervals, the real pair, and 8 bits against float."""
+    """Results of all rows with 95 % intervals, the real pairs, and 8 bits against float."""
     names = [row['name'] for row in report['rows']]
     margin = max(map(len, names)) + 2
     lines = [
         f'{report["pairs"]} pairs of {len(report["scenes"])} scenes; below: 95 % intervals',
-        ' ' * margin + ''.join(f'{title:>{WIDTH}}' for title in COLUMNS.values()),
+        _titles(COLUMNS, margin),
     ]
     for row in report['rows']:
-        lines.append(f'{row["name"]:{margin}}' + ''.join(_cell(row[c], c) for c in COLUMNS))
+        lines.append(_line(row, COLUMNS, margin))
         intervals = row['intervals']
         lines.append(' ' * margin + ''.join(_interval(intervals[c], c) for c in COLUMNS))
     if report['real']:
         lines.append(f'{report["real"]["name"]}, one real pair')
-        for row in report['real']['rows']:
-            lines.append(f'{row["name"]:{margin}}' + ''.join(_cell(row[c], c) for c in COLUMNS))
+        lines += [_line(row, COLUMNS, margin) for row in report['real']['rows']]
+    for pair in report['stereo']:
+        lines.append(f'{pair["name"]}, a real stereo pair')
+        lines.append(_titles(STEREO_COLUMNS, margin))
+        lines += [_line(row, STEREO_COLUMNS, margin) for row in pair['rows']]
     for entry in report['differences']:
         parts = [_difference(metric, value) for metric, value in entry['metrics'].items()]
         lines.append(f'{entry["name"]} - {entry["reference"]}: {", ".join(parts)}')
     return '\n'.join(lines)
 
 
+def _titles(columns: Mapping[str, str], margin: int) -> str:
+    return ' ' * margin + ''.join(f'{title:>{WIDTH}}' for title in columns.values())
+
+
+def _line(row: Mapping, columns: Iterable[str], margin: int) -> str:
+    return f'{row["name"]:{margin}}' + ''.join(_cell(row[column], column) for column in columns)
+
+
 def _digits(metric: str) -> int:
-    return {'points': 0, 'matches': 0, 'localization_error': 2}.get(metric, 3)
+    digits = {'points': 0, 'matches': 0, 'known': 0, 'localization_error': 2}
+    return digits.get(metric, 3)
 
 
 def _cell(value: float | None, metric: str) -> str:

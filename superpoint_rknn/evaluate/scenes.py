@@ -18,12 +18,15 @@ import cv2
 import numpy as np
 
 from superpoint_rknn.evaluate.pairs import Pair, Scene, resize_and_crop, stretched_pair
+from superpoint_rknn.evaluate.stereo import StereoPair, stereo_pair
 from superpoint_rknn.fetch.archive import sha256_of
 from superpoint_rknn.fetch.fetch import cache_folder
 from superpoint_rknn.sources.open import open_source, thinned
 
 LIST = Path(__file__).with_suffix('.json')
 OPENCV, SKIMAGE = 'opencv-doc', 'scikit-image'
+# Pairs of the section 'stereo', each with left image, right image and disparity
+STEREO = ('motorcycle', 'aloe')
 MAX_SCENES = 500  # of a user's folder, 0.6 MB each
 INSTALLED = Path('/usr/share/doc/opencv-doc/examples')  # by Debian's opencv-doc
 HOW_TO_GET = {
@@ -55,11 +58,12 @@ class Material:
 
     scenes: list[Scene]
     real_pair: Pair | None = None
-    missing: tuple[str, ...] = ()  # scenes of the protocol that were not found
+    stereo: tuple[StereoPair, ...] = ()
+    missing: tuple[str, ...] = ()  # files of the protocol that were not found
 
 
 def scene_files(section: str = 'scenes') -> list[SceneFile]:
-    """Files of a section of scenes.json: 'scenes', 'real_pair', 'other_views' or 'posters'."""
+    """Files of a section of scenes.json: 'scenes', 'real_pair', 'stereo', 'other_views', ..."""
     entries = json.loads(LIST.read_text(encoding='utf-8'))[section]
     return [SceneFile(entry['package'], entry['path'], entry['sha256']) for entry in entries]
 
@@ -76,13 +80,13 @@ def folders(package: str) -> list[Path]:
 
 def protocol_material(allow_missing: bool = False) -> Material:
     """
-    Scenes of the protocol and the real pair.
+    Scenes of the protocol, the real pair and the stereo pairs.
 
     Raises FileNotFoundError, with the missing files and the commands that install them, unless
     `allow_missing`, and if no scene is found.
     """
-    files, real = scene_files(), scene_files('real_pair')
-    found = {file: file.locate() for file in (*files, *real)}
+    files, real, stereo = map(scene_files, ('scenes', 'real_pair', 'stereo'))
+    found = {file: file.locate() for file in (*files, *real, *stereo)}
     missing = [file for file, path in found.items() if path is None]
     if missing and (not allow_missing or not any(found[file] for file in files)):
         raise FileNotFoundError(_how_to_get(missing))
@@ -93,7 +97,15 @@ def protocol_material(allow_missing: bool = False) -> Material:
     ]
     pair_paths = [path for file in real if (path := found[file])]
     pair = _real_pair(*pair_paths) if len(pair_paths) == len(real) else None
-    return Material(scenes, pair, tuple(file.path for file in missing))
+    stereo_pairs = []
+    for index, name in enumerate(STEREO):
+        paths = [path for file in stereo[3 * index : 3 * index + 3] if (path := found[file])]
+        if len(paths) == 3:
+            left, right, disparity = paths
+            stereo_pairs.append(
+                stereo_pair(name, _grey(left), _grey(right), _disparity(disparity))
+            )
+    return Material(scenes, pair, tuple(stereo_pairs), tuple(file.path for file in missing))
 
 
 def own_material(sources: list[Path]) -> Material:
@@ -142,6 +154,14 @@ def _how_to_get(missing: list[SceneFile]) -> str:
 def _grey(path: Path) -> np.ndarray:
     (frame,) = open_source(path)
     return frame.grey()
+
+
+def _disparity(path: Path) -> np.ndarray:
+    """Disparity of a stereo pair, (height, width) [px]; 0 or not finite where unknown."""
+    if path.suffix != '.npz':
+        return _grey(path)
+    with np.load(path) as arrays:  # refuses pickled objects
+        return arrays['arr_0']
 
 
 def _real_pair(first: Path, second: Path, homography: Path) -> Pair:

@@ -15,10 +15,10 @@ import pytest
 
 from superpoint_rknn import cli
 from superpoint_rknn.evaluate.chart import SHARES, chart
-from superpoint_rknn.evaluate.command import evaluate
 from superpoint_rknn.evaluate.features import SETTINGS, NetworkFeatures, orb, sift
 from superpoint_rknn.evaluate.metrics import Features
 from superpoint_rknn.evaluate.pairs import VIEW_SIZE
+from superpoint_rknn.evaluate.protocol import evaluate
 from superpoint_rknn.evaluate.report import table
 from superpoint_rknn.evaluate.scenes import SKIMAGE, own_material, scene_files
 from superpoint_rknn.network.network import float_graph
@@ -71,6 +71,7 @@ def test_report(evaluated):
     assert rows['float']['mma3'] == pytest.approx(rows['u8']['mma3'], abs=0.05)
     assert {entry['name'] for entry in report['differences']} == {'u8', 'u8_unrefined'}
     assert report['settings']['threshold'] == 0.015
+    assert report['stereo'] == []  # only with the pictures of the protocol
 
 
 def test_refinement_keeps_the_number_of_points_and_reduces_the_error(evaluated):

@@ -21,7 +21,7 @@ from superpoint_rknn.quantize.calibration import calibration_image
 from superpoint_rknn.sources.open import open_source
 
 MODELS = Path(__file__).parents[2] / 'models'
-SECTIONS = ('scenes', 'real_pair', 'other_views', 'posters')
+SECTIONS = tuple(json.loads(LIST.read_text()))
 CARDS = [card for card in sorted(MODELS.glob('*.json')) if '"calibration"' in card.read_text()]
 needs_skimage = pytest.mark.skipif(
     any(file.locate() is None for file in scene_files() if file.package == SKIMAGE),
@@ -44,6 +44,11 @@ def test_scenes_of_the_protocol():
     assert [Path(file.path).name for file in scene_files('real_pair')] == [
         *('graf1.png', 'graf3.png', 'H1to3p.xml')
     ]
+    assert [Path(file.path).name for file in scene_files('stereo')] == [
+        *('motorcycle_left.png', 'motorcycle_right.png', 'motorcycle_disp.npz'),
+        *('aloeL.jpg', 'aloeR.jpg', 'aloeGT.png'),
+    ]
+    assert SECTIONS == ('scenes', 'real_pair', 'stereo', 'other_views', 'posters')
 
 
 @pytest.mark.parametrize('card', CARDS, ids=[card.stem for card in CARDS])
@@ -63,8 +68,8 @@ def test_model_cards_exist():
 
 @needs_skimage
 def test_grey_values_are_hashed_as_in_model_cards():
-    entries = json.loads(LIST.read_text())['scenes']
-    for entry in entries:
+    content = json.loads(LIST.read_text())
+    for entry in (*content['scenes'], *content['stereo']):
         if entry['package'] == SKIMAGE and entry['path'].endswith('.png'):
             path = SceneFile(entry['package'], entry['path'], entry['sha256']).locate()
             (frame,) = open_source(path)
@@ -80,8 +85,9 @@ def test_missing_scenes_are_an_error_that_names_the_command(no_opencv_doc):
 @needs_skimage
 def test_missing_scenes_can_be_allowed(no_opencv_doc):
     material = protocol_material(allow_missing=True)
-    assert len(material.missing) == 17
+    assert len(material.missing) == 19
     assert material.real_pair is None
+    assert [pair.name for pair in material.stereo] == ['motorcycle']
     assert [scene.number for scene in material.scenes] == list(range(15, 24))
     assert material.scenes[0].name == 'astronaut'
     assert all(scene.image.shape == SCENE_SIZE for scene in material.scenes)

@@ -32,7 +32,7 @@ FREE = {
 }
 
 
-@pytest.mark.parametrize('section', ['scenes', 'real_pair', 'other_views', 'posters'])
+@pytest.mark.parametrize('section', EVALUATION)
 def test_no_picture_is_an_evaluation_scene(section):
     evaluated = {entry['sha256'] for entry in EVALUATION[section]}
     assert len(evaluated) >= 3
