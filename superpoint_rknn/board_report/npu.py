@@ -6,10 +6,8 @@ import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from superpoint_rknn.runtimes.rknn.abi import Format, TensorType
 from superpoint_rknn.runtimes.rknn.context import RknnContext
@@ -86,22 +84,22 @@ class NpuCalls:
         """Run the model on the input."""
         self._context.run()
 
-    def outputs(self, logits: DTypeLike, descriptors: DTypeLike | None) -> OutputCall:
+    def outputs(self, float_logits: bool, float_descriptors: bool | None) -> OutputCall:
         """
-        Prepare calls that fetch the outputs in these element types, float32 or the native one.
+        Prepare calls that fetch the outputs as float32 or in their native element types.
 
-        descriptors: None: only the logits are fetched, if they are the first output.
+        float_descriptors: None: only the logits are fetched, if they are the first output.
         """
-        kinds = [(self.logits, logits)]
-        if descriptors is not None:
-            kinds.append((self.descriptors, descriptors))
+        kinds = [(self.logits, float_logits)]
+        if float_descriptors is not None:
+            kinds.append((self.descriptors, float_descriptors))
         elif self.logits.index != 0:
             raise RuntimeError('the logits are the second output, which is not fetched alone')
         return OutputCall(self._context, sorted(kinds, key=lambda kind: kind[0].index))
 
     def infer(self, values: np.ndarray, pass_through: bool) -> list[Fetched]:
         """Run the model on an input; return both outputs in their native types, logits first."""
-        call = self.outputs(self.logits.spec.dtype, self.descriptors.spec.dtype)
+        call = self.outputs(False, False)
         self.cycle(values, pass_through, call)
         return sorted(call.results(), key=lambda fetched: fetched.tensor is not self.logits)
 
@@ -119,7 +117,7 @@ class NpuCalls:
 class OutputCall:
     """A prepared rknn_outputs_get with buffers of its own."""
 
-    def __init__(self, context: RknnContext, kinds: list[tuple[RknnTensor, Any]]):
+    def __init__(self, context: RknnContext, kinds: list[tuple[RknnTensor, bool]]):
         self._context = context
         self._requests = (context.abi.output * len(kinds))()
         self._tensors = [tensor for tensor, _ in kinds]
@@ -128,15 +126,15 @@ class OutputCall:
         ]
         self._asked: list[int] = []
         self._written: list[int] = []
-        for request, buffer, (tensor, dtype) in zip(
+        for request, buffer, (tensor, is_float) in zip(
             self._requests, self._buffers, kinds, strict=True
         ):
-            is_float = np.dtype(dtype) == np.float32
+            size = FLOAT_BYTES if is_float else tensor.spec.dtype.itemsize
             request.want_float = is_float
             request.is_prealloc = 1
             request.index = tensor.index
             request.buf = buffer.ctypes.data
-            request.size = tensor.elements * np.dtype(dtype).itemsize
+            request.size = tensor.elements * size
             self._asked.append(request.size)
 
     def fetch(self) -> None:

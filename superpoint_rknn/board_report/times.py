@@ -68,12 +68,11 @@ def npu_rows(
     image: (H, W) uint8. table: input table; None: the image's bytes are passed through.
     cores: core masks to measure.
     """
-    native = (calls.logits.spec.dtype, calls.descriptors.spec.dtype)
-    kinds: dict[str, tuple[Any, Any]] = {
-        'outputs_float': (np.float32, np.float32),
-        'outputs_raw_descriptors': (np.float32, native[1]),
-        'outputs_raw': native,
-        'outputs_logits': (np.float32, None),
+    kinds: dict[str, tuple[bool, bool | None]] = {  # logits, descriptors: as float?
+        'outputs_float': (True, True),
+        'outputs_raw_descriptors': (True, False),
+        'outputs_raw': (False, False),
+        'outputs_logits': (True, None),
     }
     passed = image if table is None else cv2.LUT(image, table.view(np.uint8))
     is_quantized = calls.image.is_raw
@@ -88,7 +87,7 @@ def npu_rows(
             continue
         if name == 'outputs_float':
             yield _row('inputs_set_normal', durations[:, 0])
-        if name == 'outputs_raw_descriptors' and is_quantized:
+        if name == 'outputs_raw' and is_quantized:
             yield _row('inputs_set_pass_through', durations[:, 0])
             yield _row('run', durations[:, 1])
         yield _row(name, durations[:, 2])
@@ -99,7 +98,7 @@ def npu_rows(
 def _core_rows(
     calls: NpuCalls, image: np.ndarray, cores: tuple[int, ...]
 ) -> Iterator[dict[str, Any]]:
-    call = calls.outputs(np.float32, np.float32)
+    call = calls.outputs(False, False)
     for mask in cores:
         try:
             calls.set_core_mask(mask)

@@ -196,7 +196,7 @@ int rknn_outputs_get(rknn_context handle, uint32_t n, struct output outputs[], v
     EXPECT(output->buf, ERR_OUTPUT, "rknn_outputs_get: output %u has no buffer", i);
     if (output->want_float && world.reject_float) code = ERR_PARAM;
     if (code) continue;
-    write_output(tensor, output->want_float, output->buf);
+    write_output(tensor, output->want_float || world.always_float, output->buf);
     if (tensor->written_size) output->size = tensor->written_size;
   }
   return leave(context, code);

@@ -1,8 +1,10 @@
 /* Control of the stand-in by a test: tensors, faults, counters, violations. */
+#define _POSIX_C_SOURCE 199309L /* nanosleep */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "standin.h"
 
@@ -11,7 +13,7 @@ struct world world = {.std = 1};
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static char violations[8192];
-static struct { char name[32]; int code, times, block; } faults[16];
+static struct { char name[32]; int code, times, block, delay_ms; } faults[16];
 static struct { char name[32]; int value; } counters[16];
 
 int violation(int code, const char *format, ...) {
@@ -39,20 +41,23 @@ void count(const char *what, int by) {
   pthread_mutex_unlock(&mutex);
 }
 
-/* Counts the call, blocks if requested, returns an injected error code, else 0. */
+/* Counts the call, blocks or waits if requested, returns an injected error code, else 0. */
 int injected_error(const char *function) {
   int code = 0;
+  struct timespec delay = {0, 0};
   count(function, 1);
   pthread_mutex_lock(&mutex);
   for (int i = 0; i < 16; i++)
     if (!strcmp(faults[i].name, function)) {
       while (faults[i].block) pthread_cond_wait(&changed, &mutex);
+      delay.tv_nsec = faults[i].delay_ms * 1000000L;
       if (faults[i].times > 0) {
         faults[i].times--;
         code = faults[i].code;
       }
     }
   pthread_mutex_unlock(&mutex);
+  if (delay.tv_nsec) nanosleep(&delay, NULL);
   return code;
 }
 
@@ -79,6 +84,13 @@ void standin_block(const char *function, int on) {
   pthread_mutex_lock(&mutex);
   faults[fault_of(function)].block = on;
   pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&mutex);
+}
+
+/* Calls of `function` take at least this long, below a second. */
+void standin_delay(const char *function, int milliseconds) {
+  pthread_mutex_lock(&mutex);
+  faults[fault_of(function)].delay_ms = milliseconds;
   pthread_mutex_unlock(&mutex);
 }
 
@@ -163,6 +175,9 @@ void standin_sizes(int is_output, uint32_t index, uint32_t claimed, uint32_t ele
 }
 
 void standin_reject_float(int on) { world.reject_float = on; }
+
+/* Write float also where raw elements are requested, without saying so. */
+void standin_always_float(int on) { world.always_float = on; }
 
 /* Reset everything; no call may be running. */
 void standin_reset(void) {

@@ -133,6 +133,7 @@ class Standin:
 
     def compute(self, network) -> None:
         """Let `network(input, output0, output1)` compute the outputs in place at each run."""
+        self.network = network
         tensors = [*self.inputs, *self.outputs]
 
         def call(*pointers):
@@ -194,6 +195,14 @@ class Standin:
         self, is_output: bool, index: int, claimed: int = 0, elements: int = 0, written: int = 0
     ) -> None:
         self._functions.standin_sizes(is_output, index, claimed, elements, written)
+
+    def always_float(self) -> None:
+        """Write float also where raw elements are requested."""
+        self._functions.standin_always_float(1)
+
+    def delay(self, function: str, milliseconds: int) -> None:
+        """Let each call of a function take at least this long."""
+        self._functions.standin_delay(function.encode(), milliseconds)
 
     def reject_float(self) -> None:
         self._functions.standin_reject_float(1)

@@ -108,7 +108,7 @@ extern struct world {
   double mean, std; /* normalisation of the model */
   network compute;  /* NULL: return the outputs that are set */
   uint8_t *expected_input;
-  int reject_float;
+  int reject_float, always_float;
   struct context contexts[MAX_CONTEXTS];
   uint32_t n_contexts;
   struct mem mems[MAX_MEMS];
