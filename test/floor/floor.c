@@ -91,7 +91,7 @@ int main(int argc, char **argv) {
   check(recorded && logits_size == recorded * CHANNELS * cells * sizeof(float), "the recording");
   Decoder *decoder = superpoint_decoder_create(rows, cols);
   Sampler *sampler = superpoint_sampler_create(channels, rows, cols, type, atoi(argv[7]));
-  const Settings settings = {0.015f, 4, MOST, 4, 1, 1, 0}; /* the package's defaults */
+  const Settings settings = {0.015f, 4, MOST, 4, 1, 1, 1}; /* the package's defaults */
   static float points[3 * MOST];
   float *descriptors = malloc(MOST * (size_t)channels * sizeof *descriptors);
   char *map = malloc(map_size);
@@ -159,6 +159,8 @@ int main(int argc, char **argv) {
     check(taken == RCL_RET_OK, "rcl_take");
     index = (index + 1) % recorded;
     count = superpoint_decode(decoder, logits + index * CHANNELS * cells, &settings, NULL, points);
+    superpoint_refine(image->data.data, (int)image->height, (int)image->width, count, points,
+                      points + MOST);
     keypoints->header.stamp = image->header.stamp;
     rosidl_runtime_c__String__assign(&keypoints->header.frame_id, image->header.frame_id.data);
     keypoints->height = image->height;

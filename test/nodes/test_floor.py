@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ros_graph import Rig, image_message
-from whole_pixels import whole_pixels
 
 from superpoint_rknn.bench.recordings import Recording
 from superpoint_rknn.features.descriptors import DescriptorSampler
-from superpoint_rknn.features.keypoints import KeypointDetector
+from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector
 from superpoint_rknn.features.quantization import Quantization
+from superpoint_rknn.features.refine import refine
 
 SCRIPT = Path(__file__).parents[1] / 'floor' / 'floor.py'
 SIZE = (48, 64)
@@ -36,7 +36,7 @@ def test_keypoints_and_descriptors(floor, graph, tmp_path, dtype):
     raw = rng.integers(-100, 100, (1, 16, 6, 8)).astype(np.int8)
     raw = raw.astype(dtype) if dtype == np.float32 else raw.view(dtype)
     quantization = None if dtype == np.float32 else Quantization(0.1, 20, np.dtype(dtype))
-    image = np.zeros(SIZE, np.uint8)
+    image = rng.integers(0, 256, SIZE).astype(np.uint8)
     recording = Recording(image[None], logits, raw, quantization, 'noise@0')
     rig = Rig(graph)
     process = graph.start_program(floor.build(tmp_path), *floor.write_inputs(recording, tmp_path))
@@ -48,11 +48,13 @@ def test_keypoints_and_descriptors(floor, graph, tmp_path, dtype):
     message = image_message(image)
     message.header.stamp.sec, message.header.frame_id = 7, 'camera_optical'
     graph.wait(is_described, 'descriptors')
-    points = KeypointDetector(*SIZE).detect(logits[0], whole_pixels())
+    points = KeypointDetector(*SIZE).detect(logits[0], DetectorSettings())
     keypoints = rig.keypoints[-1]
     assert keypoints.header == message.header
     assert (keypoints.height, keypoints.width) == SIZE
-    np.testing.assert_array_equal(np.sort(keypoints.x), np.sort(points.x))
+    expected_x, expected_y = refine(image, points.x, points.y)
+    np.testing.assert_allclose(np.sort(keypoints.x), np.sort(expected_x), atol=1e-3)
+    np.testing.assert_allclose(np.sort(keypoints.y), np.sort(expected_y), atol=1e-3)
     np.testing.assert_allclose(keypoints.score, points.score, atol=1e-6)
     described = rig.descriptors[-1]
     assert described.keypoints == keypoints
