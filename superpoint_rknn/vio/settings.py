@@ -10,7 +10,7 @@ class EstimatorSettings:
     """
     Settings of the estimator; the noise densities have to be those of the IMU, or a bit larger.
 
-    The defaults were chosen on a rendered sequence that no table reports.
+    docs/vio.md says on which sequences the defaults were chosen.
     """
 
     focal: float = 400.0  # [px]; turns limits in pixels into normalised coordinates
