@@ -1,5 +1,5 @@
 """
-Play images, run the superpoint node and record its output: three processes in a ROS graph.
+Play images, run both nodes and record their output: three processes in a ROS graph.
 
 Writes summary.json, contact_sheet.png, overlay.mp4, bag/ (rosbag2, MCAP) and log/ into --out.
 """
@@ -16,6 +16,7 @@ import bag
 import images
 import pictures
 import summary
+from live_view import LiveView
 from tqdm import tqdm
 
 from superpoint_rknn.processes import ProcessError, ProcessGroup
@@ -31,13 +32,19 @@ class DemoError(RuntimeError):
 
 
 def run(
-    out: Path, source: str, seconds: float, rate: float, model: str = '', runtime: str = 'auto'
+    out: Path,
+    source: str,
+    seconds: float,
+    rate: float,
+    model: str,
+    runtime: str,
+    view: LiveView,
 ) -> dict:
     """
     Run the demo for some seconds; writes all files into `out` and returns the summary.
 
     source: 'auto', 'sweep', a folder of images, a video or a bag. rate: of the player [Hz].
-    model, runtime: parameters of the node.
+    model, runtime: parameters of the node. view: shows the graph, if that is wanted.
     Raises DemoError if a check of the run fails; ProcessError, OSError or ValueError.
     """
     source = images.resolve(source)
@@ -45,7 +52,7 @@ def run(
     path = out / 'bag'
     bag.remove_old(path)
     images_published, report = play_and_record(
-        path, out / 'log', source, seconds, rate, model, runtime
+        path, out / 'log', source, seconds, rate, model, runtime, view
     )
     recording = bag.read(path)
     figures = summary.summarise(recording, report, images_published, source, rate)
@@ -58,7 +65,14 @@ def run(
 
 
 def play_and_record(
-    path: Path, log: Path, source: str, seconds: float, rate: float, model: str, runtime: str
+    path: Path,
+    log: Path,
+    source: str,
+    seconds: float,
+    rate: float,
+    model: str,
+    runtime: str,
+    view: LiveView,
 ) -> tuple[int, dict[str, str]]:
     """Record a run in the bag `path`; returns images published and the node's last diagnostics."""
     log.mkdir(exist_ok=True)
@@ -68,11 +82,13 @@ def play_and_record(
     parameters = ['-p', f'runtime:={runtime}', *(['-p', f'model:={model}'] if model else [])]
     python = sys.executable
     with ProcessGroup(log) as graph:
-        module = ['-m', 'superpoint_rknn.nodes.superpoint.node', '--ros-args', *parameters]
+        module = ['-m', 'superpoint_rknn.nodes.front_end', '--ros-args', *parameters]
         node = graph.start('node', python, *module)
         recorder = graph.start('recorder', python, HERE / 'recorder.py', path, pipes=True)
         graph.read_line(recorder, START_TIMEOUT)
+        view.start(graph)
         options = [source, '--count', count, '--rate', rate, '--wait', START_TIMEOUT]
+        options += ['--subscribers', 3 if view.is_wanted else 2]  # nodes, recorder, view
         with tqdm(total=round(seconds), desc='playing', unit=' s', disable=None) as bar:
             player = graph.start('player', python, HERE / 'player.py', *options, pipes=True)
             images_published = graph.read_line(
@@ -112,20 +128,24 @@ def main() -> int:
     parser.add_argument('--out', type=Path, default=CHECKOUT / 'out' / 'demo')
     parser.add_argument('--model', default='', help="the node's parameter `model`")
     parser.add_argument('--runtime', default='auto', help="the node's parameter `runtime`")
+    parser.add_argument('--view', action='store_true', help='show it live in a browser, too')
     arguments = vars(parser.parse_args())
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
-        print(summary.table(run(**arguments)))
+        with LiveView(arguments.pop('view')) as view:
+            print(summary.table(run(**arguments, view=view)))
+            print(
+                f'written to {arguments["out"]}: summary.json, contact_sheet.png, overlay.mp4, '
+                'bag/, log/'
+            )
+            view.wait()
     except (DemoError, OSError, ProcessError, ValueError) as error:
         print(f'demo: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print('demo: interrupted', file=sys.stderr)
         return 130
-    print(
-        f'written to {arguments["out"]}: summary.json, contact_sheet.png, overlay.mp4, bag/, log/'
-    )
     return 0
 
 

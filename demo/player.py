@@ -17,7 +17,6 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
-SUBSCRIBERS = 2  # the node and the recorder
 # RELIABLE, so that the recorder receives every image.
 QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -32,13 +31,13 @@ def image_message(image: np.ndarray) -> Image:
     return message
 
 
-def wait_for_subscribers(publisher: Publisher, timeout: float) -> None:
-    """Wait until node and recorder are subscribed; TimeoutError after `timeout` [s]."""
+def wait_for_subscribers(publisher: Publisher, expected: int, timeout: float) -> None:
+    """Wait until so many nodes are subscribed; TimeoutError after `timeout` [s]."""
     end = time.monotonic() + timeout
-    while (count := publisher.get_subscription_count()) < SUBSCRIBERS:
+    while (count := publisher.get_subscription_count()) < expected:
         if time.monotonic() > end:
             raise TimeoutError(
-                f'{publisher.topic_name}: {count} of {SUBSCRIBERS} subscribers after {timeout:g} s'
+                f'{publisher.topic_name}: {count} of {expected} subscribers after {timeout:g} s'
             )
         time.sleep(0.02)
 
@@ -62,13 +61,14 @@ def main() -> int:
     parser.add_argument('source', help='folder, video, bag or "sweep"')
     parser.add_argument('--count', type=int, required=True, help='images to publish')
     parser.add_argument('--rate', type=float, required=True, help='images per second')
+    parser.add_argument('--subscribers', type=int, required=True, help='to wait for')
     parser.add_argument('--wait', type=float, required=True, help='longest wait for subscribers')
     arguments = parser.parse_args()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('player')
     try:
         publisher = node.create_publisher(Image, 'image', QOS)
-        wait_for_subscribers(publisher, arguments.wait)
+        wait_for_subscribers(publisher, arguments.subscribers, arguments.wait)
         print(play(node, publisher, arguments.source, arguments.count, arguments.rate), flush=True)
         # A RELIABLE publisher must exist until the last image has been received.
         publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=arguments.wait))

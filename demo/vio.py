@@ -17,6 +17,7 @@ from pathlib import Path
 
 import rendered_bag
 import vio_summary
+from live_view import LiveView
 from tqdm import tqdm
 
 from superpoint_rknn.evaluate.rooms import camera
@@ -43,7 +44,7 @@ FRONT_END = {
 }
 
 
-def play(out: Path, sequence: RenderedSequence, model: str) -> dict:
+def play(out: Path, sequence: RenderedSequence, model: str, view: LiveView) -> dict:
     """Play the bag in `out` through the graph; returns the report of the player."""
     log = out / 'log'
     log.mkdir(exist_ok=True)
@@ -67,6 +68,7 @@ def play(out: Path, sequence: RenderedSequence, model: str) -> dict:
         node += ['-p', f'focal:={camera.MATRIX[0, 0]}']
         node += ['-p', 'qos_overrides./imu.subscription.reliability:=reliable']
         graph.start('vio_node', python, *node)
+        view.start(graph)
         paths = [out / 'bag', out / 'trajectory.tum']
         player = graph.start('player', python, HERE / 'vio_player.py', *paths, pipes=True)
         graph.read_line(player, START_TIMEOUT)
@@ -80,9 +82,11 @@ def play(out: Path, sequence: RenderedSequence, model: str) -> dict:
     return report
 
 
-def run(out: Path, name: str, seconds: float, imu_seed: int, model: str) -> dict:
+def run(out: Path, name: str, seconds: float, imu_seed: int, model: str, view: LiveView) -> dict:
     """
     Run a sequence; writes all files into `out` and returns the summary.
+
+    view: shows the graph, if that is wanted.
 
     Raises RuntimeError if a check of the run fails; ProcessError, OSError or ValueError.
     """
@@ -92,7 +96,7 @@ def run(out: Path, name: str, seconds: float, imu_seed: int, model: str) -> dict
     rendered_bag.write(out / 'bag', sequence, imu_seed)
     rendered_bag.write_camchain(out / 'camchain.yaml')
     start = time.monotonic()
-    report = play(out, sequence, model)
+    report = play(out, sequence, model, view)
     settings = {'sequence': name, 'seconds': seconds, 'imu_seed': imu_seed}
     summary = vio_summary.summarise(out, sequence, report)
     figures = {**settings, **summary, 'wall_s': round(time.monotonic() - start, 1)}
@@ -100,6 +104,14 @@ def run(out: Path, name: str, seconds: float, imu_seed: int, model: str) -> dict
     if wrong := vio_summary.problems(figures):
         raise RuntimeError('; '.join(wrong))
     return figures
+
+
+def print_summary(out: Path, figures: dict) -> None:
+    """Print the figures of a run and the names of its files."""
+    width = max(map(len, figures))
+    print('\n'.join(f'{name:<{width}}  {value}' for name, value in figures.items()))
+    files = 'summary.json, trajectory.tum, truth.tum, trajectory.png, bag/, camchain.yaml, log/'
+    print(f'written to {out}: {files}')
 
 
 def main() -> int:
@@ -110,21 +122,21 @@ def main() -> int:
     parser.add_argument('--imu-seed', type=int, default=0, help='of noise and bias of the IMU')
     parser.add_argument('--model', default='', help="the node's parameter `model`")
     parser.add_argument('--out', type=Path, default=CHECKOUT / 'out' / 'vio')
+    parser.add_argument('--view', action='store_true', help='show it live in a browser, too')
     args = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
-        figures = run(args.out, args.sequence, args.seconds, args.imu_seed, args.model)
+        with LiveView(args.view) as view:
+            figures = run(args.out, args.sequence, args.seconds, args.imu_seed, args.model, view)
+            print_summary(args.out, figures)
+            view.wait()
     except (OSError, ProcessError, RuntimeError, ValueError) as error:
         print(f'vio: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print('vio: interrupted', file=sys.stderr)
         return 130
-    width = max(map(len, figures))
-    print('\n'.join(f'{name:<{width}}  {value}' for name, value in figures.items()))
-    files = 'summary.json, trajectory.tum, truth.tum, trajectory.png, bag/, camchain.yaml, log/'
-    print(f'written to {args.out}: {files}')
     return 0
 
 

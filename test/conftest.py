@@ -40,6 +40,7 @@ NEEDS = {
     'doctor': ('onnx', 'onnxruntime'),
     'test_packaging.py': ('rclpy', 'setuptools'),
     'sources': ('rosbags', 'tqdm'),
+    'view': ('rclpy',),
     'vio': ('gtsam', 'evo', 'rosbags', 'tqdm', 'skimage', 'yaml'),
 }
 MISSING = {

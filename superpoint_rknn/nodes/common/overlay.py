@@ -28,14 +28,22 @@ def draw_points(image: np.ndarray, x: np.ndarray, y: np.ndarray, score: np.ndarr
     score: (N,) in 0..1; colours from red (weak) to green (strong).
     """
     canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    strength = (255 * np.sqrt(np.clip(score, 0, 1))).astype(np.uint8)
-    colours = np.stack([np.zeros_like(strength), strength, 255 - strength], axis=1)
-    _draw_rings(canvas, x, y, colours)
+    _draw_rings(canvas, x, y, score_colours(score))
     return canvas
 
 
+def score_colours(score: np.ndarray) -> np.ndarray:
+    """Return colours of scores 0..1, (N, 3) uint8 BGR: from red (weak) to green (strong)."""
+    strength = (255 * np.sqrt(np.clip(score, 0, 1))).astype(np.uint8)
+    return np.stack([np.zeros_like(strength), strength, 255 - strength], axis=1)
+
+
 class Tails:
-    """The last TAIL positions of the live tracks. Not thread-safe."""
+    """
+    The last TAIL positions of the live tracks. Not thread-safe.
+
+    positions: (N, TAIL, 2) float32 [px], the newest last.
+    """
 
     def __init__(self) -> None:
         self.clear()
@@ -44,7 +52,7 @@ class Tails:
         """Discard all positions."""
         self._keys: np.ndarray = np.zeros(0, np.int64)
         self._ages: np.ndarray = np.zeros(0, np.int64)
-        self._positions: np.ndarray = np.zeros((0, TAIL, 2), np.float32)  # [px], the newest last
+        self.positions: np.ndarray = np.zeros((0, TAIL, 2), np.float32)
 
     def update(self, tracks: Tracks) -> None:
         """Add the tracks of the next image; tails of ended tracks are discarded."""
@@ -53,8 +61,8 @@ class Tails:
         _, before, after = np.intersect1d(
             self._keys, tracks.key, assume_unique=True, return_indices=True
         )
-        positions[after, :-1] = self._positions[before, 1:]
-        self._keys, self._ages, self._positions = tracks.key, tracks.age, positions
+        positions[after, :-1] = self.positions[before, 1:]
+        self._keys, self._ages, self.positions = tracks.key, tracks.age, positions
 
     def draw(self, image: np.ndarray) -> np.ndarray:
         """
@@ -63,13 +71,20 @@ class Tails:
         image: (height, width) uint8, of the last `update`.
         """
         canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-        bucket = np.searchsorted(AGES, self._ages, side='right')
-        lines = np.rint(self._positions).astype(np.int32)
+        bucket = self._buckets()
+        lines = np.rint(self.positions).astype(np.int32)
         for index, colour in enumerate(COLOURS.tolist()):
             cv2.polylines(canvas, list(lines[bucket == index]), False, colour)
-        newest = self._positions[:, -1]
+        newest = self.positions[:, -1]
         _draw_rings(canvas, newest[:, 0], newest[:, 1], COLOURS[bucket])
         return canvas
+
+    def colours(self) -> np.ndarray:
+        """Return the colour of each track by its age, (N, 3) uint8 BGR."""
+        return COLOURS[self._buckets()]
+
+    def _buckets(self) -> np.ndarray:
+        return np.searchsorted(AGES, self._ages, side='right')
 
 
 def _draw_rings(canvas: np.ndarray, x: np.ndarray, y: np.ndarray, colours: np.ndarray) -> None:

@@ -1,0 +1,173 @@
+"""What one camera's messages become in the viewer."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable
+from statistics import median
+
+import numpy as np
+from sensor_msgs.msg import CompressedImage, Image
+
+from superpoint_rknn.evaluate.metrics import mutual_neighbours
+from superpoint_rknn.features.rate import SECOND, RateLimiter
+from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.nodes.common.messages import ReceivedImage, nanoseconds
+from superpoint_rknn.nodes.common.overlay import Tails, score_colours
+from superpoint_rknn.nodes.tracker.messages import descriptor_rows, points_of
+from superpoint_rknn.tracking.tracks import Tracks
+from superpoint_rknn.view import records
+
+IMAGE_RATE = 10.0  # [Hz] at most of images with keypoints, and of those with tracks
+MATCHES_RATE = 5.0  # [Hz] at most of matches
+NO_KEYPOINTS = SECOND  # [ns] without keypoints after which images are shown without them
+MAX_IMAGES = 90  # kept until keypoints, tracks and descriptors of the same stamp arrive
+MAX_BYTES = 100_000_000  # of the kept images
+MAX_LATENCY = 10 * SECOND  # [ns]; stamps of a recording are further from the clock
+
+
+class Picture:
+    """
+    An image with what is drawn over it, shown at most IMAGE_RATE times a second.
+
+    entity: name of the records below which image and drawings are shown.
+    """
+
+    def __init__(self, entity: str, send: Callable[..., None]):
+        self.entity = entity
+        self._send = send
+        self._limiter = RateLimiter()
+        self._missing: int | None = None  # stamp of the image that is shown when it arrives [ns]
+
+    def show(self, stamp: int, image: ReceivedImage | None) -> bool:
+        """Show the image with a stamp [ns], if it is time for the next one; return whether."""
+        if not self._limiter.select_if_due(time.monotonic_ns(), IMAGE_RATE):
+            return False
+        self._missing = stamp
+        if image is not None:
+            self.complete(image)
+        return True
+
+    def complete(self, image: ReceivedImage) -> None:
+        """Show an image if its drawings were shown without it."""
+        if image.stamp == self._missing:
+            self._missing = None
+            self._send(records.image(f'{self.entity}/image', time.time(), image.grey()))
+
+
+class CameraView:
+    """
+    Turn the messages of one camera into records. Not thread-safe.
+
+    Keypoints and tracks are pictures of their own, since tracks may be of a newer image.
+    name: of the camera, a part of the names of its records.
+    send: called with records. now_ns: clock of the stamps [ns].
+    size: (width, height) [px] of the newest image; (0, 0) before the first.
+    """
+
+    def __init__(self, name: str, send: Callable[..., None], now_ns: Callable[[], int]):
+        self.entity = f'/cameras/{name}'
+        self.size = (0, 0)
+        self._name = name
+        self._send = send
+        self._now_ns = now_ns
+        self._images: OrderedDict[int, ReceivedImage] = OrderedDict()  # by stamp [ns]
+        self._bytes = 0  # of the kept images
+        self._keypoints = Picture(f'{self.entity}/keypoints', send)
+        self._tracks = Picture(f'{self.entity}/tracks', send)
+        self._matches_limiter = RateLimiter()
+        self._keypoints_time = -NO_KEYPOINTS  # of the newest keypoints [ns], monotonic
+        self._tails = Tails()
+        self._described: tuple[int, str, np.ndarray, np.ndarray] | None = None
+        self._counts: Counter[str] = Counter()  # messages since the last report
+        self._latencies_ms: defaultdict[str, list[float]] = defaultdict(list)
+        self._since = time.monotonic()  # of the last report [s]
+
+    def on_image(self, message: Image | CompressedImage) -> None:
+        """Keep an image for its results; show it without them if there are none."""
+        stamp = self._count('image', message)
+        kept = self._images.pop(stamp, None)
+        image = self._images[stamp] = ReceivedImage(message)
+        self._bytes += len(message.data) - (len(kept.message.data) if kept else 0)
+        while len(self._images) > MAX_IMAGES or self._bytes > MAX_BYTES:
+            self._bytes -= len(self._images.popitem(last=False)[1].message.data)
+        for picture in (self._keypoints, self._tracks):
+            picture.complete(image)
+        if time.monotonic_ns() - self._keypoints_time > NO_KEYPOINTS:
+            self._keypoints.show(stamp, image)
+
+    def on_keypoints(self, message: Keypoints) -> None:
+        """Show keypoints on their image, if it is time for the next one."""
+        stamp = self._count('keypoints', message)
+        self._keypoints_time = time.monotonic_ns()
+        self.size = message.width, message.height
+        points = points_of(message)
+        if not self._keypoints.show(stamp, self._images.get(stamp)):
+            return
+        xy, entity = np.stack([points.x, points.y], axis=1), f'{self._keypoints.entity}/points'
+        self._send(records.points(entity, time.time(), xy, score_colours(points.score)))
+        self._send_counts(keypoints=len(xy))
+
+    def on_tracks(self, message: Keypoints) -> None:
+        """Prolong the tails of the tracks; show them, if it is time for the next image."""
+        stamp = self._count('tracks', message)
+        points, key = points_of(message), np.array(message.id, np.int64)
+        age = np.array(message.age, np.int64)
+        if not len(key) == len(age) == len(points.x):
+            raise ValueError(f'id, age: {len(key)}, {len(age)} values, expected {len(points.x)}')
+        if len(np.unique(key)) < len(key):
+            raise ValueError('id: a value appears twice')
+        self._tails.update(Tracks(key, age, points.x, points.y, points.score, key))
+        if not self._tracks.show(stamp, self._images.get(stamp)):
+            return
+        now, entity = time.time(), self._tracks.entity
+        positions, colours = self._tails.positions, self._tails.colours()
+        self._send(
+            records.lines(f'{entity}/tails', now, positions, colours),
+            records.points(f'{entity}/points', now, positions[:, -1], colours),
+        )
+        self._send_counts(tracks=len(positions))
+
+    def on_descriptors(self, message: Descriptors) -> None:
+        """Show the matches with the keypoints of the message before."""
+        stamp = self._count('descriptors', message)
+        rows, points = descriptor_rows(message), points_of(message.keypoints)
+        xy = np.stack([points.x, points.y], axis=1)
+        before, self._described = self._described, (stamp, message.model, xy, rows)
+        if before is None or before[1] != message.model or before[3].shape[1] != message.dim:
+            return
+        images = [self._images.get(each) for each in (before[0], stamp)]
+        now = time.monotonic_ns()
+        if not self._matches_limiter.is_due(now, MATCHES_RATE):
+            return
+        if images[0] is None or images[1] is None:
+            return
+        self._matches_limiter.select(now, MATCHES_RATE)
+        i, j = mutual_neighbours(before[3], rows)
+        pictures = [images[0].grey(), images[1].grey()]
+        self._send(*records.matches(self.entity, time.time(), pictures, before[2][i], xy[j]))
+        self._send_counts(matches=len(i))
+
+    def report(self) -> None:
+        """Send rates and latencies since the last report."""
+        now = time.monotonic()
+        period, self._since = now - self._since, now
+        rates = {kind: count / period for kind, count in self._counts.items()}
+        latencies = {kind: median(values) for kind, values in self._latencies_ms.items() if values}
+        self._counts = Counter(dict.fromkeys(self._counts, 0))
+        self._latencies_ms.clear()
+        for plot, values in (('rates', rates), ('latency_ms', latencies)):
+            self._send(*records.scalars(f'/{plot}/{self._name}', time.time(), values))
+
+    def _count(self, kind: str, message: Image | CompressedImage | Keypoints | Descriptors) -> int:
+        """Count a message and note its latency; return its stamp [ns]."""
+        stamp = nanoseconds(message.header.stamp)
+        self._counts[kind] += 1
+        latency = self._now_ns() - stamp
+        if 0 <= latency < MAX_LATENCY:
+            self._latencies_ms[kind].append(latency / 1e6)
+        return stamp
+
+    def _send_counts(self, **numbers: float) -> None:
+        self._send(*records.scalars(f'/counts/{self._name}', time.time(), numbers))

@@ -1,0 +1,205 @@
+"""
+The viewer process: pass records from stdin to rerun. It runs in a Python that has rerun-sdk.
+
+  viewer_script.py PORT [FILE.rrd]
+
+A record on stdin is its length, uint32 little-endian, and an .npz archive of its fields; see
+records.py. Serves the page on PORT and the data on PORT + 1, both for this machine alone, and
+prints the address of the page. Ends at the end of stdin.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+from collections.abc import Iterator
+from typing import BinaryIO
+from urllib.parse import quote
+
+import numpy as np
+import rerun as rr
+import rerun.blueprint as rrb
+
+MEMORY_LIMIT = '512MiB'  # of the server; beyond it discards the oldest data
+PLOT_SECONDS = 60  # of the plots
+GAP, LEGEND_SIZE = 8, (720, 152)  # [px], see records.py
+COLOURS = {
+    'image': (130, 130, 130),
+    'keypoints': (240, 130, 30),
+    'tracks': (40, 160, 60),
+    'descriptors': (50, 110, 220),
+    'matches': (150, 70, 200),
+    'dropped': (240, 130, 30),
+    'failed': (210, 30, 30),
+    'lost': (150, 70, 200),
+}  # RGB of the lines of plots
+POINT, LINE, PATH_LINE = (rr.Radius.ui_points(r) for r in (2.5, 1.0, 1.5))
+
+
+def records(stream: BinaryIO) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the records of a stream until its end, also in the middle of a record."""
+    while len(head := stream.read(4)) == 4:
+        (length,) = struct.unpack('<I', head)
+        if len(data := stream.read(length)) < length:
+            return
+        with np.load(io.BytesIO(data), allow_pickle=False) as fields:
+            yield dict(fields)
+
+
+def strips(record: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Return the lines of a record: arrays of points, split by their lengths."""
+    return np.split(record['points'], np.cumsum(record['lengths'])[:-1])
+
+
+def archetype(record: dict[str, np.ndarray]) -> rr.AsComponents:
+    """Return what rerun shows for a record."""
+    kind = str(record['kind'])
+    if kind == 'image':
+        return rr.EncodedImage(contents=record['data'].tobytes(), media_type='image/jpeg')
+    if kind == 'points':
+        return rr.Points2D(record['points'], colors=record['colours'], radii=POINT, draw_order=30)
+    if kind == 'lines':
+        return rr.LineStrips2D(strips(record), colors=record['colours'], radii=LINE, draw_order=20)
+    if kind == 'path':
+        return rr.LineStrips3D([record['points']], colors=[40, 190, 255], radii=PATH_LINE)
+    if kind == 'pose':
+        return rr.Transform3D(
+            translation=record['position'], quaternion=rr.Quaternion(xyzw=record['quaternion'])
+        )
+    if kind == 'axes':
+        return rr.TransformAxes3D(axis_length=float(record['length']))
+    if kind == 'scalar':
+        return rr.Scalars(float(record['value']))
+    if kind == 'document':
+        return rr.TextDocument(str(record['text']), media_type='text/markdown')
+    if kind == 'text':
+        return rr.TextLog(str(record['text']), level=str(record['level']))
+    raise ValueError(f'record of unknown kind {kind!r}')
+
+
+class Plots:
+    """
+    The lines of the plots. Only the first line of a name in a plot has the colour of that name.
+
+    Those of further cameras get other ones.
+    """
+
+    def __init__(self, recording: rr.RecordingStream):
+        self._recording = recording
+        self._entities: set[str] = set()
+        self._names: set[tuple[str, str]] = set()
+
+    def style(self, entity: str) -> None:
+        """Set colour and width of a new line."""
+        if entity in self._entities:
+            return
+        self._entities.add(entity)
+        key = entity.split('/')[1], entity.split('/')[-1]
+        colour = None if key in self._names else COLOURS.get(key[1])
+        self._names.add(key)
+        lines = rr.SeriesLines(colors=colour and [colour], widths=[2.0])
+        self._recording.log(entity, lines, static=True)
+
+
+def plot(name: str, contents: str) -> rrb.TimeSeriesView:
+    """Return a plot of the last PLOT_SECONDS."""
+    past = rrb.TimeRange(
+        start=rrb.TimeRangeBoundary.cursor_relative(seconds=-PLOT_SECONDS),
+        end=rrb.TimeRangeBoundary.cursor_relative(),
+    )
+    return rrb.TimeSeriesView(
+        origin='/',
+        contents=contents,
+        name=name,
+        axis_x=rrb.TimeAxis(view_range=past),
+        plot_legend=rrb.Corner2D.LeftTop,
+    )
+
+
+def picture(entity: str, name: str, width: int, height: int) -> rrb.Spatial2DView:
+    """Return the view of a picture of a size [px]; 0: unknown."""
+    bounds = rrb.VisualBounds2D(x_range=[0, width], y_range=[0, height]) if width else None
+    return rrb.Spatial2DView(origin=entity, name=name, visual_bounds=bounds)
+
+
+def camera_views(camera: str, width: int, height: int) -> rrb.Vertical:
+    """Return the pictures of a camera, whose images have a size [px]; 0: unknown."""
+    both = 2 * width + GAP if width else 0
+    return rrb.Vertical(
+        rrb.Horizontal(
+            picture(f'{camera}/keypoints', 'Keypoints by score', width, height),
+            picture(f'{camera}/tracks', 'Tracks by age', width, height),
+        ),
+        picture(
+            f'{camera}/matches',
+            'Matches between the last two images with descriptors (left: the older one)',
+            both,
+            height,
+        ),
+        name=camera.removeprefix('/cameras/'),
+    )
+
+
+def layout(cameras: list[str], sizes: np.ndarray, has_path: bool) -> rrb.Blueprint:
+    """Return the layout: pictures on the left, legend, path, plots and log on the right."""
+    pictures = [camera_views(c, *s) for c, s in zip(cameras, sizes.tolist(), strict=True)]
+    path = [rrb.Spatial3DView(origin='/world', name='Path of the odometry')] if has_path else []
+    plots = rrb.Vertical(
+        picture('/legend', 'Legend', *LEGEND_SIZE),
+        *path,
+        rrb.Tabs(
+            rrb.Vertical(
+                plot('Messages per second', '/rates/**'),
+                plot('Keypoints, tracks and matches per image', '/counts/**'),
+                plot('Latency: image stamp to receipt of the result [ms]', '/latency_ms/**'),
+                plot('Images dropped, failed or lost per second', '/missing/**'),
+                name='Rates, counts, latency',
+            ),
+            plot('Duration of each stage [ms]', '/stages_ms/**'),
+            rrb.TextLogView(origin='/diagnostics', name='Diagnostics'),
+        ),
+        row_shares=[2, *([5] * len(path)), 10],
+    )
+    if not pictures:
+        left = rrb.TextDocumentView(origin='/waiting', name='Waiting')
+    else:
+        left = rrb.Tabs(*pictures) if len(pictures) > 1 else pictures[0]
+    return rrb.Blueprint(
+        rrb.Horizontal(left, plots, column_shares=[2, 1]),
+        rrb.BlueprintPanel(state='collapsed'),
+        rrb.SelectionPanel(state='collapsed'),
+        rrb.TimePanel(state='collapsed', timeline='time', play_state='following'),
+        auto_layout=False,
+        auto_views=False,
+    )
+
+
+def main() -> int:
+    """Serve the records of stdin; return the exit code."""
+    port = int(sys.argv[1])
+    recording = rr.RecordingStream('superpoint_rknn')
+    server = rr.GrpcServerSink(
+        bind_ip='127.0.0.1', port=port + 1, server_memory_limit=MEMORY_LIMIT, newest_first=True
+    )
+    recording.set_sinks(server, *(rr.FileSink(path) for path in sys.argv[2:]))
+    rr.serve_web_viewer(web_port=port, open_browser=False)
+    address = quote(f'rerun+http://localhost:{port + 1}/proxy', safe='')
+    print(f'http://localhost:{port}/?url={address}', flush=True)
+    plots = Plots(recording)
+    for record in records(sys.stdin.buffer):
+        if str(record['kind']) == 'layout':
+            cameras = [str(camera) for camera in record['cameras']]
+            has_path = bool(record['has_path'])
+            recording.send_blueprint(layout(cameras, record['sizes'], has_path))
+            continue
+        if str(record['kind']) == 'scalar':
+            plots.style(str(record['entity']))
+        recording.set_time('time', timestamp=float(record['time']))
+        recording.log(str(record['entity']), archetype(record), static=bool(record['static']))
+    recording.flush()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
