@@ -12,11 +12,13 @@ Example:
   superpoint_rknn evaluate --json evaluation.json --plot evaluation.png
   superpoint_rknn evaluate --quick --model my_u8.onnx --weights my_weights.npz
   superpoint_rknn evaluate --images my_pictures/
+  superpoint_rknn evaluate --kinds --json kinds.json
   superpoint_rknn evaluate --tracks --fetch
   superpoint_rknn evaluate --tracks --json tracks.json
 
-With --tracks: length and accuracy of the tracker's tracks with the network's keypoints, with
-Shi-Tomasi corners and with ORB (docs/tracking.md).
+With --kinds: one pair of each scene and kind of change (zoom, tilt, rotation, darkness, blur,
+low texture). With --tracks: length and accuracy of the tracker's tracks with the network's
+keypoints, with Shi-Tomasi corners and with ORB (docs/tracking.md).
 """
 
 from __future__ import annotations
@@ -32,8 +34,9 @@ from pathlib import Path
 from superpoint_rknn.evaluate.chart import chart, load_figure_class
 from superpoint_rknn.evaluate.features import SETTINGS, float_runtime
 from superpoint_rknn.evaluate.fetch import fetch_scenes
+from superpoint_rknn.evaluate.kinds import report_on_kinds
 from superpoint_rknn.evaluate.protocol import report_on
-from superpoint_rknn.evaluate.report import table
+from superpoint_rknn.evaluate.report import kinds_table, table
 from superpoint_rknn.evaluate.scenes import own_material, protocol_material
 from superpoint_rknn.evaluate.tracks import command as tracks_command
 from superpoint_rknn.files import check_output, write_atomically
@@ -41,21 +44,28 @@ from superpoint_rknn.runtimes.model_files import find_model, find_weights
 from superpoint_rknn.runtimes.open import open_runtime
 
 SEEDS = 13
+QUICK_STEP = 3  # every third scene with --kinds --quick
 log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `superpoint_rknn evaluate`."""
     add = parser.add_argument
-    add(
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument(
         '--tracks', action='store_true', help='evaluate tracks in image sequences instead of pairs'
+    )
+    modes.add_argument(
+        '--kinds',
+        action='store_true',
+        help='evaluate one pair per scene of each kind of change instead of 13 random ones',
     )
     add('--json', type=Path, metavar='FILE', help='write all results')
     add('--plot', type=Path, metavar='FILE.png', help='write a bar chart (needs matplotlib)')
     add(
         '--quick',
         action='store_true',
-        help='1 pair per scene instead of 13; 40 images per sequence',
+        help='1 pair per scene instead of 13; 8 scenes with --kinds; 40 images per sequence',
     )
     add('--model', default='', help=MODEL_HELP)
     add('--weights', default='', help=WEIGHTS_HELP)
@@ -99,6 +109,8 @@ def run(args: argparse.Namespace) -> int:
     if args.tracks:
         check_output(args.json, '.json')
         return tracks_command.run(args)
+    if args.kinds and args.plot:
+        raise ValueError('--plot: not an option with --kinds')
     if args.fetch:
         print(f'scenes: {fetch_scenes()}')
         return 0
@@ -115,15 +127,17 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(model.close)
         weights = float_runtime(find_weights(args.weights, args.model))
         stack.callback(weights.close)
-        report = report_on(
-            material,
-            {'float': weights, 'u8' if model.descriptors.quantization else 'model': model},
-            1 if args.quick else SEEDS,
-            args.unrefined,
-            partial(tqdm, desc='evaluating', unit='pair', leave=False),
-            settings,
-        )
-    print(table(report))
+        runtimes = {'float': weights, 'u8' if model.descriptors.quantization else 'model': model}
+        progress = partial(tqdm, desc='evaluating', unit='pair', leave=False)
+        common = (args.unrefined, progress, settings)
+        if args.kinds:
+            if args.quick:
+                material = replace(material, scenes=material.scenes[::QUICK_STEP])
+            report = report_on_kinds(material, runtimes, *common)
+            print(kinds_table(report))
+        else:
+            report = report_on(material, runtimes, 1 if args.quick else SEEDS, *common)
+            print(table(report))
     if args.json:
         write_atomically(args.json, f'{json.dumps(report, indent=1, allow_nan=False)}\n'.encode())
     if args.plot:

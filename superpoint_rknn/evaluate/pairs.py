@@ -64,7 +64,7 @@ def first_view(scene: np.ndarray) -> np.ndarray:
 def make_pair(scene: Scene, seed: int) -> Pair:
     """First view of a scene and a random warp in other light; deterministic in scene and seed."""
     rng = np.random.default_rng([seed, scene.number])
-    to_view = cv2.getPerspectiveTransform(random_quad(rng), _corners(VIEW_SIZE))
+    to_view = cv2.getPerspectiveTransform(random_quad(rng), corners(VIEW_SIZE))
     warped = cv2.warpPerspective(
         scene.image,
         to_view,
@@ -88,14 +88,23 @@ def random_quad(rng: np.random.Generator) -> np.ndarray:
     A rectangle around the middle of the scene is rotated, scaled and shifted; then each corner is
     moved on its own and clipped to the scene.
     """
-    angle = np.deg2rad(rng.uniform(-MAX_ROTATION, MAX_ROTATION))
-    scale = rng.uniform(*ZOOM)
-    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    quad = (_corners(VIEW_SIZE) - _centre(VIEW_SIZE)) * scale @ rotation.T + _centre(SCENE_SIZE)
+    angle = rng.uniform(-MAX_ROTATION, MAX_ROTATION)
+    quad = rectangle(rng.uniform(*ZOOM), angle)
     quad += rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2)
     quad += rng.uniform(-MAX_CORNER_SHIFT, MAX_CORNER_SHIFT, (4, 2))
-    ends = _corners(SCENE_SIZE)
+    ends = corners(SCENE_SIZE)
     return np.clip(quad, ends[0], ends[2]).astype(np.float32)
+
+
+def rectangle(scale: float, angle: float = 0.0) -> np.ndarray:
+    """
+    Corners of a view of the middle of a scene, clockwise from the top left, (4, 2).
+
+    scale: pixels of the scene per pixel of the view. angle: rotation [degrees].
+    """
+    cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    rotation = np.array([[cos, -sin], [sin, cos]])
+    return (corners(VIEW_SIZE) - centre(VIEW_SIZE)) * scale @ rotation.T + centre(SCENE_SIZE)
 
 
 def change_light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -127,11 +136,11 @@ def _margin(axis: int) -> int:
     return (SCENE_SIZE[axis] - VIEW_SIZE[axis]) // 2
 
 
-def _centre(size: tuple[int, int]) -> np.ndarray:
+def centre(size: tuple[int, int]) -> np.ndarray:
     return (np.array(size[::-1]) - 1) / 2
 
 
-def _corners(size: tuple[int, int]) -> np.ndarray:
+def corners(size: tuple[int, int]) -> np.ndarray:
     """Outer corners of an image, clockwise from the top left; pixel centres are integers."""
     right, bottom = size[1] - 0.5, size[0] - 0.5
     return np.array([[-0.5, -0.5], [right, -0.5], [right, bottom], [-0.5, bottom]], np.float32)

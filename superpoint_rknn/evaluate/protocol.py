@@ -26,6 +26,7 @@ from superpoint_rknn.evaluate.statistics import (
     by_scene,
     difference,
     summary,
+    without_nan,
 )
 from superpoint_rknn.evaluate.stereo import StereoPair, measure_stereo
 from superpoint_rknn.features.keypoints import DetectorSettings
@@ -116,11 +117,6 @@ def versions() -> dict[str, str]:
         'python': platform.python_version(),
         'machine': platform.machine(),
     }
-
-
-def without_nan(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Values as JSON has them: None for NaN."""
-    return {name: None if np.isnan(value) else value for name, value in values.items()}
 
 
 def _real(methods: Sequence[Method], pair: Pair | None) -> dict | None:

@@ -50,6 +50,17 @@ def table(report: dict) -> str:
     return '\n'.join(lines)
 
 
+def kinds_table(report: dict) -> str:
+    """Results of all rows by kind of change."""
+    margin = max(len(row['name']) for kind in report['kinds'] for row in kind['rows']) + 2
+    lines = []
+    for kind in report['kinds']:
+        lines.append(f'{kind["name"]}, {kind["pairs"]} pairs')
+        lines.append(_titles(COLUMNS, margin))
+        lines += [_line(row, COLUMNS, margin) for row in kind['rows']]
+    return '\n'.join(lines)
+
+
 def _titles(columns: Mapping[str, str], margin: int) -> str:
     return ' ' * margin + ''.join(f'{title:>{WIDTH}}' for title in columns.values())
 

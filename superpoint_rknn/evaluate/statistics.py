@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 METRICS = (
@@ -62,3 +64,8 @@ def by_scene(measured: Measured, names: list[str]) -> list[dict]:
         means = {m: mean_and_interval(measured[m][index : index + 1])[0] for m in METRICS}
         rows.append({'name': name, **means})
     return rows
+
+
+def without_nan(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Values as JSON has them: None for NaN and infinity."""
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}

@@ -16,6 +16,7 @@ import pytest
 from superpoint_rknn import cli
 from superpoint_rknn.evaluate.chart import SHARES, chart
 from superpoint_rknn.evaluate.features import SETTINGS, NetworkFeatures, orb, sift
+from superpoint_rknn.evaluate.kinds import KINDS
 from superpoint_rknn.evaluate.metrics import Features
 from superpoint_rknn.evaluate.pairs import VIEW_SIZE
 from superpoint_rknn.evaluate.protocol import evaluate
@@ -96,6 +97,25 @@ def test_a_plot_without_matplotlib_is_an_error_before_the_run(monkeypatch, tmp_p
     monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
     assert cli.main(['evaluate', '--plot', str(tmp_path / 'plot.png')]) == 1
     assert '--plot needs matplotlib: pip install matplotlib' in capsys.readouterr().err
+
+
+def test_a_plot_of_kinds_is_an_error(tmp_path, capsys):
+    assert cli.main(['evaluate', '--kinds', '--plot', str(tmp_path / 'plot.png')]) == 1
+    assert '--plot: not an option with --kinds' in capsys.readouterr().err
+
+
+def test_kinds_of_own_pictures(pictures, tmp_path, capsys):
+    report = tmp_path / 'kinds.json'
+    arguments = ['--kinds', '--quick', '--images', str(pictures), '--json', str(report)]
+    assert cli.main(['evaluate', *arguments]) == 0
+    kinds = {kind['name']: kind for kind in json.loads(report.read_text())['kinds']}
+    assert list(kinds) == list(KINDS)
+    assert 'low_texture, 1 pairs' in capsys.readouterr().out
+    for kind in kinds.values():
+        assert [row['name'] for row in kind['rows']] == ['float', 'u8', 'orb', 'sift']
+    mma3 = {name: kind['rows'][1]['mma3'] for name, kind in kinds.items()}
+    assert mma3['zoom2'] < mma3['zoom1.5'] < 0.95
+    assert mma3['dark'] > 0.5
 
 
 def test_table(evaluated):
