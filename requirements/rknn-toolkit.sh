@@ -3,14 +3,14 @@
 # Environment: PYTHON, an interpreter from 3.10 to 3.12; TORCH_INDEX, see requirements/torch_venv.sh.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
-name=rknn-toolkit venv=$PWD/.venv-rknn size='1.5 GB'
+name=rknn-toolkit venv=$PWD/.venv-rknn size='1.5 GB' download=400
 requirements=requirements/rknn-toolkit.txt
 pythons='python3.11 python3.10 python3.12' latest=12
 source requirements/torch_venv.sh
 toolkit=rknn-toolkit2==2.5.0
 
 install_toolkit() {
-  pip_install --no-deps "$toolkit"
+  pip_install "$toolkit" 100 --no-deps "$toolkit"
   "$venv/bin/python" -c 'from rknn.api import RKNN' || fail "$toolkit can't be imported"
 }
 

@@ -1,6 +1,6 @@
 # Sourced by scripts that install torch into a virtual environment apart from .venv. They set name
-# (of the script), venv (its folder), size (on disk), requirements (a file), pythons (interpreters
-# to try) and latest (the last supported minor version of Python 3).
+# (of the script), venv (its folder), size (on disk), download [MB], requirements (a file), pythons
+# (interpreters to try) and latest (the last supported minor version of Python 3).
 # Environment: PYTHON, the interpreter to use; TORCH_INDEX, a page or folder of torch wheels for
 # pip's --find-links. Without it torch comes from the index that pip is configured for, which may
 # have it with CUDA only: about 5 GB more.
@@ -19,7 +19,10 @@ find_python() {
   fail "no Python from 3.10 to 3.$latest with venv found (tried ${PYTHON:-$pythons python3})"
 }
 
-pip_install() { "$venv/bin/python" -m pip install -q --disable-pip-version-check "$@"; }
+# pip_install WHAT MEGABYTES PIP-ARGUMENTS...: install with a line of progress.
+pip_install() {
+  "$venv/bin/python" requirements/pip_progress.py "$1" "$2" install "${@:3}"
+}
 
 # set_up COMMAND...: create the environment and run COMMAND in it, unless that succeeded before with
 # the same files.
@@ -33,9 +36,9 @@ set_up() {
   "$python" -m venv "$venv"
   if [ -n "${TORCH_INDEX:-}" ]; then
     # Alone and first: a local version such as +cpu is then kept by what follows.
-    pip_install --find-links "$TORCH_INDEX" --no-deps "$(grep '^torch==' "$requirements")"
+    pip_install torch 200 --find-links "$TORCH_INDEX" --no-deps "$(grep '^torch==' "$requirements")"
   fi
-  pip_install -r "$requirements"
+  pip_install "$name" "$download" -r "$requirements"
   "$@"
   echo "$wanted" > "$venv/.done"
 }
