@@ -11,7 +11,7 @@ from superpoint_rknn.cli import COMMANDS
 CHECKOUT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
     *CHECKOUT.glob('*.md'),
-    *(p for folder in ('docs', 'models', 'training') for p in (CHECKOUT / folder).glob('*.md')),
+    *(p for folder in ('docs', 'models', 'training') for p in (CHECKOUT / folder).rglob('*.md')),
 ]
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 
