@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median
 
 import numpy as np
@@ -82,6 +82,7 @@ class CameraView:
         self._described: tuple[int, str, np.ndarray, np.ndarray] | None = None
         self._counts: Counter[str] = Counter()  # messages since the last report
         self._latencies_ms: defaultdict[str, list[float]] = defaultdict(list)
+        self._numbers: dict[str, int] = {}  # of newest points by kind
         self._since = time.monotonic()  # of the last report [s]
 
     def on_image(self, message: Image | CompressedImage) -> None:
@@ -107,7 +108,7 @@ class CameraView:
             return
         xy, entity = np.stack([points.x, points.y], axis=1), f'{self._keypoints.entity}/points'
         self._send(records.points(entity, time.time(), xy, score_colours(points.score)))
-        self._send_counts(keypoints=len(xy))
+        self._numbers['keypoints'] = len(xy)
 
     def on_tracks(self, message: Keypoints) -> None:
         """Prolong the tails of the tracks; show them, if it is time for the next image."""
@@ -127,7 +128,7 @@ class CameraView:
             records.lines(f'{entity}/tails', now, positions, colours),
             records.points(f'{entity}/points', now, positions[:, -1], colours),
         )
-        self._send_counts(tracks=len(positions))
+        self._numbers['tracks'] = len(positions)
 
     def on_descriptors(self, message: Descriptors) -> None:
         """Show the matches with the keypoints of the message before."""
@@ -147,18 +148,24 @@ class CameraView:
         i, j = mutual_neighbours(before[3], rows)
         pictures = [images[0].grey(), images[1].grey()]
         self._send(*records.matches(self.entity, time.time(), pictures, before[2][i], xy[j]))
-        self._send_counts(matches=len(i))
+        self._numbers['matches'] = len(i)
 
     def report(self) -> None:
-        """Send rates and latencies since the last report."""
+        """Send rates, latencies and numbers of points since the last report."""
         now = time.monotonic()
         period, self._since = now - self._since, now
         rates = {kind: count / period for kind, count in self._counts.items()}
         latencies = {kind: median(values) for kind, values in self._latencies_ms.items() if values}
         self._counts = Counter(dict.fromkeys(self._counts, 0))
         self._latencies_ms.clear()
-        for plot, values in (('rates', rates), ('latency_ms', latencies)):
-            self._send(*records.scalars(f'/{plot}/{self._name}', time.time(), values))
+        plots: dict[str, Mapping[str, float]] = {
+            'rates': rates,
+            'latency_ms': latencies,
+            'counts': self._numbers,
+        }
+        for plot, values in plots.items():
+            self._send(records.scalars(f'/{plot}/{self._name}', time.time(), values))
+        self._numbers = {}
 
     def _count(self, kind: str, message: Image | CompressedImage | Keypoints | Descriptors) -> int:
         """Count a message and note its latency; return its stamp [ns]."""
@@ -168,6 +175,3 @@ class CameraView:
         if 0 <= latency < MAX_LATENCY:
             self._latencies_ms[kind].append(latency / 1e6)
         return stamp
-
-    def _send_counts(self, **numbers: float) -> None:
-        self._send(*records.scalars(f'/counts/{self._name}', time.time(), numbers))

@@ -39,13 +39,13 @@ class DiagnosticsView:
             text = f'{status.name}: {status.message}'
             self._send(records.record('text', '/diagnostics', now, text=text, level=level))
         stages = {k.removesuffix('_ms'): float(v) for k, v in values.items() if k.endswith('_ms')}
-        self._send(*records.scalars(f'/stages_ms/{entity}', now, stages))
+        self._send(records.scalars(f'/stages_ms/{entity}', now, stages))
         counts = {key: int(values[key]) for key in MISSING if values.get(key, '').isdigit()}
         before = self._counts.get(status.name, counts)
         self._counts[status.name] = counts
         # Below 0 after a restart of the node.
         rises = {key: max(0, n - before.get(key, n)) for key, n in counts.items()}
-        self._send(*records.scalars(f'/missing/{entity}', now, rises))
+        self._send(records.scalars(f'/missing/{entity}', now, rises))
 
 
 def entity_of(name: str) -> str:

@@ -94,7 +94,7 @@ class ViewNode(Node):
                 throttle_duration_sec=THROTTLE,
             )
         rise, self._dropped_before = dropped - self._dropped_before, dropped
-        self._send(*records.scalars('/missing/view', time.time(), {'discarded': rise}))
+        self._send(records.scalars('/missing/view', time.time(), {'discarded': rise}))
 
     def _add_camera(self, prefix: str) -> None:
         camera = CameraView(

@@ -65,9 +65,10 @@ def lines(entity: str, time: float, positions: np.ndarray, bgr: np.ndarray) -> R
     )
 
 
-def scalars(prefix: str, time: float, values: Mapping[str, float]) -> list[Record]:
-    """Return records of one value each for the plots, by name below `prefix`."""
-    return [record('scalar', f'{prefix}/{name}', time, value=v) for name, v in values.items()]
+def scalars(entity: str, time: float, values: Mapping[str, float]) -> Record:
+    """Return a record of values for a plot, by the names of their lines."""
+    names, numbers = np.array(list(values), np.str_), np.array(list(values.values()), float)
+    return record('scalars', entity, time, names=names, values=numbers)
 
 
 def matches(

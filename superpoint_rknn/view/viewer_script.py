@@ -34,6 +34,7 @@ COLOURS = {
     'failed': (210, 30, 30),
     'lost': (150, 70, 200),
 }  # RGB of the lines of plots
+FURTHER = [(0, 150, 150), (190, 120, 80), (230, 90, 160), (110, 110, 30), (90, 160, 220)]
 POINT, LINE, PATH_LINE = (rr.Radius.ui_points(r) for r in (2.5, 1.0, 1.5))
 
 
@@ -69,8 +70,6 @@ def archetype(record: dict[str, np.ndarray]) -> rr.AsComponents:
         )
     if kind == 'axes':
         return rr.TransformAxes3D(axis_length=float(record['length']))
-    if kind == 'scalar':
-        return rr.Scalars(float(record['value']))
     if kind == 'document':
         return rr.TextDocument(str(record['text']), media_type='text/markdown')
     if kind == 'text':
@@ -80,26 +79,36 @@ def archetype(record: dict[str, np.ndarray]) -> rr.AsComponents:
 
 class Plots:
     """
-    The lines of the plots. Only the first line of a name in a plot has the colour of that name.
+    The lines of the plots: each entity is a group of lines, which grows by new names.
 
-    Those of further cameras get other ones.
+    Only the first line of a name in a plot has the colour of that name; those of further cameras
+    get other ones.
     """
 
     def __init__(self, recording: rr.RecordingStream):
         self._recording = recording
-        self._entities: set[str] = set()
-        self._names: set[tuple[str, str]] = set()
+        self._values: dict[str, dict[str, float]] = {}  # newest ones by entity and name
+        self._entities: dict[tuple[str, str], str] = {}  # with the colour, by plot and name
 
-    def style(self, entity: str) -> None:
-        """Set colour and width of a new line."""
-        if entity in self._entities:
-            return
-        self._entities.add(entity)
-        key = entity.split('/')[1], entity.split('/')[-1]
-        colour = None if key in self._names else COLOURS.get(key[1])
-        self._names.add(key)
-        lines = rr.SeriesLines(colors=colour and [colour], widths=[2.0])
-        self._recording.log(entity, lines, static=True)
+    def log(self, entity: str, names: list[str], values: list[float]) -> None:
+        """Add values to lines by their names; a line without a new value keeps its last one."""
+        lines = self._values.setdefault(entity, {})
+        has_new_names = not lines.keys() >= set(names)
+        lines.update(zip(names, values, strict=True))
+        if has_new_names:
+            self._recording.log(entity, self._style(entity, list(lines)), static=True)
+        if lines:
+            self._recording.log(entity, rr.Scalars(list(lines.values())))
+
+    def _style(self, entity: str, lines: list[str]) -> rr.SeriesLines:
+        _, plot, group = entity.split('/', 2)
+        colours = []
+        for index, name in enumerate(lines):
+            is_first = self._entities.setdefault((plot, name), entity) == entity
+            other = FURTHER[(index + len(self._entities)) % len(FURTHER)]
+            colours.append(COLOURS.get(name, other) if is_first else other)
+        names = [name if group == 'camera' else f'{group}/{name}' for name in lines]
+        return rr.SeriesLines(colors=colours, widths=[2.0] * len(lines), names=names)
 
 
 def plot(name: str, contents: str) -> rrb.TimeSeriesView:
@@ -193,9 +202,10 @@ def main() -> int:
             has_path = bool(record['has_path'])
             recording.send_blueprint(layout(cameras, record['sizes'], has_path))
             continue
-        if str(record['kind']) == 'scalar':
-            plots.style(str(record['entity']))
         recording.set_time('time', timestamp=float(record['time']))
+        if str(record['kind']) == 'scalars':
+            plots.log(str(record['entity']), record['names'].tolist(), record['values'].tolist())
+            continue
         recording.log(str(record['entity']), archetype(record), static=bool(record['static']))
     recording.flush()
     return 0

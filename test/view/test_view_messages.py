@@ -30,7 +30,7 @@ class Bench:
 
     def entities(self):
         """The records that were sent since the last call, without those of plots."""
-        entities = [r['entity'] for r in self.sent if r['kind'] != 'scalar']
+        entities = [r['entity'] for r in self.sent if r['kind'] != 'scalars']
         self.sent.clear()
         return [entity.removeprefix('/cameras/cam0/') for entity in entities]
 
@@ -38,6 +38,15 @@ class Bench:
 @pytest.fixture
 def bench(monkeypatch):
     return Bench(monkeypatch)
+
+
+def plotted(sent):
+    """Values of the newest records of plots, by entity and name."""
+    return {
+        r['entity']: dict(zip(r['names'].tolist(), r['values'].tolist(), strict=True))
+        for r in sent
+        if r['kind'] == 'scalars'
+    }
 
 
 def header(number):
@@ -143,7 +152,9 @@ def test_matches_are_those_of_the_last_two_described_images(bench):
     # Point i of the older image has the descriptor of point (i + 1) % 3 of the newer one.
     assert ends[:, 0, 1].tolist() == [0.5, 1.5, 2.5]
     assert ends[:, 1, 1].tolist() == [1.5, 2.5, 0.5]
-    assert bench.sent[2]['value'] == 3
+    bench.sent.clear()
+    bench.view.report()
+    assert plotted(bench.sent)['/counts/cam0'] == {'matches': 3}
 
 
 def test_descriptors_of_different_models_are_not_matched(bench):
@@ -171,14 +182,18 @@ def test_the_report_has_rates_and_the_latency(bench, monkeypatch):
         bench.view.on_keypoints(keypoints(1))
     bench.sent.clear()
     bench.view.report()
-    values = {record['entity']: record['value'] for record in bench.sent}
-    assert values == {
-        '/rates/cam0/keypoints': 2.0,
-        '/latency_ms/cam0/keypoints': pytest.approx(30.0),
+    assert plotted(bench.sent) == {
+        '/rates/cam0': {'keypoints': 2.0},
+        '/latency_ms/cam0': {'keypoints': pytest.approx(30.0)},
+        '/counts/cam0': {'keypoints': 3},
     }
     bench.sent.clear()
     bench.view.report()
-    assert [r['value'] for r in bench.sent] == [0.0]  # the rate of a topic that fell silent
+    assert plotted(bench.sent) == {
+        '/rates/cam0': {'keypoints': 0.0},  # of a topic that fell silent
+        '/latency_ms/cam0': {},
+        '/counts/cam0': {},
+    }
 
 
 def status(**values):
@@ -194,18 +209,16 @@ def test_diagnostics_become_stage_times_and_rises_of_counters():
     sent = []
     view = DiagnosticsView(lambda *records: sent.extend(records))
     view.on_status(status(dropped='5', lost='unknown', run_ms='3.5'))
-    assert [r['kind'] for r in sent] == ['text', 'scalar', 'scalar']
-    assert [(r['entity'], r['value']) for r in sent[1:]] == [
-        ('/stages_ms/cam0/tracker/run', 3.5),
-        ('/missing/cam0/tracker/dropped', 0),
-    ]
+    assert sent[0]['text'] == '/cam0/tracker: camera: ok'
+    assert plotted(sent) == {
+        '/stages_ms/cam0/tracker': {'run': 3.5},
+        '/missing/cam0/tracker': {'dropped': 0},
+    }
     sent.clear()
     view.on_status(status(dropped='9'))
+    assert plotted(sent)['/missing/cam0/tracker'] == {'dropped': 4}
     view.on_status(status(dropped='2'))  # the node was started again
-    assert [(r['entity'], r['value']) for r in sent] == [
-        ('/missing/cam0/tracker/dropped', 4),
-        ('/missing/cam0/tracker/dropped', 0),
-    ]
+    assert plotted(sent)['/missing/cam0/tracker'] == {'dropped': 0}
 
 
 def test_names_of_statuses():

@@ -48,7 +48,7 @@ def test_the_script_reads_what_is_encoded(script):
 
 
 def test_the_script_ends_at_an_incomplete_record(script):
-    whole = records.encode(records.record('scalar', '/a', 0.0, value=1.0))
+    whole = records.encode(records.scalars('/a', 0.0, {'x': 1.0}))
     for length in (2, 4, len(whole) - 1):
         assert len(list(script.records(io.BytesIO(whole + whole[:length])))) == 1
 
@@ -87,3 +87,20 @@ def test_the_legend_shows_the_colours_of_the_ages():
     canvas = cv2.imdecode(records.legend()['data'], cv2.IMREAD_COLOR).astype(int)
     for colour in records.COLOURS.astype(int):
         assert (np.abs(canvas - colour).max(axis=2) < 12).sum() > 1000
+
+
+def test_the_lines_of_a_plot_keep_their_places(script):
+    script.rr.Scalars = lambda numbers: list(numbers)
+    script.rr.SeriesLines = lambda **style: style
+    logged = []
+    plots = script.Plots(MagicMock(log=lambda entity, what, static=False: logged.append(what)))
+    plots.log('/rates/cam0', ['image', 'keypoints'], [30.0, 10.0])
+    plots.log('/rates/cam0', ['tracks', 'keypoints'], [20.0, 9.0])
+    plots.log('/rates/cam1', ['keypoints'], [8.0])
+    assert logged[0]['names'] == ['cam0/image', 'cam0/keypoints']
+    assert logged[1] == [30.0, 10.0]
+    assert logged[2]['names'] == ['cam0/image', 'cam0/keypoints', 'cam0/tracks']
+    assert logged[3] == [30.0, 9.0, 20.0]  # a line without a new value keeps its last one
+    colours = logged[2]['colors']
+    assert colours[1] == script.COLOURS['keypoints']
+    assert logged[4]['colors'][0] not in colours

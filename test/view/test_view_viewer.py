@@ -94,7 +94,7 @@ def test_records_reach_the_process_and_close_waits_for_it(program, tmp_path):
         'import sys; print("http://page", flush=True)\n'
         f'open({str(out)!r}, "wb").write(sys.stdin.buffer.read())'
     )
-    record = records.record('scalar', '/a', 0.0, value=1.0)
+    record = records.scalars('/a', 0.0, {'x': 1.0})
     with open_viewer() as running:
         assert running.address == 'http://page'
         running.send(record, record)
