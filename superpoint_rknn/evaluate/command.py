@@ -13,11 +13,13 @@ Example:
   superpoint_rknn evaluate --quick --model my_u8.onnx --weights my_weights.npz
   superpoint_rknn evaluate --images my_pictures/
   superpoint_rknn evaluate --kinds --json kinds.json
+  superpoint_rknn evaluate --pairs my_pairs.json
   superpoint_rknn evaluate --tracks --fetch
   superpoint_rknn evaluate --tracks --json tracks.json
 
 With --kinds: one pair of each scene and kind of change (zoom, tilt, rotation, darkness, blur,
-low texture). With --tracks: length and accuracy of the tracker's tracks with the network's
+low texture). With --pairs: error of the relative pose of images of your own whose pose is known
+(docs/evaluation.md). With --tracks: length and accuracy of the tracker's tracks with the network's
 keypoints, with Shi-Tomasi corners and with ORB (docs/tracking.md).
 """
 
@@ -35,9 +37,10 @@ from superpoint_rknn.evaluate.chart import chart, load_figure_class
 from superpoint_rknn.evaluate.features import SETTINGS, float_runtime
 from superpoint_rknn.evaluate.fetch import fetch_scenes
 from superpoint_rknn.evaluate.kinds import report_on_kinds
+from superpoint_rknn.evaluate.posed import read_pairs, report_on_pairs
 from superpoint_rknn.evaluate.protocol import report_on
-from superpoint_rknn.evaluate.report import kinds_table, table
-from superpoint_rknn.evaluate.scenes import own_material, protocol_material
+from superpoint_rknn.evaluate.report import kinds_table, posed_table, table
+from superpoint_rknn.evaluate.scenes import Material, own_material, protocol_material
 from superpoint_rknn.evaluate.tracks import command as tracks_command
 from superpoint_rknn.files import check_output, write_atomically
 from superpoint_rknn.runtimes.model_files import find_model, find_weights
@@ -45,6 +48,10 @@ from superpoint_rknn.runtimes.open import open_runtime
 
 SEEDS = 13
 QUICK_STEP = 3  # every third scene with --kinds --quick
+REFUSED = {
+    'kinds': ('plot',),
+    'pairs': ('plot', 'images', 'allow_missing', 'fetch', 'quick'),
+}  # options by mode; those of --tracks are its own
 log = logging.getLogger(__name__)
 
 
@@ -59,6 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--kinds',
         action='store_true',
         help='evaluate one pair per scene of each kind of change instead of 13 random ones',
+    )
+    modes.add_argument(
+        '--pairs',
+        type=Path,
+        metavar='FILE',
+        help='evaluate pairs of images with known camera matrices and relative poses',
     )
     add('--json', type=Path, metavar='FILE', help='write all results')
     add('--plot', type=Path, metavar='FILE.png', help='write a bar chart (needs matplotlib)')
@@ -109,8 +122,10 @@ def run(args: argparse.Namespace) -> int:
     if args.tracks:
         check_output(args.json, '.json')
         return tracks_command.run(args)
-    if args.kinds and args.plot:
-        raise ValueError('--plot: not an option with --kinds')
+    for mode, refused in REFUSED.items():
+        for name in refused:
+            if getattr(args, mode) and getattr(args, name):
+                raise ValueError(f'--{name.replace("_", "-")}: not an option with --{mode}')
     if args.fetch:
         print(f'scenes: {fetch_scenes()}')
         return 0
@@ -119,9 +134,8 @@ def run(args: argparse.Namespace) -> int:
     if args.plot:
         load_figure_class()  # fails before the long work
     settings = replace(SETTINGS, threshold=args.threshold)
-    material = own_material(args.images) if args.images else protocol_material(args.allow_missing)
-    if material.missing:
-        log.warning(f'results are not comparable, missing scenes: {", ".join(material.missing)}')
+    posed_pairs = read_pairs(args.pairs) if args.pairs else []
+    material = material_of(args)
     with ExitStack() as stack:
         model = open_runtime(find_model(args.model, None))
         stack.callback(model.close)
@@ -130,7 +144,10 @@ def run(args: argparse.Namespace) -> int:
         runtimes = {'float': weights, 'u8' if model.descriptors.quantization else 'model': model}
         progress = partial(tqdm, desc='evaluating', unit='pair', leave=False)
         common = (args.unrefined, progress, settings)
-        if args.kinds:
+        if args.pairs:
+            report = report_on_pairs(posed_pairs, runtimes, *common)
+            print(posed_table(report))
+        elif args.kinds:
             if args.quick:
                 material = replace(material, scenes=material.scenes[::QUICK_STEP])
             report = report_on_kinds(material, runtimes, *common)
@@ -143,3 +160,15 @@ def run(args: argparse.Namespace) -> int:
     if args.plot:
         write_atomically(args.plot, chart(report))
     return 0
+
+
+def material_of(args: argparse.Namespace) -> Material:
+    """Scenes of the protocol or of --images; none for --pairs. Warns of missing ones."""
+    if args.pairs:
+        return Material([])
+    if args.images:
+        return own_material(args.images)
+    material = protocol_material(args.allow_missing)
+    if material.missing:
+        log.warning(f'results are not comparable, missing scenes: {", ".join(material.missing)}')
+    return material

@@ -22,6 +22,17 @@ STEREO_COLUMNS = {
     'matches': 'matches',
     'points': 'points',
 }
+POSE_COLUMNS = {
+    'auc5': 'AUC@5 deg',
+    'auc10': 'AUC@10 deg',
+    'auc20': 'AUC@20 deg',
+    'pose_error': 'error [deg]',
+    'precision': 'precision@2',
+    'epipolar_error': 'epip. err.',
+    'inliers': 'inliers',
+    'matches': 'matches',
+    'points': 'points',
+}
 WIDTH = 13  # characters of a column
 
 
@@ -61,6 +72,13 @@ def kinds_table(report: dict) -> str:
     return '\n'.join(lines)
 
 
+def posed_table(report: dict) -> str:
+    """Results of all rows on pairs with known poses."""
+    margin = max(len(row['name']) for row in report['rows']) + 2
+    lines = [f'{report["pairs"]} pairs with known poses', _titles(POSE_COLUMNS, margin)]
+    return '\n'.join([*lines, *(_line(row, POSE_COLUMNS, margin) for row in report['rows'])])
+
+
 def _titles(columns: Mapping[str, str], margin: int) -> str:
     return ' ' * margin + ''.join(f'{title:>{WIDTH}}' for title in columns.values())
 
@@ -70,7 +88,7 @@ def _line(row: Mapping, columns: Iterable[str], margin: int) -> str:
 
 
 def _digits(metric: str) -> int:
-    digits = {'points': 0, 'matches': 0, 'known': 0, 'localization_error': 2}
+    digits = {'points': 0, 'matches': 0, 'known': 0, 'inliers': 0, 'localization_error': 2}
     return digits.get(metric, 3)
 
 
