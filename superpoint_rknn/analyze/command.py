@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         board = analyze_board(weights, network, read_record(args.board))
     print(text_report(analyses, board))
     made_from = _made_from(weights_path, network, images)
-    report = html_report(analyses, board, _readable(made_from))
+    report = html_report(analyses, board, _subtitle(made_from), _readable(made_from))
     write_atomically(args.output, report.encode())
     print(f'report: {args.output}')
     if args.json:
@@ -200,7 +201,15 @@ def _made_from(weights: Path, network: IntegerTrace, images: list[CalibrationIma
         'size': list(network.size),
         'images': [image.name for image in images],
         'version': __version__,
+        'date': f'{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC',
     }
+
+
+def _subtitle(made_from: dict) -> str:
+    """Model, number of images and date in one line."""
+    count = len(made_from['images'])
+    images = f'{count} image{"" if count == 1 else "s"}'
+    return f'{made_from["model"]["name"]}, {images}, {made_from["date"]}'
 
 
 def _readable(made_from: dict) -> list[tuple[str, str]]:
@@ -215,6 +224,7 @@ def _readable(made_from: dict) -> list[tuple[str, str]]:
         ('model input', '{}x{}'.format(*made_from['size'])),
         ('images', ', '.join(made_from['images']) or 'none'),
         ('superpoint_rknn', made_from['version']),
+        ('date', made_from['date']),
     ]
 
 

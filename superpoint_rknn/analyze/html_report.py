@@ -56,12 +56,15 @@ class Section(NamedTuple):
 
 
 def html_report(
-    analyses: list[Analysis], board: BoardAnalysis | None, made_from: list[tuple[str, str]]
+    analyses: list[Analysis],
+    board: BoardAnalysis | None,
+    subtitle: str,
+    made_from: list[tuple[str, str]],
 ) -> str:
     """
     Render the report.
 
-    made_from: name and value of each input of the analysis.
+    subtitle: below the heading. made_from: name and value of each input of the analysis.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -82,6 +85,7 @@ def html_report(
         board_within_one_step=percent(board.within_one_step) if board else '-',
         board_outputs=_outputs_section(*next(iter(board.comparisons.items()))) if board else None,
         columns=COLUMNS,
+        subtitle=subtitle,
         made_from=made_from,
     )
 

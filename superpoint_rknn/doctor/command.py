@@ -16,13 +16,14 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from superpoint_rknn.doctor.machine import inspect_machine
 from superpoint_rknn.doctor.report import machine_text, trial_text
 from superpoint_rknn.doctor.trial import Trial, write_json, write_record
 from superpoint_rknn.features.image import read_grey
 from superpoint_rknn.runtimes.board import detect_soc
-from superpoint_rknn.runtimes.model_files import find_model
+from superpoint_rknn.runtimes.model_files import find_model, read_card
 from superpoint_rknn.runtimes.open import open_runtime
 
 
@@ -72,6 +73,12 @@ def run(arguments: argparse.Namespace) -> int:
     report = inspect_machine(soc, advice)
     print(machine_text(report), flush=True)
     path = find_model(arguments.model, soc, arguments.runtime)
+    if path.suffix == '.rknn' and path.is_file() and not _has_npu_runtime(report):
+        report |= {'runtime': None, 'inference': None, 'advice': _advice_for_a_pc(path)}
+        print(trial_text(report))
+        if arguments.json is not None:
+            write_json(arguments.json, report)
+        return 1
     if soc and path.suffix == '.onnx':
         advice.append(
             f'the model runs on the CPU: name one for {soc} with --model (in the nodes: `model`)'
@@ -102,3 +109,24 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.flush()
         os._exit(1)
     return 0 if trial.inference else 1
+
+
+def _has_npu_runtime(report: dict[str, Any]) -> bool:
+    """Return whether this is a board, or something is installed that runs .rknn files."""
+    board = report['board']
+    libraries = any(not probe['reason'] for probe in board['libraries'])
+    return board['soc'] is not None or board['rknnlite'] or libraries
+
+
+def _advice_for_a_pc(path: Path) -> list[str]:
+    """Return what can be done with a .rknn file on a machine without an NPU."""
+    chip = str(read_card(path).get('target') or 'CHIP')
+    simulate = f'analyze --simulator {chip} --images DIR'
+    return [
+        f'{path.name} needs the NPU of its chip ({chip}) and does not run on this machine',
+        f'simulate that NPU: superpoint_rknn {simulate} (needs ./dev rknn-toolkit)',
+        f'make such a file: superpoint_rknn convert --target {chip} --images DIR (the same)',
+        'run the network on the CPU: superpoint_rknn doctor, without --model',
+        f'on the board: superpoint_rknn doctor --model {path.name} --record DIR',
+        'then here, with its DIR: superpoint_rknn analyze --board DIR',
+    ]

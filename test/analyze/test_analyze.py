@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from superpoint_rknn import cli
 
 SIZE = (64, 96)
+HOUR = timedelta(hours=1)
 SHIPPED = Path(__file__).parents[2] / 'models' / 'superpoint_400x640_u8.onnx'
 LAYER_KEYS = {
     *('name', 'bits', 'scale', 'zero_point', 'range', 'typical', 'steps_used', 'saturated'),
@@ -101,10 +103,17 @@ def test_page_contains_layers_findings_and_images(report, frames):
     assert page.tags.count('b') == 3 + 1  # figures and "What to try"
 
 
+def test_report_names_model_images_and_date(report, network_file):
+    html, figures = report
+    date = figures['date']
+    assert abs(datetime.now(timezone.utc) - datetime.fromisoformat(f'{date[:16]}+00:00')) < HOUR
+    assert f'{network_file.name}, 2 images, {date}' in Page(html).text
+
+
 def test_keys_of_the_json_figures(report, network_file, frames):
     _, figures = report
     assert set(figures) == {
-        *('weights', 'model', 'size', 'images', 'version', 'networks', 'board')
+        *('weights', 'model', 'size', 'images', 'version', 'date', 'networks', 'board')
     }
     assert figures['model']['name'] == network_file.name
     assert figures['size'] == list(SIZE)

@@ -1,8 +1,11 @@
+import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -97,6 +100,23 @@ def test_report_of_the_cpu_runtime_on_a_pc(tmp_path):
     assert set(report['inference']['stages_ms']) >= {'inputs_set', 'run', 'decode', 'describe'}
     assert report['inference']['keypoints'] > 0
     assert report['inference']['rss_mb'] > 10
+
+
+def test_what_can_be_done_with_an_rknn_file_on_a_pc(tmp_path):
+    model = default_model('rk3588')
+    result = doctor('--model', model, '--json', tmp_path / 'report.json')
+    assert result.returncode == 1
+    assert result.stderr == ''
+    advice = json.loads((tmp_path / 'report.json').read_text())['advice']
+    assert advice[0].startswith('superpoint_400x640_rk3588.rknn needs the NPU')
+    assert all(f'advice       {line}\n' in result.stdout for line in advice)
+    assert 'librknnrt.so (' not in result.stdout  # no advice to install a board's library
+    commands = re.findall(r'superpoint_rknn (\w+)((?: --\S+(?: [^-\s]\S*)?)*)', '\n'.join(advice))
+    assert [name for name, _ in commands] == ['analyze', 'convert', 'doctor', 'doctor', 'analyze']
+    for name, options in commands:  # they exist
+        parser = argparse.ArgumentParser()
+        import_module(f'superpoint_rknn.{name}.command').add_arguments(parser)
+        parser.parse_args(options.replace(',', '').split())
 
 
 def test_recorded_outputs_equal_those_of_the_runtime(tmp_path):
