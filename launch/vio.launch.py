@@ -1,10 +1,11 @@
 """Start a camera driver, superpoint, tracker and an estimator; --show-args lists arguments."""
 
 from launch.actions import GroupAction
-from launch_ros.actions import SetRemap
+from launch_ros.actions import Node, SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 
 from superpoint_rknn.nodes.common.launch_arguments import (
+    BOOLEANS,
     COMMON,
     IN_FILE,
     Argument,
@@ -44,6 +45,9 @@ ARGUMENTS = {
     'feature_format': Argument(
         '', f'format of `feature` {IN_FILE}', ('', 'off', 'vins_fusion', 'vins_mono')
     ),
+    'rviz': Argument(
+        'false', 'also start RViz with the images of the camera, the first of `cameras`', BOOLEANS
+    ),
     'feature_rate': Argument(
         '', f'rate of `feature` [Hz], see docs/tracking.md; 0: every image {IN_FILE}'
     ),
@@ -70,6 +74,24 @@ def front_end(arguments):
     ]
 
 
+def rviz(arguments):
+    """RViz with config/superpoint.rviz, whose topics are those of a camera without a namespace."""
+    if not arguments.is_true('rviz'):
+        return []
+    levels = [arguments.namespace().strip('/'), *arguments.cameras()[:1]]
+    prefix = ''.join(f'/{level}' for level in levels if level)
+    image = arguments['image']
+    topics = {
+        '/image': image if image.startswith('/') else f'{prefix}/{image}',
+        **{f'/{name}': f'{prefix}/{name}' for name in ('overlay', 'keypoints_overlay')},
+    }
+    config = config_file('superpoint.rviz')
+    remappings = list(topics.items())
+    return [
+        Node(package='rviz2', executable='rviz2', arguments=['-d', config], remappings=remappings)
+    ]
+
+
 def start(arguments):
     restart = RESTART.get(arguments['feature_format'], '/feature_tracker/restart')
     topics = [
@@ -84,6 +106,7 @@ def start(arguments):
         *included(arguments, 'camera_launch'),
         GroupAction([*(SetRemap(*names) for names in topics), *front_end(arguments)]),
         *included(arguments, 'estimator_launch'),
+        *rviz(arguments),
     ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMON = 'superpoint_rknn.nodes.common.launch_arguments'
@@ -214,6 +215,31 @@ def test_topics_of_each_camera_are_renamed_for_viewers(actions):
         assert (f'{camera}/camera_info', f'{camera}/camera_info') in topics
 
 
+@pytest.mark.parametrize(
+    ('given', 'prefix', 'image'),
+    [
+        ({}, '', '/image'),
+        ({'namespace': 'robot', 'camera': '/cam0/'}, '/robot/cam0', '/robot/cam0/image'),
+        ({'camera': 'cam0', 'image': '/usb/raw'}, '/cam0', '/usb/raw'),
+        ({'cameras': '[a, b]', 'image': 'raw'}, '/a', '/a/raw'),
+    ],
+)
+def test_rviz_shows_the_topics_of_the_camera(actions, given, prefix, image):
+    assert 'rviz2' not in executables(actions('vio.launch.py', **given))
+    node = actions('vio.launch.py', rviz='true', **given)['Node'][-1]
+    assert node.kwargs['executable'] == 'rviz2'
+    assert 'namespace' not in node.kwargs  # the remapped names are absolute
+    topics = dict(node.kwargs['remappings'])
+    config = yaml.safe_load((REPOSITORY / 'config/superpoint.rviz').read_text())
+    shown = {d['Topic']['Value'] for d in config['Visualization Manager']['Displays']}
+    assert topics == {
+        '/image': image,
+        '/overlay': f'{prefix}/overlay',
+        '/keypoints_overlay': f'{prefix}/keypoints_overlay',
+    }
+    assert topics.keys() == shown
+
+
 def test_a_rate_that_is_no_number_is_refused(actions):
     with pytest.raises(ValueError, match=r'^feature_rate:=fast: expected a number$'):
         actions('vio.launch.py', feature_rate='fast')
@@ -293,6 +319,6 @@ def test_an_undeclared_argument_that_resembles_a_declared_one_is_warned_of(
 
 
 def test_arguments_of_including_launch_files_are_not_warned_of(actions, warnings):
-    others = ('map', 'slam', 'rviz', 'camera_name', 'ros_namespace', 'x', 'world_file')
+    others = ('map', 'slam', 'use_rviz', 'camera_name', 'ros_namespace', 'x', 'world_file')
     actions('vio.launch.py', **dict.fromkeys(others, 'x'))
     assert warnings == []
