@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Runs the tests of features and runtimes on 32-bit and 64-bit ARM, emulated, with Debian's Python,
-# NumPy and OpenCV, and with the native library. Only x86-64 hosts with Debian's or Ubuntu's packages.
-# usage: test/arm.sh [PYTEST ARGUMENTS (default: test/features test/native test/tracking test/runtimes)]
+# Runs the tests of features, runtimes and board-report on 32-bit and 64-bit ARM, emulated, with
+# Debian's Python, NumPy and OpenCV, and with the native library. Needs .venv (./dev setup), whose
+# onnxruntime computes the outputs that emulate an NPU. Only x86-64 hosts with Debian's or Ubuntu's packages.
+# usage: test/arm.sh [PYTEST ARGUMENTS (default: test/features test/native test/tracking
+#        test/runtimes test/board_report/test_board_report.py)]
 # Environment: ARM_CACHE, where the root file systems go (1.3 GB; default: .cache/arm);
 #              ARM_ARCHITECTURES (default: "armhf arm64").
 set -euo pipefail
@@ -69,11 +71,16 @@ run_tests() {
   echo "arm.sh: $architecture" >&2
   $qemu -L "$root" -E LD_LIBRARY_PATH="$lib/blas:$lib/lapack:$lib" -E PYTHONPATH="$PWD:$native" \
     -E PYTHONDONTWRITEBYTECODE=1 -E RKNN_STANDIN_DIR="$standins" -E CC="$triple-gcc" \
+    -E GOLDEN_OUTPUTS="$cache/golden_outputs.npz" \
     "$root/usr/bin/python3" -m pytest -q -p no:cacheprovider \
     --ignore-glob='*onnx*' "$@"
 }
 
-[ $# -gt 0 ] || set -- test/features test/native test/tracking test/runtimes
+[ $# -gt 0 ] || set -- test/features test/native test/tracking test/runtimes \
+  test/board_report/test_board_report.py
+mkdir -p "$cache"
+"${VENV:-.venv}/bin/python" test/board_report/make_golden.py "$cache/golden_outputs.npz" \
+  || fail "no outputs of the CPU networks; run ./dev setup first"
 status=0
 for architecture in ${ARM_ARCHITECTURES:-armhf arm64}; do
   case $architecture in

@@ -21,7 +21,7 @@ import os
 import platform
 import re
 import sys
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,18 +94,12 @@ def _measure(folder: Path, model: str, timeout: float) -> int:
     print(machine_text(inspected), flush=True)
     paths = [find_model(name, soc) for name in ([model] if model else SHIPPED)]
     report = _machine_report(inspected, advice)
-    session = Session([absolute_path(path) for path in paths], soc, folder)
+    session = Session(
+        [absolute_path(path) for path in paths], soc, folder, partial(_on_stage, report, folder)
+    )
     session.start()
-    shown = ''
-    end = time.monotonic() + timeout
-    while session.is_alive() and time.monotonic() < end:
-        if session.stage != shown:
-            shown = session.stage
-            print(f'{shown} ...', flush=True)
-        session.join(0.2)
-    if session.is_alive():
-        report['blocked'] = public_text(session.stage)
-    report |= {'models': list(session.models), 'host_times': list(session.host_times)}
+    session.join(timeout)
+    report |= _measured(session, is_complete=not session.is_alive())
     validate(report)
     write_json(folder / 'report.json', report)
     write_atomically(folder / 'report.md', markdown(report).encode())
@@ -116,6 +110,21 @@ def _measure(folder: Path, model: str, timeout: float) -> int:
         sys.stdout.flush()
         os._exit(1)
     return 0 if passed(points) else 1
+
+
+def _on_stage(report: dict[str, Any], folder: Path, session: Session) -> None:
+    """Print the stage, and write what is known, which remains if the library crashes."""
+    print(f'{session.stage} ...', flush=True)
+    write_json(folder / 'report.json', report | _measured(session, is_complete=False))
+
+
+def _measured(session: Session, is_complete: bool) -> dict[str, Any]:
+    """Return the parts of a report that a session has measured so far."""
+    return {
+        'blocked': None if is_complete else public_text(session.stage),
+        'models': list(session.models),
+        'host_times': list(session.host_times),
+    }
 
 
 def _machine_report(inspected: dict[str, Any], advice: list[str]) -> dict[str, Any]:
@@ -146,6 +155,5 @@ def _machine_report(inspected: dict[str, Any], advice: list[str]) -> dict[str, A
             'libraries': libraries,
         },
         'advice': [public_text(text) for text in advice],
-        'blocked': None,
         'state': board_state(),
     }

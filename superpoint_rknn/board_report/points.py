@@ -43,9 +43,9 @@ def machine_points(report: dict[str, Any]) -> Iterator[Point]:
         yield Point(
             'completed',
             FAIL,
-            f'blocked: {report["blocked"]}',
-            'The library did not return: see dmesg, then reboot or reload the NPU driver. '
-            'If loading takes longer (RV1126), pre-compile the model or raise --timeout.',
+            f'stopped at: {report["blocked"]}',
+            'The library did not return, or crashed: see dmesg, then reboot or reload the NPU '
+            'driver. If loading takes longer (RV1126), pre-compile the model or raise --timeout.',
         )
     else:
         yield Point('completed', PASS, 'all measurements returned')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,16 @@ class Session(threading.Thread):
     `stage`.
     paths: model files; the first is measured completely. soc: the chip. folder: receives the
     outputs of each model for `superpoint_rknn analyze --board`.
+    on_stage: called in this thread at the start of each stage, since the library may crash.
     """
 
-    def __init__(self, paths: list[Path], soc: str | None, folder: Path):
+    def __init__(
+        self,
+        paths: list[Path],
+        soc: str | None,
+        folder: Path,
+        on_stage: Callable[[Session], None],
+    ):
         super().__init__(name='board_report', daemon=True)
         self.stage = 'start'
         self.models: list[dict[str, Any]] = []
@@ -51,6 +59,7 @@ class Session(threading.Thread):
         self._paths = paths
         self._soc = soc
         self._folder = folder
+        self._on_stage = on_stage
 
     def run(self) -> None:
         for path in self._paths:
@@ -153,6 +162,7 @@ class Session(threading.Thread):
 
     def _enter(self, stage: str, path: Path) -> None:
         self.stage = f'{stage}, {path.name}'
+        self._on_stage(self)
 
     def _error(self, error: Exception) -> dict[str, Any]:
         return {

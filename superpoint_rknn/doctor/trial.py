@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from superpoint_rknn.extractor import Extractor
+from superpoint_rknn.files import write_atomically
 from superpoint_rknn.runtimes.model_files import resolve_normalisation
 from superpoint_rknn.runtimes.outputs import built_in_image, network_faults
 from superpoint_rknn.runtimes.runtime import Runtime, TensorSpec
@@ -95,7 +96,7 @@ def write_record(folder: Path, recorded: dict[str, np.ndarray], report: dict[str
 
 def write_json(path: Path, report: dict[str, Any]) -> None:
     """Write a report as JSON."""
-    path.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+    write_atomically(path, f'{json.dumps(report, indent=2)}\n'.encode())
 
 
 def describe_runtime(runtime: Runtime, path: Path) -> dict[str, Any]:

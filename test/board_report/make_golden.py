@@ -1,8 +1,12 @@
 """
 Write the golden outputs of the shipped CPU networks, superpoint_rknn/board_report/golden/*.npz.
 
-usage: python test/board_report/make_golden.py
+usage: python test/board_report/make_golden.py [FILE]
+FILE: write the whole outputs for the same images there instead, which emulate a board on machines
+without onnxruntime.
 """
+
+import sys
 
 import numpy as np
 
@@ -33,6 +37,24 @@ def golden_arrays(network):
     return arrays
 
 
+def whole_outputs(network):
+    """Logits and raw descriptors of one network for each image."""
+    runtime = open_runtime(default_model(None, network))
+    arrays = {}
+    for name in IMAGES:
+        raw = np.empty(runtime.descriptors.shape[1:], np.uint8)
+        arrays[f'{network}_{name}_logits'] = runtime.infer(load_image(name), raw).copy()
+        arrays[f'{network}_{name}_descriptors'] = raw
+    runtime.close()
+    return arrays
+
+
 if __name__ == '__main__':
+    if len(sys.argv) > 1:
+        outputs = {}
+        for network in SHIPPED:
+            outputs |= whole_outputs(network)
+        np.savez(sys.argv[1], **outputs)
+        sys.exit()
     for network in SHIPPED:
         np.savez_compressed(FOLDER / f'{network}.npz', **golden_arrays(network))

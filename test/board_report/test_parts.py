@@ -102,6 +102,7 @@ def test_a_report_of_a_stranger_with_a_wrong_field_is_refused_by_its_name(board)
             generation=True
         ),
         'report.state.cpu_mhz': lambda r: r['state'].update(cpu_mhz=float('nan')),
+        'report.models[0].load_s': lambda r: r['models'][0].update(load_s=float('inf')),
         'report.models[0].images[0].mistakes[0]': lambda r: r['models'][0]['images'][0][
             'mistakes'
         ].append('own'),
