@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import parameter_files
@@ -144,6 +145,21 @@ def test_foxglove_shows_existing_topics():
             assert GRAPH[config['topicToRender']] == 'diagnostic_msgs/msg/DiagnosticArray'
         else:
             assert kind == 'Plot'
+
+
+def test_documented_command_renames_the_topics_of_foxglove():
+    """docs/tracking.md has a sed expression for a camera in a namespace."""
+    document = (CONFIG.parent / 'docs' / 'tracking.md').read_text()
+    (expression,) = re.findall(r"^sed -E '(.*)'$", document, re.MULTILINE)
+    layout = CONFIG / 'foxglove_layout.json'
+    renamed = subprocess.run(
+        ['sed', '-E', expression, layout], capture_output=True, text=True, check=True
+    ).stdout
+    json.loads(renamed)
+    names = r'"(/\w*)"|name==\\"(/\w+):'  # topics, and nodes in /diagnostics
+    before = [a or b for a, b in re.findall(names, layout.read_text())]
+    after = [a or b for a, b in re.findall(names.replace(r'\w', r'[\w/]'), renamed)]
+    assert after == [n if n == '/diagnostics' else f'/cam0{n}' for n in before]
 
 
 def plotted(node):
