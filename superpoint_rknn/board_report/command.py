@@ -105,7 +105,8 @@ def _measure(folder: Path, model: str, timeout: float) -> int:
     write_atomically(folder / 'report.md', markdown(report).encode())
     points = judge(report)
     print(console(points))
-    print(f'written: {folder / "report.md"}, {folder / "report.json"}; please post both')
+    request = '; please post both (docs/boards/README.md)' if soc else ''
+    print(f'written: {folder / "report.md"}, {folder / "report.json"}{request}')
     if report['blocked']:  # a normal exit would wait for the library
         sys.stdout.flush()
         os._exit(1)
