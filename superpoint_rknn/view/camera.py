@@ -64,11 +64,13 @@ class CameraView:
     name: of the camera, a part of the names of its records.
     send: called with records. now_ns: clock of the stamps [ns].
     size: (width, height) [px] of the newest image; (0, 0) before the first.
+    pictures: names of the pictures that were shown: keypoints, tracks, matches.
     """
 
     def __init__(self, name: str, send: Callable[..., None], now_ns: Callable[[], int]):
         self.entity = f'/cameras/{name}'
         self.size = (0, 0)
+        self.pictures = {'keypoints'}
         self._name = name
         self._send = send
         self._now_ns = now_ns
@@ -129,6 +131,7 @@ class CameraView:
             records.points(f'{entity}/points', now, positions[:, -1], colours),
         )
         self._numbers['tracks'] = len(positions)
+        self.pictures.add('tracks')
 
     def on_descriptors(self, message: Descriptors) -> None:
         """Show the matches with the keypoints of the message before."""
@@ -149,6 +152,7 @@ class CameraView:
         pictures = [images[0].grey(), images[1].grey()]
         self._send(*records.matches(self.entity, time.time(), pictures, before[2][i], xy[j]))
         self._numbers['matches'] = len(i)
+        self.pictures.add('matches')
 
     def report(self) -> None:
         """Send rates, latencies and numbers of points since the last report."""

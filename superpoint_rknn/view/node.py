@@ -51,7 +51,7 @@ class ViewNode(Node):
         self._found: dict[str, float] = {}  # time at which a camera without images was found [s]
         self._paths: dict[str, PathView] = {}  # by topic
         self._diagnostics = DiagnosticsView(send)
-        self._layout: tuple[dict[str, tuple[int, int]], bool] | None = None
+        self._layout: object = None  # that was sent
         send(
             records.legend(),
             records.record('document', '/waiting', time.time(), static=True, text=self._waiting()),
@@ -192,14 +192,23 @@ class ViewNode(Node):
 
     def _send_layout(self) -> None:
         """Send what the layout depends on, if it has changed."""
-        cameras = {camera.entity: camera.size for camera in self._cameras.values()}
+        cameras = [
+            (camera.entity, camera.size, ' '.join(sorted(camera.pictures)))
+            for camera in self._cameras.values()
+        ]
         layout = cameras, bool(self._paths)
         if layout == self._layout:
             return
         self._layout = layout
-        names, sizes = np.array(list(cameras), np.str_), np.array(list(cameras.values()))
+        names, sizes, pictures = ([camera[i] for camera in cameras] for i in range(3))
         self._send(
             records.record(
-                'layout', '', time.time(), cameras=names, sizes=sizes, has_path=bool(self._paths)
+                'layout',
+                '',
+                time.time(),
+                cameras=np.array(names, np.str_),
+                sizes=np.array(sizes),
+                pictures=np.array(pictures, np.str_),
+                has_path=bool(self._paths),
             )
         )

@@ -132,27 +132,37 @@ def picture(entity: str, name: str, width: int, height: int) -> rrb.Spatial2DVie
     return rrb.Spatial2DView(origin=entity, name=name, visual_bounds=bounds)
 
 
-def camera_views(camera: str, width: int, height: int) -> rrb.Vertical:
-    """Return the pictures of a camera, whose images have a size [px]; 0: unknown."""
-    both = 2 * width + GAP if width else 0
-    return rrb.Vertical(
-        rrb.Horizontal(
-            picture(f'{camera}/keypoints', 'Keypoints by score', width, height),
-            picture(f'{camera}/tracks', 'Tracks by age', width, height),
-        ),
-        picture(
+def camera_views(camera: str, size: list[int], pictures: list[str]) -> rrb.Vertical:
+    """
+    Return the pictures of a camera.
+
+    size: width, height of its images [px]; 0: unknown. pictures: names of those that exist.
+    """
+    width, height = size
+    views = [picture(f'{camera}/keypoints', 'Keypoints by score', width, height)]
+    if 'tracks' in pictures:
+        views.append(picture(f'{camera}/tracks', 'Tracks by age', width, height))
+    if 'matches' in pictures:
+        matches = picture(
             f'{camera}/matches',
             'Matches between the last two images with descriptors (left: the older one)',
-            both,
+            2 * width + GAP if width else 0,
             height,
-        ),
-        name=camera.removeprefix('/cameras/'),
-    )
+        )
+        views = [rrb.Horizontal(*views), matches]
+    return rrb.Vertical(*views, name=camera.removeprefix('/cameras/'))
 
 
-def layout(cameras: list[str], sizes: np.ndarray, has_path: bool) -> rrb.Blueprint:
+def layout(record: dict[str, np.ndarray]) -> rrb.Blueprint:
     """Return the layout: pictures on the left, legend, path, plots and log on the right."""
-    pictures = [camera_views(c, *s) for c, s in zip(cameras, sizes.tolist(), strict=True)]
+    cameras = zip(
+        record['cameras'].tolist(),
+        record['sizes'].tolist(),
+        np.char.split(record['pictures']).tolist(),
+        strict=True,
+    )
+    pictures = [camera_views(*camera) for camera in cameras]
+    has_path = bool(record['has_path'])
     path = [rrb.Spatial3DView(origin='/world', name='Path of the odometry')] if has_path else []
     plots = rrb.Vertical(
         picture('/legend', 'Legend', *LEGEND_SIZE),
@@ -198,9 +208,7 @@ def main() -> int:
     plots = Plots(recording)
     for record in records(sys.stdin.buffer):
         if str(record['kind']) == 'layout':
-            cameras = [str(camera) for camera in record['cameras']]
-            has_path = bool(record['has_path'])
-            recording.send_blueprint(layout(cameras, record['sizes'], has_path))
+            recording.send_blueprint(layout(record))
             continue
         recording.set_time('time', timestamp=float(record['time']))
         if str(record['kind']) == 'scalars':

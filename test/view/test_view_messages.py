@@ -91,6 +91,7 @@ def test_tracks_are_shown_on_their_own_image(bench):
     bench.entities()
     bench.view.on_tracks(keypoints(2, [4]))
     assert bench.entities() == ['tracks/image', 'tracks/tails', 'tracks/points']
+    assert bench.view.pictures == {'keypoints', 'tracks'}
 
 
 def test_the_rate_of_pictures_is_limited(bench):

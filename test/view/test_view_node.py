@@ -90,6 +90,7 @@ def test_a_camera_is_found_with_its_images(bench, topic):
     bench.spin_until(lambda: wanted <= bench.entities(), publish)
     bench.spin_until(lambda: bench.layout()['sizes'].tolist() == [[8, 8]], publish)
     assert bench.layout()['cameras'].tolist() == ['/cameras/cam0']
+    assert bench.layout()['pictures'].tolist() == ['keypoints']
     points = next(r for r in bench.sent if r['kind'] == 'points')
     np.testing.assert_allclose(points['points'], [[1.5, 2.5]])
 
