@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 from pathlib import Path
 
 # Options of mallopt, from glibc's malloc.h.
@@ -20,6 +21,14 @@ def keep_freed_memory() -> bool:
     if mallopt is None:  # not glibc
         return False
     return mallopt(M_MMAP_MAX, 0) == 1 and mallopt(M_TRIM_THRESHOLD, 2**31 - 1) == 1
+
+
+def return_freed_memory() -> None:
+    """Free unreachable objects; return freed memory to the system, if the C library can."""
+    gc.collect()  # the arrays of objects that refer to each other may be many megabytes
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    if trim is not None:  # glibc
+        trim(0)
 
 
 def resident_mb(pid: int | str = 'self') -> float:

@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.timer import Timer
 
 from superpoint_rknn.errors import NotReadyError
+from superpoint_rknn.memory import return_freed_memory
 from superpoint_rknn.native.library import implementation
 from superpoint_rknn.nodes.common.camera_names import groups_of, title_of
 from superpoint_rknn.nodes.common.diagnostics import images_status
@@ -164,6 +165,7 @@ class SuperPointNode(ManagedNode):
 
     def release(self) -> None:
         """Close the runtime, unless an inference call is blocked; destroy the publishers."""
+        is_loaded = bool(self._cameras)
         self._masks.forget()
         self._end_mask_timer()
         self._mask_warning = None
@@ -174,6 +176,8 @@ class SuperPointNode(ManagedNode):
         self._pipelines.clear()
         while self._cameras:
             self._cameras.pop().destroy()
+        if is_loaded:
+            return_freed_memory()
         if self._in_process is not None:
             self._in_process.forget_groups(self.get_name())
 

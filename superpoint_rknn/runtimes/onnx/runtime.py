@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -101,13 +102,17 @@ class OnnxRuntime:
         self.input_table: np.ndarray | None = None
         self._image = np.empty(self.input.shape, self.input.dtype)
         self._logits = np.empty(self.logits.shape, self._logits_in_file.dtype)
-        self._session: onnxruntime.InferenceSession | None = session
         self._run_options = onnxruntime.RunOptions()
         self._run_options.log_severity_level = ERRORS_ONLY
         # Skip the descriptor layers if only the logits are fetched.
         self._run_options.only_execute_path_to_fetches = True
-        self._with_descriptors = self._bind(session)
-        self._logits_only = self._bind(session)
+        # Session, bindings with and without descriptors; None: closed. Each binding keeps the
+        # memory of the session, too.
+        self._opened: tuple[Any, Any, Any] | None = (
+            session,
+            self._bind(session),
+            self._bind(session),
+        )
         if self.input.quantization is None:
             mean, std = stated_normalisation(path, mean, std)
             self._set_normalisation(mean, self._choose_std(path, mean) if std is None else std)
@@ -121,17 +126,18 @@ class OnnxRuntime:
         Raises RuntimeError if onnxruntime fails or the runtime is closed, ValueError if an array
         has another shape or dtype.
         """
-        session = self._session
-        if session is None:
+        opened = self._opened
+        if opened is None:
             raise RuntimeError(f'{self.model} is closed')
+        session, with_descriptors, logits_only = opened
         check_array('image', image, self.input.shape[2:], np.dtype(np.uint8))
         start = time.perf_counter()
         self._set_input(image)
-        binding, raw = self._logits_only, None
+        binding, raw = logits_only, None
         if descriptors is not None:
             spec, in_file = self.descriptors, self._descriptors_in_file
             check_array('descriptors', descriptors, spec.shape[1:], spec.dtype, writable=True)
-            binding = self._with_descriptors
+            binding = with_descriptors
             if in_file.dtype != spec.dtype:
                 raw = np.empty(spec.shape[1:], in_file.dtype)
             _bind_output(binding, in_file, descriptors if raw is None else raw)
@@ -150,7 +156,7 @@ class OnnxRuntime:
 
     def close(self) -> None:
         """Release the model; a running inference is not interrupted."""
-        self._session = None
+        self._opened = None
 
     def _set_input(self, image: np.ndarray) -> None:
         target = self._image[0, 0]

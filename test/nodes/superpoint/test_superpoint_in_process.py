@@ -212,6 +212,7 @@ def test_missing_images_are_explained_once(start, monkeypatch):
     monkeypatch.setattr(log, 'warning', lambda text, **_: logged.append(text))
     monkeypatch.setattr(bench.node, 'get_logger', lambda: log)
     for _ in range(3):
+        bench.node.check_inputs()
         (status,) = bench.node.statuses()
     assert status.message == 'no images: /image: published by /test, but no message arrives'
     assert [text.partition(': ')[2] for text in logged] == [status.message.partition(': ')[2]]
