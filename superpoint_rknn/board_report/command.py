@@ -136,7 +136,7 @@ def _machine_report(inspected: dict[str, Any], advice: list[str]) -> dict[str, A
         {
             'file': public_text(probe['path']),
             'generation': probe['generation'],
-            'version': probe['version'],
+            'version': probe['version'] and public_text(probe['version']),
             'reason': probe['reason'] and public_text(probe['reason']),
         }
         for probe in board['libraries']

@@ -40,7 +40,7 @@ def _fail(where: str, value: Any, expected: str) -> None:
     raise ValueError(f'{where}: {value!r:.60}, expected {expected}')
 
 
-def _text(limit: int = 80) -> Check:
+def _text(limit: int = MAX_TEXT) -> Check:
     def check(value: Any, where: str) -> None:
         if not isinstance(value, str) or len(value) > limit or not value.isprintable():
             _fail(where, value, f'one line of at most {limit} characters')
@@ -110,18 +110,18 @@ def _record(**fields: Check) -> Check:
 SHARE = _optional(_number(0, 1))
 SIZE = _integer(0, 1 << 30)
 DTYPE = _choice('int8', 'uint8', 'int16', 'float16', 'float32')
-ERROR = _record(stage=_text(200), text=_text(MAX_TEXT), code=_optional(_integer(-1000, 0)))
+ERROR = _record(stage=_text(), text=_text(), code=_optional(_integer(-1000, 0)))
 CARD_TENSOR = _record(
     dtype=DTYPE, scale=_optional(_number(0)), zero_point=_optional(_integer(-128, 255))
 )
 STATE = _record(
-    cpu_mhz=_optional(_number(0, 1e5)),
-    cpu_max_mhz=_optional(_number(0, 1e5)),
-    cpu_governor=_optional(_text(40)),
-    npu_mhz=_optional(_number(0, 1e5)),
-    npu_max_mhz=_optional(_number(0, 1e5)),
-    npu_governor=_optional(_text(40)),
-    temperature_c=_optional(_number(-300, 300)),
+    cpu_mhz=_optional(_number()),
+    cpu_max_mhz=_optional(_number()),
+    cpu_governor=_optional(_text()),
+    npu_mhz=_optional(_number()),
+    npu_max_mhz=_optional(_number()),
+    npu_governor=_optional(_text()),
+    temperature_c=_optional(_number()),
     memory_mb=_optional(_number(0)),
     memory_available_mb=_optional(_number(0)),
 )
@@ -131,7 +131,7 @@ TIMES = _list(
         median_ms=_optional(_number(0)),
         p95_ms=_optional(_number(0)),
         calls=_integer(),
-        reason=_optional(_text(MAX_TEXT)),
+        reason=_optional(_text()),
     ),
     0,
     len(ROWS),
@@ -144,9 +144,9 @@ TENSOR = _record(
     zero_point=_optional(_integer(-128, 255)),
 )
 RUNTIME = _record(
-    engine=_text(120),
+    engine=_text(),
     pass_through=_optional(_flag),
-    input_table=_text(200),
+    input_table=_text(),
     tensors=_list(TENSOR, 3, 3),
 )
 OUTPUT = _record(
@@ -174,10 +174,10 @@ IMAGE = _record(
     mistakes=_list(_choice(*MISTAKES), 0, len(MISTAKES)),
 )
 MODEL = _record(
-    file=_text(120),
-    sha256=_optional(_text(64)),
+    file=_text(),
+    sha256=_optional(_text()),
     target=_optional(_text()),
-    toolkit=_optional(_text(40)),
+    toolkit=_optional(_text()),
     network=_optional(_choice('superpoint', 'superpoint_small')),
     card=_optional(_record(input=CARD_TENSOR, descriptors=CARD_TENSOR)),
     generation=_optional(_choice(1, 2)),
@@ -195,39 +195,39 @@ MODEL = _record(
             explained_by=_optional(_choice('identity', 'sign_flip')),
         )
     ),
-    faults=_list(_text(MAX_TEXT), 0, 4),
+    faults=_list(_text(), 0, 4),
     images=_list(IMAGE, 0, 4),
     times=TIMES,
     state=_optional(STATE),
 )
 LIBRARY = _record(
-    file=_text(120),
+    file=_text(),
     generation=_optional(_choice(1, 2)),
-    version=_optional(_text(40)),
-    reason=_optional(_text(MAX_TEXT)),
+    version=_optional(_text()),
+    reason=_optional(_text()),
 )
 REPORT = _record(
     schema=_choice(SCHEMA),
     date=_text(10),
     system=_record(
-        superpoint_rknn=_text(20),
-        machine=_text(20),
-        python=_text(20),
-        numpy=_text(20),
-        opencv=_text(20),
-        kernel=_text(20),
+        superpoint_rknn=_text(),
+        machine=_text(),
+        python=_text(),
+        numpy=_text(),
+        opencv=_text(),
+        kernel=_text(),
         ros=_flag,
         native=_flag,
     ),
     board=_record(
-        model=_optional(_text(120)),
-        soc=_optional(_text(20)),
-        npu_driver=_optional(_text(40)),
+        model=_optional(_text()),
+        soc=_optional(_text()),
+        npu_driver=_optional(_text()),
         libraries=_list(LIBRARY, 0, 32),
         rknnlite=_flag,
     ),
-    advice=_list(_text(MAX_TEXT), 0, 32),
-    blocked=_optional(_text(200)),
+    advice=_list(_text(), 0, 32),
+    blocked=_optional(_text()),
     state=STATE,
     models=_list(MODEL, 0, 4),
     host_times=TIMES,

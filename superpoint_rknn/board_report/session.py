@@ -30,6 +30,7 @@ from superpoint_rknn.features.quantization import BYTES
 from superpoint_rknn.runtimes.model_files import find_weights, model_id, read_card
 from superpoint_rknn.runtimes.open import open_runtime
 from superpoint_rknn.runtimes.outputs import network_faults
+from superpoint_rknn.runtimes.rknn.errors import NpuError
 from superpoint_rknn.runtimes.rknn.runtime import TOOLKIT_VERSION
 from superpoint_rknn.runtimes.runtime import ModelError, Runtime
 
@@ -165,10 +166,11 @@ class Session(threading.Thread):
         self._on_stage(self)
 
     def _error(self, error: Exception) -> dict[str, Any]:
+        causes = [e for e in (error, error.__cause__) if isinstance(e, NpuError)]
         return {
             'stage': public_text(self.stage),
             'text': public_text(str(error) or type(error).__name__),
-            'code': getattr(error, 'code', None) or getattr(error.__cause__, 'code', None),
+            'code': causes[0].code if causes else None,
         }
 
 

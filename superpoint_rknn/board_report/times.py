@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from superpoint_rknn.board_report.npu import NpuCalls
+from superpoint_rknn.board_report.privacy import public_text
 from superpoint_rknn.features.descriptors import DescriptorSampler
 from superpoint_rknn.features.keypoints import DetectorSettings, KeypointDetector, Keypoints
 from superpoint_rknn.features.quantization import Quantization
@@ -210,4 +211,10 @@ def _row(name: str, durations: np.ndarray) -> dict[str, Any]:
 
 
 def _unmeasured(name: str, reason: str) -> dict[str, Any]:
-    return {'name': name, 'median_ms': None, 'p95_ms': None, 'calls': 0, 'reason': reason}
+    return {
+        'name': name,
+        'median_ms': None,
+        'p95_ms': None,
+        'calls': 0,
+        'reason': public_text(reason),
+    }

@@ -215,3 +215,15 @@ def test_clocks_that_are_too_low(points, monkeypatch):
     hot = state | {'npu_mhz': 1000, 'temperature_c': 92}
     monkeypatch.setattr(session, 'board_state', lambda: hot)
     assert points()['clocks'].finding == '92 degrees Celsius'
+
+
+def test_odd_texts_and_readings_of_the_board_do_not_prevent_a_report(points, monkeypatch):
+    state = dict.fromkeys(session.board_state()) | {'temperature_c': -2e6, 'cpu_mhz': -1}
+    monkeypatch.setattr(session, 'board_state', lambda: state)
+
+    def rename(standin):
+        semi, desc = standin.outputs
+        renamed = replace(desc, name='|<b>' * 60)
+        standin.set_tensors(standin.inputs[0], semi, renamed)
+
+    assert failed(points(rename)) == set()
