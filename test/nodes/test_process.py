@@ -162,3 +162,17 @@ def test_without_a_log_folder_the_node_runs_and_says_so(graph, tmp_path, place):
     assert len(warnings) == 1
     assert f'no log file: {shown} can not be written; set ROS_LOG_DIR' in warnings[0]
     assert 'Traceback' not in process.log.read_text()
+
+
+def test_a_node_of_the_same_name_is_warned_of_once(graph):
+    program = ('-m', 'superpoint_rknn.nodes.tracker.node')
+    first = graph.start(*program)
+    graph.wait(lambda: 'active: ' in first.log.read_text(), 'the node')
+    warning = 'another node has the name /tracker: everything is published twice'
+    graph.spin(lambda: False, 1.5)
+    assert warning not in first.log.read_text()
+    second = graph.start(*program)
+    for process in (first, second):
+        graph.wait(lambda log=process.log: warning in log.read_text(), 'the warning')
+    graph.spin(lambda: False, 2.5)
+    assert first.log.read_text().count(warning) == 1

@@ -63,6 +63,7 @@ class ManagedNode(LifecycleNode):
         self._begun: float | None = None  # [s], time.monotonic, of the attempt to configure
         self._next_loading_log = 0.0  # [s], time.monotonic
         self._next_report = 0.0  # [s], time.monotonic
+        self._has_namesake = False  # another node has the same name
         self._refusals: set[str] = set()  # that were logged since the last success
         self.values = Parameters(self, table, interpret, self._on_parameters, more)
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
@@ -282,8 +283,20 @@ class ManagedNode(LifecycleNode):
         self._begun = None
 
     def _on_timer(self) -> None:
+        self._warn_of_namesake()
         self.check_inputs()
         self._publish_diagnostics()
+
+    def _warn_of_namesake(self) -> None:
+        """Warn once while another node has the same name: both publish the same topics."""
+        own = (self.get_name(), self.get_namespace())
+        has_namesake = self.get_node_names_and_namespaces().count(own) > 1
+        if has_namesake and not self._has_namesake:
+            self.get_logger().warning(
+                f'another node has the name {self.get_fully_qualified_name()}: everything is '
+                'published twice; stop one, or give it another name or namespace'
+            )
+        self._has_namesake = has_namesake
 
     def _publish_diagnostics(self) -> None:
         state = 'active' if self.running else 'inactive'
