@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 
 from superpoint_rknn.dependencies import import_problem, pip_install
+from superpoint_rknn.errors import one_line
 
 # Name and purpose; superpoint_rknn.NAME.command (with _ for -) defines `add_arguments(parser)` and
 # `run(arguments) -> exit code`.
@@ -68,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def print_error(text: str, code: int = 1) -> int:
     """Print one line to stderr; return the exit code."""
-    print('superpoint_rknn: ' + ' '.join(text.split()), file=sys.stderr)
+    print(f'superpoint_rknn: {one_line(text)}', file=sys.stderr)
     return code
 
 

@@ -1,4 +1,14 @@
-"""Errors that are common to all layers."""
+"""Errors that are common to all layers, and their text."""
+
+
+def one_line(text: str) -> str:
+    """
+    Return a text in one line, with control characters such as escape as their codes.
+
+    Names of files and topics come from others; a terminal would obey what they contain.
+    """
+    line = ' '.join(text.split())
+    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 class NotReadyError(Exception):

@@ -33,6 +33,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from superpoint_rknn.errors import one_line
 from superpoint_rknn.extract.job import Job, choose_topics, file_state, output_paths
 from superpoint_rknn.extract.output import describe_changes, read_record
 from superpoint_rknn.extract.parameters import read_parameters, settings_of
@@ -250,7 +251,8 @@ def _print_outcome(job: Job, outcome: dict[str, Any], skipped: bool = False) -> 
     summary = outcome['summary']
     speed = summary['images'] / max(summary['seconds'], 1e-9)
     tqdm.write(
-        f'{job.output}: {summary["images"]} images, {summary["keypoints"]} keypoints, '
+        f'{one_line(str(job.output))}: {summary["images"]} images, '
+        f'{summary["keypoints"]} keypoints, '
         f'{speed:.1f} images/s, {summary["real_time_factor"]:g} x real time'
         + (' (finished before)' if skipped else '')
     )
@@ -267,4 +269,4 @@ def _print_outcome(job: Job, outcome: dict[str, Any], skipped: bool = False) -> 
 
 def _print_errors(lines: Iterable[str]) -> None:
     for line in lines:
-        tqdm.write('superpoint_rknn: ' + ' '.join(line.split()), file=sys.stderr)
+        tqdm.write(f'superpoint_rknn: {one_line(line)}', file=sys.stderr)
