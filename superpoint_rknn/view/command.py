@@ -6,7 +6,7 @@ Show what cameras and nodes do, live in a browser, by rerun.
 
 It finds all cameras whose keypoints are published and all odometry, prints the address of a page
 and serves it until Ctrl-C: images with keypoints and tracks, matches, the path, rates, latencies,
-missing images and stage timings. The page is for this machine alone; from another one use
+missing images and stage timings. The data are for this machine alone; from another one use
 `ssh -L 9090:localhost:9090 -L 9091:localhost:9091 HOST`. Without rerun-sdk it prints how to
 install it.
 """
