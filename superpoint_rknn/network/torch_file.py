@@ -6,6 +6,7 @@ import io
 import pickle
 import pickletools
 import zipfile
+import zlib
 from collections import OrderedDict
 from math import prod
 from pathlib import Path
@@ -108,7 +109,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
                 for name, tensor in _state_dict(state).items()
                 if isinstance(name, str) and isinstance(tensor, _PickledTensor)
             }
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
         raise ValueError(
             f'not a PyTorch file of version 1.6 or later ({error}); if it is an older one, '
             'save it again: torch.save(torch.load(PATH), PATH)'
@@ -139,9 +140,10 @@ def _state_dict(state: object) -> dict:
 
 def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     try:
-        size = archive.getinfo(name).file_size
+        member = archive.getinfo(name)
     except KeyError as error:
         raise ValueError(f'{name} is missing in the file') from error
+    size = max(member.file_size, member.compress_size)  # memory of both sizes is taken
     if size > limit:
         raise ValueError(f'{name} has {size} bytes, more than {limit}')
     return archive.read(name)

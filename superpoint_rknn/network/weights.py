@@ -73,7 +73,7 @@ def read_npz(path: Path) -> Weights:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if member.filename in names]
-            if sum(member.file_size for member in members) > MAX_BYTES:
+            if sum(max(m.file_size, m.compress_size) for m in members) > MAX_BYTES:
                 raise ValueError(f'the arrays have more than {MAX_BYTES} bytes in all')
             return _named(
                 {m.filename.removesuffix('.npy'): _read_npy(archive.read(m)) for m in members}
