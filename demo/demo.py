@@ -17,9 +17,9 @@ import images
 import pictures
 import summary
 from live_view import LiveView
-from tqdm import tqdm
 
 from superpoint_rknn.processes import ProcessError, ProcessGroup
+from superpoint_rknn.progress import tqdm
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent

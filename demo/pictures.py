@@ -16,7 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from bag import Header, Points, Recording, header_of, messages, read
-from tqdm import tqdm
+
+from superpoint_rknn.progress import tqdm
 
 ROWS, COLUMNS = 3, 4  # of the contact sheet
 THUMBNAIL_WIDTH = 480  # [px]

@@ -18,7 +18,6 @@ from pathlib import Path
 import rendered_bag
 import vio_summary
 from live_view import LiveView
-from tqdm import tqdm
 
 from superpoint_rknn.evaluate.rooms import camera
 from superpoint_rknn.evaluate.rooms.sequences import (
@@ -28,6 +27,7 @@ from superpoint_rknn.evaluate.rooms.sequences import (
     open_sequence,
 )
 from superpoint_rknn.processes import ProcessError, ProcessGroup
+from superpoint_rknn.progress import tqdm
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from superpoint_rknn.files import write_atomically
+from superpoint_rknn.progress import tqdm
 from training.data import CACHE, Picture
 
 LONGEST = 1280  # [px] maximum side of a picture; larger ones are reduced

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from superpoint_rknn.files import write_atomically
+from superpoint_rknn.progress import tqdm
 from training import losses
 from training.batch import Batch, BatchMaker
 from training.curves import plot_curves

@@ -145,9 +145,8 @@ def _analyze_simulator(
     images: list[CalibrationImage],
     size: tuple[int, int],
 ) -> Analysis:
-    from tqdm import tqdm
-
     from superpoint_rknn.analyze.simulator import Simulator
+    from superpoint_rknn.progress import tqdm
 
     calibration = _images(args.calibration or [], CALIBRATION_IMAGES, size)
     with contextlib.ExitStack() as stack:
@@ -179,7 +178,7 @@ def _analyze_simulator(
 
 
 def _bar(description: str) -> Progress:
-    from tqdm import tqdm
+    from superpoint_rknn.progress import tqdm
 
     return partial(tqdm, desc=description, unit='image', leave=False)
 

@@ -130,7 +130,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `superpoint_rknn convert`; returns the exit code. Raises the errors of `convert`."""
-    from tqdm import tqdm
+    from superpoint_rknn.progress import tqdm
 
     if args.max_images < 1:
         raise ValueError(f'--max-images {args.max_images}: at least one is needed')

@@ -117,7 +117,7 @@ WEIGHTS_HELP = 'float weights: a name as for --model, or .npz, .onnx, .pth (defa
 
 def run(args: argparse.Namespace) -> int:
     """Run `superpoint_rknn evaluate`; returns the exit code."""
-    from tqdm import tqdm
+    from superpoint_rknn.progress import tqdm
 
     if args.tracks:
         check_output(args.json, '.json')

@@ -31,8 +31,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from superpoint_rknn.errors import one_line
 from superpoint_rknn.extract.job import Job, choose_topics, file_state, output_paths
 from superpoint_rknn.extract.output import describe_changes, read_record
@@ -40,6 +38,7 @@ from superpoint_rknn.extract.parameters import read_parameters, settings_of
 from superpoint_rknn.extract.worker_pool import run_jobs
 from superpoint_rknn.features.input_range import InputSettings
 from superpoint_rknn.files import check_output, write_atomically
+from superpoint_rknn.progress import tqdm
 from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.model_files import find_model, model_id
 from superpoint_rknn.runtimes.runtime import ModelError

@@ -14,11 +14,10 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from superpoint_rknn.extract.job import Job
 from superpoint_rknn.extract.output import Output
 from superpoint_rknn.processes import stop
+from superpoint_rknn.progress import tqdm
 
 STOP_TIMEOUT = 1.0  # [s] from SIGTERM to SIGKILL
 

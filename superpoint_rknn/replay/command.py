@@ -28,11 +28,11 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from tqdm import tqdm
 
 from superpoint_rknn.extract.feature_bag import sibling_topic
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.messages import nanoseconds
+from superpoint_rknn.progress import tqdm
 from superpoint_rknn.quantize.calibration import Progress
 from superpoint_rknn.sources.bag import IMAGE_TYPES, Images
 from superpoint_rknn.sources.messages import stamp_ns

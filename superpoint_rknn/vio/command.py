@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from superpoint_rknn.evaluate.rooms.sequences import DESCRIPTIONS
 from superpoint_rknn.files import check_output, write_atomically
+from superpoint_rknn.progress import tqdm
 from superpoint_rknn.vio.front_end import ROWS, TrackHistory, track_row
 from superpoint_rknn.vio.inputs import open_recording
 from superpoint_rknn.vio.plots import median_run, plot

@@ -42,7 +42,7 @@ from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.tracker import Tracker, TrackSettings
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
+    from superpoint_rknn.progress import tqdm
 
 SETTINGS = TrackSettings()
 DESCRIBE_EVERY = 6  # images: 5 Hz at 30 Hz
@@ -215,7 +215,7 @@ def table(report: dict) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Run `superpoint_rknn evaluate --tracks`; returns the exit code."""
-    from tqdm import tqdm
+    from superpoint_rknn.progress import tqdm
 
     for name in PAIR_OPTIONS:
         if getattr(args, name):
