@@ -45,7 +45,8 @@ def test_commands_say_that_package_xml_is_not_installed(monkeypatch, capsys):
         raise FileNotFoundError(f'{name}: not installed')
 
     monkeypatch.setattr('superpoint_rknn.files.find_shared_file', find_nothing)
-    monkeypatch.delitem(sys.modules, 'superpoint_rknn.doctor.command', False)
+    for name in [n for n in sys.modules if n.startswith('superpoint_rknn.doctor.')]:
+        monkeypatch.delitem(sys.modules, name)
     assert cli.main(['doctor']) == 1
     assert capsys.readouterr().err == 'superpoint_rknn: package.xml: not installed\n'
 

@@ -262,7 +262,7 @@ def test_images_without_keypoints():
     analysis = Analysis('blank', {'conv1a': errors}, outputs)
     assert worst_layer(analysis) == 'conv1a'
     assert 'no keypoints were found' in text_report([analysis], None)
-    assert 'No keypoints were found' in html_report([analysis], None, [])
+    assert 'No keypoints were found' in html_report([analysis], None, '', [])
 
 
 def test_files_that_are_not_quantized_networks_are_refused(weights, tmp_path):

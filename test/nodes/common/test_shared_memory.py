@@ -16,7 +16,7 @@ NODE = ('-m', 'superpoint_rknn.nodes.tracker.node')
 
 def segments_of(process):
     """Paths of the segments that a process created: those that no older process has."""
-    maps = Path(f'/proc/{process.pid}/maps').read_text()
+    maps = Path(f'/proc/{process.pid}/maps').read_text(errors='replace')
     return set(re.findall(rf'{FOLDER}/fastdds_[0-9a-f]{{16}}\b', maps))
 
 

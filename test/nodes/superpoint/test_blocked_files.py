@@ -24,6 +24,8 @@ from superpoint_rknn.nodes.tracker.node import TrackerNode
 
 PERIOD = 0.005  # [s] of the heartbeat
 LONGEST = 0.05  # [s] that a callback may take
+# [s] at start, when loading the model holds the interpreter's lock; far below the dead mount's wait
+LONGEST_AT_START = 0.6
 
 
 class Heartbeat:
@@ -142,7 +144,7 @@ def test_blocked_reads_are_limited(dead, monkeypatch):
     ('kind', 'name'), [(SuperPointNode, 'mask'), (TrackerNode, 'calibration')]
 )
 def test_a_dead_mount_at_start_is_reported_and_tried_again(graph, dead, monkeypatch, kind, name):
-    monkeypatch.setattr(background_read, 'READ_TIMEOUT', 0.2)
+    monkeypatch.setattr(background_read, 'READ_TIMEOUT', 2.0)
     monkeypatch.setattr(bounded_yaml, 'read_regular', image.read_regular)
     node = kind(context=graph.context, parameter_overrides=[Parameter(name, value=str(dead))])
     bring_up = BringUp([node])
@@ -152,8 +154,8 @@ def test_a_dead_mount_at_start_is_reported_and_tried_again(graph, dead, monkeypa
         bring_up.step()
         durations.append(Heartbeat.now() - start)
     assert str(node.refusal).startswith(name)
-    assert 'not read within 0.2 s' in str(node.refusal)
+    assert 'not read within 2 s' in str(node.refusal)
     assert isinstance(node.refusal, NotReadyError)
-    assert max(durations) < LONGEST
+    assert max(durations) < LONGEST_AT_START
     node.shut_down()
     node.destroy_node()

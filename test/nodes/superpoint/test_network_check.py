@@ -23,7 +23,7 @@ class Log:
 def test_the_check_runs_once_before_all_images():
     runtime, log, mailbox = FakeRuntime(), Log(), Mailbox()
     mailbox.put(NetworkCheck(log), None)
-    worker = Worker(lambda: runtime, mailbox, log)
+    worker = Worker(lambda: runtime, mailbox, log, lambda: 5.0)
     worker.start()
     while not log.lines:
         assert worker.is_alive()

@@ -32,6 +32,7 @@ def wait_ready(cameras):
         rig.warm = False
 
     def publish_black_until(condition):
+        black.header.stamp.nanosec += 1  # else one of two with the same stamp waits for a partner
         for rig in cameras:
             rig.camera.publish(black)
             rig.diagnostics.clear()
