@@ -24,7 +24,7 @@ from superpoint_rknn.nodes.tracker.node import TrackerNode
 
 PERIOD = 0.005  # [s] of the heartbeat
 LONGEST = 0.05  # [s] that a callback may take
-# [s] at start, when loading the model holds the interpreter's lock; far below the dead mount's wait
+# [s] at start, while loading the model holds the interpreter lock; the read waits longer
 LONGEST_AT_START = 0.6
 
 
