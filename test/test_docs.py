@@ -98,6 +98,6 @@ def test_licences_of_all_requirements_and_pictures_are_listed():
         for name in row.split(', ')
     }
     assert required <= listed
-    drawn = {'analysis.png', 'performance.png'}  # by our own programs, without photographs
+    drawn = {'analysis.png'}  # by our own programs, without photographs
     pictures = {p.name for p in (CHECKOUT / 'docs').iterdir() if p.suffix in ('.png', '.jpg')}
     assert pictures - drawn <= set(LINK.findall(text))
