@@ -58,6 +58,12 @@ class Values(Protocol):
         ...
 
 
+def short_repr(value: object) -> str:
+    """Return repr(value), cut to 80 characters: values come from strangers, too."""
+    text = repr(value)
+    return text if len(text) <= 80 else f'{text[:77]}...'
+
+
 @dataclass(frozen=True)
 class Parameter:
     """
@@ -111,7 +117,8 @@ class Parameter:
         valid = self._converted(value)
         if valid is None:
             raise ValueError(
-                f'{self.name}: {value!r}, expected {self.expectation}{self._remedy(value)}'
+                f'{self.name}: {short_repr(value)}, expected {self.expectation}'
+                f'{self._remedy(value)}'
             )
         return valid
 
@@ -164,7 +171,7 @@ class Parameter:
         if self._is_pair or self.choices or isinstance(self.default, bool):
             return ''
         if isinstance(value, str) and is_list:
-            return f'; a single one also in brackets: [{value!r}]'
+            return f'; a single one also in brackets: [{short_repr(value)}]'
         if isinstance(self.default, (int, float)):
             return '; remove the quotes' if self._is_quoted(value) else ''
         items = value if is_list and _is_list(value) else [value]

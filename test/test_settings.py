@@ -109,7 +109,7 @@ def test_a_number_without_limits_may_be_nan():
     (mean,) = (p for p in parameters.SUPERPOINT if p.name == 'input.mean')
     assert np.isnan(mean.check(np.nan))
     assert mean.expectation == 'a number'
-    with pytest.raises(ValueError, match=r'^input\.mean: 1000\d+, expected a number$'):
+    with pytest.raises(ValueError, match=r'^input\.mean: 1000+\.\.\., expected a number$'):
         mean.check(10**400)
 
 

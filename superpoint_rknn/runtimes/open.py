@@ -142,6 +142,16 @@ def open_runtime(
     return RknnliteRuntime(path, **options)
 
 
+def import_runtime(model: Path) -> None:
+    """
+    Import onnxruntime if it executes this model file.
+
+    Raises RuntimeNotReadyError if it is missing.
+    """
+    if model.suffix == '.onnx':
+        from superpoint_rknn.runtimes.onnx import runtime  # noqa: F401
+
+
 def _open_fallback(
     path: Path, options: dict[str, Any], reason: RuntimeUnavailableError
 ) -> Runtime:

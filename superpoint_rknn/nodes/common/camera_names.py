@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from superpoint_rknn.settings import ParameterGroup, parameter
+from superpoint_rknn.settings import ParameterGroup, parameter, short_repr
 
 MAX_CAMERAS = 16
 NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*')
@@ -56,12 +56,12 @@ def check_cameras(names: list[str], stereo: bool) -> None:
         for name in names:
             if not NAME.fullmatch(name):
                 raise ValueError(
-                    f'cameras: {name!r} is not a valid name: expected letters, digits and _, '
-                    'parts separated by /, without a leading /'
+                    f'cameras: {short_repr(name)} is not a valid name: expected letters, digits '
+                    'and _, parts separated by /, without a leading /'
                 )
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise ValueError(f'cameras: {sorted(twice)[0]!r} is listed twice')
+        raise ValueError(f'cameras: {short_repr(sorted(twice)[0])} is listed twice')
     if stereo and len(names) % 2:
         raise ValueError(f'stereo: {len(names)} cameras, {names}, expected an even number')
 

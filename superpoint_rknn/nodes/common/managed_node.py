@@ -35,6 +35,10 @@ LOADING_PERIOD = 10.0  # [s] of log messages while a model is being loaded
 POLL_PERIOD = 0.1  # [s] of checking for an interruption while a model is loaded
 
 
+class LoadingTimeoutError(RuntimeError, NotReadyError):
+    """Loading did not end in time."""
+
+
 class ManagedNode(LifecycleNode):
     """
     Lifecycle node that logs exceptions of transitions, which rclpy would hide.
@@ -96,6 +100,9 @@ class ManagedNode(LifecycleNode):
     def interrupted(self) -> bool:
         """True if this process is asked to end."""
         return False
+
+    def prepare(self) -> None:
+        """Import what loading needs; called once, before callbacks run."""
 
     def configure(self) -> None:
         """Create publishers, load models or begin to. Raises the reason if that is impossible."""
@@ -160,11 +167,14 @@ class ManagedNode(LifecycleNode):
         self._begun = time.monotonic()
         self._next_loading_log = self._begun + LOADING_PERIOD
 
+    @property
+    def loading_time(self) -> float:
+        """Time since the attempt to configure began [s]; 0 if none has."""
+        return 0.0 if self._begun is None else time.monotonic() - self._begun
+
     def report_loading(self) -> None:
         """Report on /diagnostics and in the log that loading goes on; call it repeatedly."""
-        now = time.monotonic()
-        assert self._begun is not None
-        seconds = now - self._begun
+        now, seconds = time.monotonic(), self.loading_time
         message = f'{self.loads} has been loading for {seconds:.0f} s'
         is_slow = seconds > LOADING_TIMEOUT
         self.report(DiagnosticStatus.ERROR if is_slow else DiagnosticStatus.WARN, message)
@@ -218,12 +228,22 @@ class ManagedNode(LifecycleNode):
         self.destroy_timer(timer)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Read the parameters and configure; on an error log the reason and return FAILURE."""
+        """
+        Read the parameters and configure; on an error log the reason and return FAILURE.
+
+        rclpy runs transitions in the executor: if a lifecycle manager asks for this one, other
+        callbacks wait while the model is loaded, at most LOADING_TIMEOUT. BringUp calls it when
+        nothing is left to be loaded.
+        """
         try:
             self.begin_configure()
             while not self.is_loaded(POLL_PERIOD):
                 if self.interrupted:
                     raise RuntimeError(f'interrupted while {self.loads} was being loaded')
+                if self.loading_time > LOADING_TIMEOUT:
+                    raise LoadingTimeoutError(
+                        f'{self.loads} was not loaded within {LOADING_TIMEOUT:g} s'
+                    )
                 self.report_loading()
         except Exception as error:
             self.refuse(error)

@@ -80,6 +80,7 @@ def run_nodes(
     executor = create_executor()
     for node in nodes:
         executor.add_node(node)
+        node.prepare()
     _index_modules_by_file()
     names = [node.get_fully_qualified_name() for node in nodes]
     given = sys.argv if args is None else args

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -35,7 +37,7 @@ from superpoint_rknn.nodes.superpoint.stereo import StereoPipeline
 from superpoint_rknn.nodes.superpoint.worker import Worker
 from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.model_files import find_model
-from superpoint_rknn.runtimes.open import RuntimeSettings, open_runtime
+from superpoint_rknn.runtimes.open import RuntimeSettings, import_runtime, open_runtime
 from superpoint_rknn.runtimes.runtime import Runtime
 
 MASK_PERIOD = 0.05  # [s] of checking whether a mask that was set is read
@@ -95,6 +97,11 @@ class SuperPointNode(ManagedNode):
     def interrupted(self) -> bool:
         """True if this process is asked to end."""
         return self._interruption is not None and self._interruption.requested
+
+    def prepare(self) -> None:
+        """Import the runtime for CPUs if the model is for it: that blocks all threads."""
+        with suppress(ValueError, RuntimeError):  # `configure` reports it
+            import_runtime(self._model_file()[0])
 
     def configure(self) -> None:
         """Create publishers, begin to read the masks. Raises the reason if that is impossible."""
@@ -165,18 +172,19 @@ class SuperPointNode(ManagedNode):
 
     def release(self) -> None:
         """Close the runtime, unless an inference call is blocked; destroy the publishers."""
-        is_loaded = bool(self._cameras)
+        has_runtime = False
         self._masks.forget()
         self._end_mask_timer()
         self._mask_warning = None
         if self._worker is not None and not self._worker.stopping:
+            has_runtime = self._worker.runtime is not None
             is_slow = self._worker.mailbox.busy_for() > STOP_TIMEOUT
             if not self._worker.stop(0.1 if is_slow else STOP_TIMEOUT):
                 self.get_logger().warning('an inference call is still blocked and is abandoned')
         self._pipelines.clear()
         while self._cameras:
             self._cameras.pop().destroy()
-        if is_loaded:
+        if has_runtime:
             return_freed_memory()
         if self._in_process is not None:
             self._in_process.forget_groups(self.get_name())
@@ -260,10 +268,14 @@ class SuperPointNode(ManagedNode):
         self._cameras.append(camera)
         return camera
 
+    def _model_file(self) -> tuple[Path, str | None]:
+        """Return the model file, which may not exist, and the chip, None on other machines."""
+        settings, soc = RuntimeSettings.from_values(self.values), detect_soc()
+        return find_model(settings.model, soc, settings.runtime), soc
+
     def _open_runtime(self) -> Runtime:
+        model, soc = self._model_file()
         settings = RuntimeSettings.from_values(self.values)
-        soc = detect_soc()
-        model = find_model(settings.model, soc, settings.runtime)
         if soc and model.suffix == '.onnx':
             self.get_logger().warning(
                 f'{soc}: running on the CPU, not on the NPU: set the parameter `model` to a .rknn '

@@ -11,9 +11,11 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State, Transition
 from rcl_interfaces.srv import GetParameters
+from rclpy.lifecycle import TransitionCallbackReturn
 from superpoint.test_standin_node import arguments, library_path
 from superpoint.test_superpoint_lifecycle import change_state, set_parameter, state
 
+from superpoint_rknn.errors import NotReadyError
 from superpoint_rknn.nodes.common import bring_up, managed_node
 from superpoint_rknn.nodes.common.bring_up import MIN_PAUSE, BringUp
 from superpoint_rknn.nodes.superpoint.node import SuperPointNode
@@ -200,7 +202,20 @@ def test_a_slow_load_blocks_no_callback_and_is_reported(loading, monkeypatch, ca
     assert loading.node.running
 
 
-def test_pauses_grow_up_to_their_maximum_and_start_anew(loading, monkeypatch):
+def test_a_configure_of_a_lifecycle_manager_ends(loading, monkeypatch):
+    """It waits in the executor: nothing else could end it."""
+    monkeypatch.setattr(managed_node, 'LOADING_TIMEOUT', 0.3)
+    for reason in ('the model was not loaded within 0.3 s', 'the last inference call has not'):
+        assert loading.node.trigger_configure() == TransitionCallbackReturn.FAILURE
+        assert str(loading.node.refusal).startswith(reason)
+        assert isinstance(loading.node.refusal, NotReadyError)
+    loading.may_open.set()
+    loading.graph.wait(lambda: not loading.node.is_blocked, 'the end of the abandoned call')
+    monkeypatch.undo()
+    assert loading.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+
+def test_pauses_grow_up_to_their_maximum(loading, monkeypatch):
     monkeypatch.setattr(bring_up, 'MIN_PAUSE', 0.1)
     monkeypatch.setattr(bring_up, 'MAX_PAUSE', 0.4)
     loading.bring_up = BringUp([loading.node])

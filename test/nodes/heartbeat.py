@@ -1,0 +1,55 @@
+"""
+A timer that measures for how long other callbacks block the executor.
+
+As a program: run the superpoint node for a second; print that time and whether onnxruntime was
+imported before. Usage: heartbeat.py ROS-ARGUMENTS.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from superpoint_rknn.nodes.common.process import run_node
+from superpoint_rknn.nodes.superpoint.node import SuperPointNode
+
+PERIOD = 0.005  # [s] of the heartbeat
+LONGEST = 0.05  # [s] that a callback may take
+
+
+class Heartbeat:
+    """A timer of a node's executor."""
+
+    def __init__(self, node):
+        self.longest = 0.0  # [s]
+        self._last = self.now()
+        node.create_timer(PERIOD, self._beat)
+
+    def _beat(self):
+        now = self.now()
+        self.longest = max(self.longest, now - self._last - PERIOD)
+        self._last = now
+
+    @staticmethod
+    def now():
+        """Time [s] without that in which this thread waited for a core."""
+        waited = int(Path('/proc/thread-self/schedstat').read_text().split()[1])
+        return time.monotonic() - waited / 1e9
+
+
+class StartingNode(SuperPointNode):
+    """The superpoint node, which ends the process once it was active for a second."""
+
+    def prepare(self):
+        """Prepare the node; measure from now on."""
+        super().prepare()
+        print(f'imported: {"onnxruntime" in sys.modules}', flush=True)
+        self._heartbeat = Heartbeat(self)
+
+    def check_inputs(self):
+        """End; called a second after the activation."""
+        print(f'longest: {self._heartbeat.longest}', flush=True)
+        self._interruption.requested = True
+
+
+if __name__ == '__main__':
+    sys.exit(run_node(StartingNode))
