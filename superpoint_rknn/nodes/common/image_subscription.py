@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from time import monotonic
 from typing import Any
 
@@ -18,10 +17,9 @@ from superpoint_rknn.nodes.common.diagnostics import ImageCounters
 from superpoint_rknn.nodes.common.executor import NO_SUBSCRIPTION_EVENTS
 from superpoint_rknn.nodes.common.image_topics import candidates, expected, offered
 from superpoint_rknn.nodes.common.lost_images import LostImages, remedy
+from superpoint_rknn.nodes.common.message_numbers import MessageNumbers, with_info
 from superpoint_rknn.nodes.common.missing_images import reason_for_missing_images
 
-# From Iron on, a callback may take the message info (sequence number) as a second argument.
-HAS_MESSAGE_INFO = hasattr(Subscription, 'CallbackType')
 SILENCE = 5.0  # [s] without images after which the reason is looked for
 LOSS_PAUSE = 60.0  # [s] between two warnings of lost images
 
@@ -57,14 +55,13 @@ class ImageSubscription:
         self._on_image = on_image
         self._counters = counters
         self._depth = depth
-        self._last_sequence: int | None = None
         self._losses = LostImages()
         self._next_loss_warning = 0.0  # [s]
         self._size = 0  # [bytes] of the newest image
-        self._had_several = False  # publishers
         self._last_image = monotonic()  # [s]; at first the time of subscription
         self._reported = False  # the reason for the present silence
         self._topic = offered(node, self._candidates) or expected(self._candidates)
+        self._numbers = MessageNumbers(node, self._topic.name)
         self._subscription = self._subscribe(self._is_offered_reliably() or False)
 
     def __str__(self) -> str:
@@ -131,7 +128,8 @@ class ImageSubscription:
         reliable = self._is_offered_reliably()
         if has_moved or reliable not in (None, self._is_reliable):
             self.destroy()
-            self._last_sequence = None
+            if has_moved:  # else the publisher goes on numbering, also what is lost meanwhile
+                self._numbers = MessageNumbers(self._node, self._topic.name)
             self._losses.clear()
             self._subscription = self._subscribe(reliable or False)
             self._node.get_logger().info(f'subscribed to {self}, as its publishers offer')
@@ -143,16 +141,19 @@ class ImageSubscription:
         return self._node.create_subscription(
             self._topic.kind,
             self._topic.name,
-            _accept_pairs(self._on_image_and_info) if HAS_MESSAGE_INFO else self._receive,
+            with_info(self._receive),
             qos.images(self._depth, reliable),
             event_callbacks=NO_SUBSCRIPTION_EVENTS,
             qos_overriding_options=QoSOverridingOptions(policies),
         )
 
-    def _on_image_and_info(self, message: Image | CompressedImage, info: dict[str, Any]) -> None:
-        self._receive(message, self._count_lost(info.get('publication_sequence_number')))
-
-    def _receive(self, message: Image | CompressedImage, lost: int | None = None) -> None:
+    def _receive(self, message: Image | CompressedImage, info: dict[str, Any] | None) -> None:
+        lost = None
+        if info is not None:
+            lost = self._numbers.lost_before(info)
+            self._counters.lost_is_known = self._numbers.are_known
+            if lost:
+                self._counters.count('lost', lost)
         self._losses.add(message.header.stamp, lost)
         self._size = len(message.data)
         now = monotonic()
@@ -163,33 +164,3 @@ class ImageSubscription:
             )
         self._last_image = now
         self._on_image(message)
-
-    def _count_lost(self, sequence: int | None) -> int | None:
-        """Count the images lost before one; return their number, None if it is unknown."""
-        if sequence is None:
-            return None
-        last, self._last_sequence = self._last_sequence, sequence
-        if last is not None and sequence == last + 1:
-            return 0 if self._counters.lost_is_known else None
-        # Each publisher numbers its own messages: with several, a gap means nothing.
-        several = self._node.count_publishers(self._topic.name) > 1
-        had_several, self._had_several = self._had_several, several
-        self._counters.lost_is_known = not several
-        if several:
-            return None
-        if had_several or last is None or sequence <= last:
-            return 0
-        lost = sequence - last - 1
-        self._counters.count('lost', lost)
-        return lost
-
-
-def _accept_pairs(callback: Callable[[Any, dict[str, Any]], None]) -> Callable[..., None]:
-    """Adapt a callback (message, info) to the EventsExecutor, which passes them as one tuple."""
-
-    @wraps(callback)  # rclpy inspects the parameters
-    def call(*received: Any) -> None:
-        message, info = received[0] if len(received) == 1 else received
-        callback(message, info)
-
-    return call

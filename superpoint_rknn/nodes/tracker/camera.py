@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.qos import QoSProfile
@@ -20,6 +21,7 @@ from superpoint_rknn.nodes.common.executor import NO_SUBSCRIPTION_EVENTS
 from superpoint_rknn.nodes.common.image_subscription import SILENCE, ImageSubscription
 from superpoint_rknn.nodes.common.in_process import Channel, InProcessTopics
 from superpoint_rknn.nodes.common.managed_node import ManagedNode
+from superpoint_rknn.nodes.common.message_numbers import MessageNumbers, with_info
 from superpoint_rknn.nodes.common.messages import ReceivedImage, image_message
 from superpoint_rknn.nodes.common.overlay import Tails
 from superpoint_rknn.nodes.common.parameters import Parameters
@@ -119,9 +121,9 @@ class TrackerCamera:
                     self._channels.append((channel, callback))
             return
         if on_keypoints is not None:
-            self._subscribe(Keypoints, 'keypoints', on_keypoints, FEATURES)
+            self._subscribe(Keypoints, 'keypoints', on_keypoints)
         if on_descriptors is not None:
-            self._subscribe(Descriptors, 'descriptors', on_descriptors, FEATURES)
+            self._subscribe(Descriptors, 'descriptors', on_descriptors)
         self._images = ImageSubscription(
             self._node,
             topic_of(self.name, 'image'),
@@ -206,12 +208,22 @@ class TrackerCamera:
     def _publisher(self, kind: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
         return self._node.advertise(kind, topic_of(self.name, topic), qos)
 
-    def _subscribe(self, kind: type, topic: str, callback: Callable, qos: QoSProfile) -> None:
+    def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
+        """Subscribe to an output of the superpoint node; count what arrives and what is lost."""
+        name = topic_of(self.name, topic)
+        numbers = MessageNumbers(self._node, self._node.resolve_topic_name(name))
+
+        def receive(message: Any, info: dict[str, Any] | None) -> None:
+            self.counters.count(f'{topic}_received')
+            if info is not None and (lost := numbers.lost_before(info)):
+                self.counters.count(f'{topic}_lost', lost)
+            callback(message)
+
         subscription = self._node.create_subscription(
             kind,
-            topic_of(self.name, topic),
-            callback,
-            qos,
+            name,
+            with_info(receive),
+            FEATURES,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             event_callbacks=NO_SUBSCRIPTION_EVENTS,
         )

@@ -10,7 +10,8 @@ from ros_graph import image_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from superpoint_rknn.nodes.common.diagnostics import ImageCounters
-from superpoint_rknn.nodes.common.image_subscription import HAS_MESSAGE_INFO, ImageSubscription
+from superpoint_rknn.nodes.common.image_subscription import ImageSubscription
+from superpoint_rknn.nodes.common.message_numbers import HAS_MESSAGE_INFO
 
 numbered = pytest.mark.skipif(not HAS_MESSAGE_INFO, reason='this rclpy does not number messages')
 
@@ -167,3 +168,33 @@ def test_the_subscription_is_reliable_while_all_publishers_are(graph, camera, fo
     wait('/cam/image [raw, best effort]')
     graph.node.destroy_publisher(other)
     wait('/cam/image [raw, reliable]')
+
+
+@numbered
+def test_images_that_are_lost_while_the_subscription_is_replaced_are_counted(graph):
+    counters, received, sent = ImageCounters(), [], []
+    subscription = ImageSubscription(
+        graph.node, 'cam/image', 'raw', lambda message: received.append(message.height), counters
+    )
+    camera = graph.node.create_publisher(Image, 'cam/image', RELIABLE)
+
+    def publish_and_wait():
+        before = len(received)
+
+        def arrived():
+            sent.append(len(sent) + 1)
+            camera.publish(Image(height=sent[-1]))
+            return len(received) > before
+
+        graph.wait(arrived, 'an image')
+        graph.spin(lambda: received[-1] == sent[-1], 1.0)
+
+    publish_and_wait()
+    assert 'best effort' in str(subscription)
+    graph.wait(lambda: subscription.check() or 'reliable' in str(subscription), 'it to follow')
+    for _ in range(3):  # before it is connected, or replaced by newer ones in the queue of 1
+        sent.append(len(sent) + 1)
+        camera.publish(Image(height=sent[-1]))
+    publish_and_wait()
+    assert counters['lost'] >= 3
+    assert len(received) + counters['lost'] == sent[-1] - received[0] + 1
