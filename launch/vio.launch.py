@@ -1,9 +1,16 @@
 """Start a camera driver, superpoint, tracker and an estimator; --show-args lists arguments."""
 
-from launch.actions import GroupAction
+import shutil
+import tempfile
+from pathlib import Path
+
+from launch.actions import GroupAction, RegisterEventHandler
+from launch.event_handlers import OnShutdown
 from launch_ros.actions import Node, SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 
+from superpoint_rknn.layouts.camera_topics import camera_topics
+from superpoint_rknn.layouts.rviz import rviz_config
 from superpoint_rknn.nodes.common.launch_arguments import (
     BOOLEANS,
     COMMON,
@@ -45,9 +52,7 @@ ARGUMENTS = {
     'feature_format': Argument(
         '', f'format of `feature` {IN_FILE}', ('', 'off', 'vins_fusion', 'vins_mono')
     ),
-    'rviz': Argument(
-        'false', 'also start RViz with the images of the camera, the first of `cameras`', BOOLEANS
-    ),
+    'rviz': Argument('false', 'also start RViz with the images of the cameras', BOOLEANS),
     'feature_rate': Argument(
         '', f'rate of `feature` [Hz], see docs/tracking.md; 0: every image {IN_FILE}'
     ),
@@ -75,20 +80,19 @@ def front_end(arguments):
 
 
 def rviz(arguments):
-    """RViz with config/superpoint.rviz, whose topics are those of a camera without a namespace."""
+    """RViz with a configuration file for the cameras."""
     if not arguments.is_true('rviz'):
         return []
-    levels = [arguments.namespace().strip('/'), *arguments.cameras()[:1]]
-    prefix = ''.join(f'/{level}' for level in levels if level)
-    image = arguments['image']
-    topics = {
-        '/image': image if image.startswith('/') else f'{prefix}/{image}',
-        **{f'/{name}': f'{prefix}/{name}' for name in ('overlay', 'keypoints_overlay')},
-    }
-    config = config_file('superpoint.rviz')
-    remappings = list(topics.items())
+    cameras = camera_topics(
+        [arguments.namespace()], arguments.cameras() or [''], arguments['image']
+    )
+    config = Path(tempfile.mkdtemp(prefix='superpoint_rknn_'), 'superpoint.rviz')
+    config.write_text(rviz_config(cameras))
     return [
-        Node(package='rviz2', executable='rviz2', arguments=['-d', config], remappings=remappings)
+        Node(package='rviz2', executable='rviz2', arguments=['-d', str(config)]),
+        RegisterEventHandler(
+            OnShutdown(on_shutdown=lambda *_: shutil.rmtree(config.parent, ignore_errors=True))
+        ),
     ]
 
 
@@ -98,9 +102,6 @@ def start(arguments):
         *arguments.remappings('camera_info', arguments['camera_info']),
         ('feature', arguments['feature']),
         ('restart', arguments['restart'] or restart),
-        # Viewers show `overlay`: here, the overlay of the tracker.
-        *arguments.remappings('overlay', 'keypoints_overlay'),
-        *arguments.remappings('tracks_overlay', 'overlay'),
     ]
     return [
         *included(arguments, 'camera_launch'),

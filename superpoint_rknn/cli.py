@@ -17,6 +17,7 @@ COMMANDS = {
     'extract': 'recordings -> bags of features, offline',
     'replay': 'play a recording into a running graph without losing an image',
     'view': 'show images, keypoints, tracks, matches, path and timings live in a browser',
+    'layouts': 'write files for RViz and Foxglove that show given cameras',
     'bench': 'measure the time that the host takes for each image',
     'quantize': 'float network and images -> 8-bit model',
     'convert': 'float network and images -> .rknn for an NPU',

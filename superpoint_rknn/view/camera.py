@@ -15,8 +15,7 @@ from superpoint_rknn.features.rate import SECOND, RateLimiter
 from superpoint_rknn.msg import Descriptors, Keypoints
 from superpoint_rknn.nodes.common.messages import ReceivedImage, nanoseconds
 from superpoint_rknn.nodes.common.overlay import Tails, score_colours
-from superpoint_rknn.nodes.tracker.messages import descriptor_rows, points_of
-from superpoint_rknn.tracking.tracks import Tracks
+from superpoint_rknn.nodes.tracker.messages import descriptor_rows, points_of, tracks_of
 from superpoint_rknn.view import records
 
 IMAGE_RATE = 10.0  # [Hz] at most of images with keypoints, and of those with tracks
@@ -115,13 +114,7 @@ class CameraView:
     def on_tracks(self, message: Keypoints) -> None:
         """Prolong the tails of the tracks; show them, if it is time for the next image."""
         stamp = self._count('tracks', message)
-        points, key = points_of(message), np.array(message.id, np.int64)
-        age = np.array(message.age, np.int64)
-        if not len(key) == len(age) == len(points.x):
-            raise ValueError(f'id, age: {len(key)}, {len(age)} values, expected {len(points.x)}')
-        if len(np.unique(key)) < len(key):
-            raise ValueError('id: a value appears twice')
-        self._tails.update(Tracks(key, age, points.x, points.y, points.score, key))
+        self._tails.update(tracks_of(message))
         if not self._tracks.show(stamp, self._images.get(stamp)):
             return
         now, entity = time.time(), self._tracks.entity

@@ -1,8 +1,6 @@
-"""The files of config/ match the parameters, topics and diagnostics of the nodes."""
+"""The files of config/ match the parameters of the nodes."""
 
-import json
 import re
-import subprocess
 from pathlib import Path
 
 import parameter_files
@@ -11,7 +9,6 @@ import yaml
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
-from tracker_rig import TrackerRig
 
 from superpoint_rknn.nodes.common.camera_names import parameter_of
 from superpoint_rknn.nodes.superpoint.parameters import PARAMETERS as SUPERPOINT
@@ -20,13 +17,6 @@ from superpoint_rknn.nodes.tracker.parameters import PARAMETERS as TRACKER
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
 NODES = {'superpoint': SUPERPOINT, 'tracker': TRACKER}
 TUNED = ('mono_30hz.yaml', 'stereo_20hz.yaml')
-# Topics of vio.launch.py without arguments, and their types.
-GRAPH = {
-    '/image': 'sensor_msgs/msg/Image',
-    '/overlay': 'sensor_msgs/msg/Image',
-    '/keypoints_overlay': 'sensor_msgs/msg/Image',
-    '/diagnostics': 'diagnostic_msgs/msg/DiagnosticArray',
-}
 
 
 def flat(values, prefix=''):
@@ -108,84 +98,3 @@ def test_the_nodes_apply_tuned_files(graph, file, node):
         field = (*fields, 'integer_array', 'double_array', 'string_array')[result.type - 1]
         actual = getattr(result, f'{field}_value')
         assert (list(actual) if isinstance(value, list) else actual) == value, name
-
-
-def displays():
-    content = yaml.safe_load((CONFIG / 'superpoint.rviz').read_text())
-    return {d['Name']: d for d in content['Visualization Manager']['Displays']}
-
-
-def test_rviz_shows_existing_topics_with_compatible_qos():
-    shown = displays()
-    for display in shown.values():
-        assert display['Class'] == 'rviz_default_plugins/Image'
-        assert GRAPH[display['Topic']['Value']] == 'sensor_msgs/msg/Image'
-    policies = {d['Topic']['Value']: d['Topic']['Reliability Policy'] for d in shown.values()}
-    assert policies['/image'] == 'Best Effort'
-    assert policies['/overlay'] == policies['/keypoints_overlay'] == 'Reliable'
-
-
-def panels(layout):
-    """Panels of a layout, which is a binary tree."""
-    if isinstance(layout, str):
-        return [layout]
-    assert layout['direction'] in ('row', 'column')
-    return [*panels(layout['first']), *panels(layout['second'])]
-
-
-def test_foxglove_shows_existing_topics():
-    content = json.loads((CONFIG / 'foxglove_layout.json').read_text())
-    configs = content['configById']
-    assert sorted(panels(content['layout'])) == sorted(configs)
-    for panel, config in configs.items():
-        kind = panel.partition('!')[0]
-        if kind == 'Image':
-            assert GRAPH[config['imageMode']['imageTopic']] == 'sensor_msgs/msg/Image'
-        elif kind == 'DiagnosticSummary':
-            assert GRAPH[config['topicToRender']] == 'diagnostic_msgs/msg/DiagnosticArray'
-        else:
-            assert kind == 'Plot'
-
-
-def test_documented_command_renames_the_topics_of_foxglove():
-    """docs/tracking.md has a sed expression for a camera in a namespace."""
-    document = (CONFIG.parent / 'docs' / 'tracking.md').read_text()
-    (expression,) = re.findall(r"^sed -E '(.*)'$", document, re.MULTILINE)
-    layout = CONFIG / 'foxglove_layout.json'
-    renamed = subprocess.run(
-        ['sed', '-E', expression, layout], capture_output=True, text=True, check=True
-    ).stdout
-    json.loads(renamed)
-    names = r'"(/\w*)"|name==\\"(/\w+):'  # topics, and nodes in /diagnostics
-    before = [a or b for a, b in re.findall(names, layout.read_text())]
-    after = [a or b for a, b in re.findall(names.replace(r'\w', r'[\w/]'), renamed)]
-    assert after == [n if n == '/diagnostics' else f'/cam0{n}' for n in before]
-
-
-def plotted(node):
-    """Keys of a node's diagnostics that the layout plots."""
-    content = json.loads((CONFIG / 'foxglove_layout.json').read_text())
-    paths = [p['value'] for c in content['configById'].values() for p in c.get('paths', [])]
-    pattern = re.compile(
-        r'/diagnostics\.status\[:\]\{name=="/(\w+): camera"\}\.values\[:\]\{key=="(\w+)"\}\.value'
-    )
-    found = [pattern.fullmatch(path) for path in paths]
-    assert all(found), paths
-    return {match[2] for match in found if match[1] == node}
-
-
-def test_diagnostics_of_superpoint_have_the_values_that_foxglove_plots(rig, photo):
-    rig.start()
-    rig.send_and_wait(photo)
-    rig.graph.wait(lambda: plotted('superpoint') <= rig.raw_counts().keys(), 'the plotted values')
-    assert rig.diagnostics[-1].status[0].name == '/superpoint: camera'
-
-
-def test_diagnostics_of_the_tracker_have_the_values_that_foxglove_plots(graph, photo):
-    rig = TrackerRig(graph)
-    rig.start(photo)
-    graph.wait(
-        lambda: rig.diagnostics and plotted('tracker') <= rig.counts().keys(),
-        'the plotted values',
-    )
-    assert rig.diagnostics[-1].status[0].name == '/tracker: camera'

@@ -16,6 +16,7 @@ FILES = ('superpoint.launch.py', 'vio.launch.py')
 MODULES = (
     'launch',
     'launch.actions',
+    'launch.event_handlers',
     'launch.launch_description_sources',
     'launch.logging',
     'launch.substitutions',
@@ -207,37 +208,45 @@ def test_image_is_the_topic_of_each_camera(actions, cameras, image, expected):
             assert node.kwargs['remappings'] == expected
 
 
-def test_topics_of_each_camera_are_renamed_for_viewers(actions):
-    topics = [each.args for each in actions('vio.launch.py', cameras='a,b')['SetRemap']]
+def test_topics_of_each_camera_are_renamed(actions):
+    given = {'cameras': 'a,b', 'camera_info': 'info'}
+    topics = [each.args for each in actions('vio.launch.py', **given)['SetRemap']]
     for camera in 'ab':
-        assert (f'{camera}/overlay', f'{camera}/keypoints_overlay') in topics
-        assert (f'{camera}/tracks_overlay', f'{camera}/overlay') in topics
-        assert (f'{camera}/camera_info', f'{camera}/camera_info') in topics
+        assert (f'{camera}/camera_info', f'{camera}/info') in topics
 
 
 @pytest.mark.parametrize(
-    ('given', 'prefix', 'image'),
+    ('given', 'shown'),
     [
-        ({}, '', '/image'),
-        ({'namespace': 'robot', 'camera': '/cam0/'}, '/robot/cam0', '/robot/cam0/image'),
-        ({'camera': 'cam0', 'image': '/usb/raw'}, '/cam0', '/usb/raw'),
-        ({'cameras': '[a, b]', 'image': 'raw'}, '/a', '/a/raw'),
+        ({}, {'/image', '/overlay', '/tracks_overlay'}),
+        (
+            {'namespace': 'robot', 'camera': '/cam0/'},
+            {'/robot/cam0/image', '/robot/cam0/overlay', '/robot/cam0/tracks_overlay'},
+        ),
+        ({'camera': 'cam0', 'image': '/raw'}, {'/raw', '/cam0/overlay', '/cam0/tracks_overlay'}),
+        (
+            {'cameras': '[a, b]', 'image': 'raw'},
+            {
+                f'/{name}/{topic}'
+                for name in 'ab'
+                for topic in ('raw', 'overlay', 'tracks_overlay')
+            },
+        ),
     ],
 )
-def test_rviz_shows_the_topics_of_the_camera(actions, given, prefix, image):
+def test_rviz_shows_the_topics_of_the_cameras(actions, given, shown):
     assert 'rviz2' not in executables(actions('vio.launch.py', **given))
-    node = actions('vio.launch.py', rviz='true', **given)['Node'][-1]
+    found = actions('vio.launch.py', rviz='true', **given)
+    node = found['Node'][-1]
     assert node.kwargs['executable'] == 'rviz2'
-    assert 'namespace' not in node.kwargs  # the remapped names are absolute
-    topics = dict(node.kwargs['remappings'])
-    config = yaml.safe_load((REPOSITORY / 'config/superpoint.rviz').read_text())
-    shown = {d['Topic']['Value'] for d in config['Visualization Manager']['Displays']}
-    assert topics == {
-        '/image': image,
-        '/overlay': f'{prefix}/overlay',
-        '/keypoints_overlay': f'{prefix}/keypoints_overlay',
-    }
-    assert topics.keys() == shown
+    assert 'namespace' not in node.kwargs  # the topics in the file are absolute
+    option, path = node.kwargs['arguments']
+    assert option == '-d'
+    config = yaml.safe_load(Path(path).read_text())
+    displays = config['Visualization Manager']['Displays']
+    assert {each['Topic']['Value'] for each in displays} == shown
+    found['RegisterEventHandler'][0].args[0].kwargs['on_shutdown'](None, None)
+    assert not Path(path).parent.exists()
 
 
 def test_a_rate_that_is_no_number_is_refused(actions):

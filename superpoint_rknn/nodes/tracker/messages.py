@@ -40,6 +40,17 @@ def points_of(message: Keypoints, image_size: tuple[int, int] | None = None) -> 
     return Points(x, y, score)
 
 
+def tracks_of(message: Keypoints) -> Tracks:
+    """Return the tracks of a `tracks` message. Raises ValueError that names an invalid field."""
+    points, key = points_of(message), np.array(message.id, np.int64)
+    age = np.array(message.age, np.int64)
+    if not len(key) == len(age) == len(points.x):
+        raise ValueError(f'id, age: {len(key)}, {len(age)} values, expected {len(points.x)}')
+    if len(np.unique(key)) < len(key):
+        raise ValueError('id: a value appears twice')
+    return Tracks(key, age, points.x, points.y, points.score, key)
+
+
 def descriptor_rows(message: Descriptors) -> np.ndarray:
     """Return descriptors, (N, dim) float32. Raises ValueError unless there is one per keypoint."""
     data = np.array(message.data, np.float32)

@@ -47,7 +47,7 @@ def test_no_image_topic_at_all(graph, reason):
 
 
 def test_other_image_topics_are_listed_most_similar_name_first(graph, reason):
-    graph.node.create_publisher(Image, '/keypoints_overlay', BEST_EFFORT)  # of this package
+    graph.node.create_publisher(Image, '/tracks_overlay', BEST_EFFORT)  # of this package
     graph.node.create_publisher(CompressedImage, '/depth/compressedDepth', BEST_EFFORT)
     graph.node.create_publisher(Image, '/arm', BEST_EFFORT)
     text = reason('/cam/image_raw', (Image, '/cam/image_raw'), (String, '/chatter'))

@@ -1,0 +1,1 @@
+"""Files of RViz and Foxglove that show the topics of given cameras."""
