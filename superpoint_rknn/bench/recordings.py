@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import io
 import logging
@@ -18,7 +17,14 @@ import numpy as np
 from superpoint_rknn.extractor import Extractor
 from superpoint_rknn.features.quantization import Quantization
 from superpoint_rknn.runtimes.board import detect_soc
-from superpoint_rknn.runtimes.model_files import default_model, model_id, shipped_models
+from superpoint_rknn.runtimes.model_files import (
+    SHIPPED,
+    default_model,
+    find_weights,
+    model_id,
+    shipped_models,
+    weights_hash,
+)
 from superpoint_rknn.runtimes.open import open_runtime
 from superpoint_rknn.runtimes.runtime import Runtime, RuntimeUnavailableError, TensorSpec
 from superpoint_rknn.sources.files import Pictures, Video
@@ -30,7 +36,6 @@ if TYPE_CHECKING:
 
 IMAGES = 8  # of one recording, each in several views
 VIEWS = ((0, 0), (2, 3), (4, 6))  # [px] rows and columns cut off, like a camera that moves
-WEIGHTS = 'superpoint.npz'  # of the shipped networks
 PHOTOGRAPHS = (
     'astronaut.png',
     'brick.png',
@@ -190,7 +195,7 @@ def _runtime(folder: Path, size: tuple[int, int]) -> Runtime:
 
 def _quantized_path(folder: Path, size: tuple[int, int]) -> Path:
     """File of the network of a size that is quantized from the shipped weights."""
-    version = hashlib.sha256((shipped_models() / WEIGHTS).read_bytes()).hexdigest()[:8]
+    version = weights_hash(SHIPPED[0])[:8]
     return folder / 'superpoint_{}x{}_u8_of_{}.onnx'.format(*size, version)
 
 
@@ -203,7 +208,7 @@ def _quantize(model: Path, size: tuple[int, int]) -> None:
         ) from error
     log.info('quantizing a network for {}x{}'.format(*size))
     model.parent.mkdir(parents=True, exist_ok=True)
-    quantize(shipped_models() / WEIGHTS, _source(None), model, size)
+    quantize(find_weights(''), _source(None), model, size)
 
 
 class RecordedRuntime:

@@ -27,7 +27,7 @@ from superpoint_rknn.board_report.state import board_state
 from superpoint_rknn.doctor.trial import describe_runtime, write_record
 from superpoint_rknn.extractor import keypoint_detector
 from superpoint_rknn.features.quantization import BYTES
-from superpoint_rknn.runtimes.model_files import find_weights, model_id, read_card
+from superpoint_rknn.runtimes.model_files import model_id, read_card, shipped_network
 from superpoint_rknn.runtimes.open import open_runtime
 from superpoint_rknn.runtimes.outputs import network_faults
 from superpoint_rknn.runtimes.rknn.errors import NpuError
@@ -206,7 +206,7 @@ def _card(path: Path) -> tuple[dict[str, Any] | None, str | None]:
 def _network(path: Path) -> str | None:
     """Return the name of the shipped network that a model was made from; None: another one."""
     try:
-        return find_weights('', str(path)).stem
+        return shipped_network(path)
     except ValueError:
         return None
 

@@ -62,20 +62,41 @@ def find_weights(weights: str, model: str = '') -> Path:
 
     model: see `find_model`. For a file, the weights in its model card; without a card, the default
     weights.
-    Raises ValueError if the weights in the model card are not shipped.
+    Raises ValueError if the weights in the model card are not shipped, ModelError if shipped
+    weights are not installed.
     """
     named = weights or (model if model in SHIPPED else '')
-    if named:
-        return shipped_models() / f'{named}.npz' if named in SHIPPED else Path(named)
-    shipped = [shipped_models() / f'{name}.npz' for name in SHIPPED]
+    if named and named not in SHIPPED:
+        return Path(named)
+    path = shipped_models() / f'{named or shipped_network(model)}.npz'
+    if not path.is_file():
+        raise ModelError(
+            f'{path}: the float weights are not installed: build the package with '
+            '-DSUPERPOINT_RKNN_FLOAT_WEIGHTS=ON, or set --weights'
+        )
+    return path
+
+
+def shipped_network(model: str | Path) -> str:
+    """
+    Return the name in SHIPPED of the network that a model file was made from, by its model card.
+
+    Without a file ('') or a card, it is the default network.
+    Raises ValueError if the weights in the model card are not shipped.
+    """
     made_from = read_card(Path(model)).get('weights') if model else None
     if not isinstance(made_from, dict) or 'sha256' not in made_from:
-        return shipped[0]
-    for path in shipped:
-        if hashlib.sha256(path.read_bytes()).hexdigest() == made_from['sha256']:
-            return path
+        return SHIPPED[0]
+    for name in SHIPPED:
+        if weights_hash(name) == made_from['sha256']:
+            return name
     origin = f'{made_from.get("name")!r:.80}'
     raise ValueError(f'{model}: made from the weights {origin}: set --weights to that file')
+
+
+def weights_hash(name: str) -> str:
+    """Return the SHA-256 of shipped float weights, which need not be installed."""
+    return read_card(shipped_models() / f'{name}.npz')['sha256']
 
 
 def model_id(path: Path, content: bytes) -> str:
