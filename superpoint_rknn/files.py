@@ -9,6 +9,7 @@ import stat
 import sys
 import sysconfig
 from pathlib import Path
+from typing import BinaryIO
 
 
 def find_shared_file(name: str) -> Path:
@@ -31,24 +32,38 @@ def find_shared_file(name: str) -> Path:
     )
 
 
-def read_regular(path: str | Path, limit: int) -> bytes:
+def open_regular(path: str | Path, limit: int) -> BinaryIO:
     """
-    Read a regular file of at most `limit` bytes; never wait for a FIFO or read a device.
+    Open a regular file of at most `limit` bytes; never wait for a FIFO or open a device.
 
     Raises OSError if it can't be read, also for a directory, ValueError if it is another kind of
     file or larger.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, 'rb') as file:
+    try:
         status = os.fstat(handle)
         if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(status.st_mode):
             raise ValueError('expected a regular file, not a FIFO, socket or device')
-        content = b'' if status.st_size > limit else file.read(limit + 1)
-    if max(status.st_size, len(content)) > limit:
-        raise ValueError(f'{max(status.st_size, len(content))} bytes, expected at most {limit}')
+        _check_size(status.st_size, limit)
+        return os.fdopen(handle, 'rb')
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_regular(path: str | Path, limit: int) -> bytes:
+    """Read a regular file of at most `limit` bytes; see `open_regular`."""
+    with open_regular(path, limit) as file:
+        content = file.read(limit + 1)  # a file of /proc has more bytes than it states
+    _check_size(len(content), limit)
     return content
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise ValueError(f'{size} bytes, expected at most {limit}')
 
 
 def absolute_path(path: str | Path) -> Path:

@@ -29,6 +29,7 @@ NEEDS = {
     'board_report': () if 'GOLDEN_OUTPUTS' in os.environ else ('onnxruntime',),
     'convert': OFFLINE,
     'evaluate': OFFLINE,
+    'fuzz': OFFLINE,
     'quantize': OFFLINE,
     'native/test_native_properties.py': ('hypothesis',),
     'network': OFFLINE,

@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from superpoint_rknn.analyze.output_errors import Outputs
+from superpoint_rknn.archive import open_archive
 from superpoint_rknn.features import CELL
 from superpoint_rknn.features.quantization import Quantization
+from superpoint_rknn.files import read_regular
 
-MAX_BYTES = 256 << 20  # of one array; the descriptors of a 1080p image take 33 MB as float32
+MAX_BYTES = 96 << 20  # of one array as float32; the descriptors of a 1080p image take 33 MB
+MAX_REPORT = 1 << 22  # [bytes]
 CHANNELS = CELL * CELL + 1
 
 
@@ -51,10 +54,10 @@ def read_record(folder: Path) -> BoardRecord:
             )
     try:
         arrays = _arrays(folder / 'outputs.npz')
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, KeyError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f'{folder / "outputs.npz"}: {error}') from error
     try:
-        report = json.loads((folder / 'report.json').read_text(encoding='utf-8'))
+        report = json.loads(read_regular(folder / 'report.json', MAX_REPORT))
         runtime = report['runtime']
         quantization = _quantization(runtime['tensors'][2], arrays['descriptors'].dtype)
         engine, model = str(runtime['engine']), str(runtime['model'])
@@ -67,7 +70,7 @@ def read_record(folder: Path) -> BoardRecord:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """Image, logits and descriptors of matching shapes."""
-    with zipfile.ZipFile(path) as archive:
+    with open_archive(path) as archive:
         image = _array(archive, 'image', 2, 'uint8')
         height, width = image.shape
         if min(height, width) < CELL or height % CELL or width % CELL:
@@ -100,9 +103,10 @@ def _array(archive: zipfile.ZipFile, name: str, dimensions: int, *dtypes: str) -
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     if dtype not in [np.dtype(kind) for kind in dtypes]:
         raise ValueError(f'{name}: {dtype}, expected {" or ".join(dtypes)}')
-    if len(shape) != dimensions or min(shape) < 1 or prod(shape) * dtype.itemsize > MAX_BYTES:
+    if len(shape) != dimensions or min(shape) < 1 or prod(shape) * 4 > MAX_BYTES:
         raise ValueError(
-            f'{name}: shape {shape}, expected {dimensions} axes and at most {MAX_BYTES} bytes'
+            f'{name}: shape {shape}, expected {dimensions} axes and at most {MAX_BYTES // 4} '
+            'elements'
         )
     with archive.open(f'{name}.npy') as file:
         return np.ascontiguousarray(np.lib.format.read_array(file, allow_pickle=False))

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from superpoint_rknn.features import CELL
 
 IMAGE, LOGITS, DESCRIPTORS = 'image', 'semi', 'desc'  # the graph's input and outputs
+MAX_WIDTH = 2  # times the channels in the paper; feature maps of a bomb take all memory
 OPSET = 12  # the first with MaxPool for uint8, and the last that rknn-toolkit 1.7 supports
 
 
@@ -49,8 +50,9 @@ class Weights:
     """
     Weights of the network by the names of the layers, float32.
 
-    Inner layers may have any number of channels if the inputs of a layer match the outputs of its
-    source. The activation is max(x, floor); the default floor of 0 is a ReLU.
+    Inner layers may have up to MAX_WIDTH times the channels of the paper if the inputs of a layer
+    match the outputs of its source. The activation is max(x, floor); the default floor of 0 is
+    a ReLU.
     """
 
     kernels: dict[str, np.ndarray]  # (outputs, inputs, kernel, kernel)
@@ -71,6 +73,11 @@ class Weights:
             channels[layer.name] = layer.outputs if fixed else len(kernel)
             shape = (channels[layer.name], channels[layer.source], layer.kernel, layer.kernel)
             _check(f'{layer.name}.weight', kernel, shape)
+            if shape[0] > MAX_WIDTH * layer.outputs:
+                raise ValueError(
+                    f'{layer.name}.weight has {shape[0]} output channels, expected at most '
+                    f'{MAX_WIDTH * layer.outputs}'
+                )
             _check(f'{layer.name}.bias', self.biases[layer.name], shape[:1])
             if layer.name in self.floors:
                 _check(f'{layer.name}.floor', self.floors[layer.name], shape[:1])

@@ -6,13 +6,14 @@ import io
 import pickle
 import pickletools
 import zipfile
-import zlib
 from collections import OrderedDict
 from math import prod
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
+
+from superpoint_rknn.archive import DamagedArchiveError, open_archive, read_member
 
 STORAGES: dict[str, np.dtype] = {
     'DoubleStorage': np.dtype('<f8'),
@@ -21,7 +22,7 @@ STORAGES: dict[str, np.dtype] = {
     'LongStorage': np.dtype('<i8'),
     'IntStorage': np.dtype('<i4'),
 }
-MAX_BYTES = 256 << 20  # of all storages and tensors that are read; a SuperPoint takes 5 MB
+MAX_BYTES = 128 << 20  # of all storages and tensors that are read; a SuperPoint takes 5 MB
 MAX_PICKLE = 4 << 20  # [bytes]; unpickled objects take up to 70 times as much
 WRAPPERS = ('model', 'state_dict', 'model_state_dict')  # keys under which a state dict is stored
 # Opcodes that PyTorch writes for a dictionary of tensors.
@@ -92,24 +93,24 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     MAX_BYTES in all.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             pickles = [name for name in archive.namelist() if name.endswith('/data.pkl')]
             if len(pickles) != 1:
                 raise ValueError('not a PyTorch file: data.pkl is missing')
             root = pickles[0].removesuffix('data.pkl')
             if (
                 f'{root}byteorder' in archive.namelist()
-                and _read(archive, f'{root}byteorder', MAX_PICKLE) != b'little'
+                and read_member(archive, f'{root}byteorder', MAX_PICKLE) != b'little'
             ):
                 raise ValueError('big-endian PyTorch files are not supported')
-            state = _unpickle(_read(archive, pickles[0], MAX_PICKLE))
+            state = _unpickle(read_member(archive, pickles[0], MAX_PICKLE))
             storages = _Storages(archive, root)
             return {
                 name: _read_array(_check_tensor(tensor, name), name, storages)
                 for name, tensor in _state_dict(state).items()
                 if isinstance(name, str) and isinstance(tensor, _PickledTensor)
             }
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+    except DamagedArchiveError as error:
         raise ValueError(
             f'not a PyTorch file of version 1.6 or later ({error}); if it is an older one, '
             'save it again: torch.save(torch.load(PATH), PATH)'
@@ -138,17 +139,6 @@ def _state_dict(state: object) -> dict:
     return state
 
 
-def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    try:
-        member = archive.getinfo(name)
-    except KeyError as error:
-        raise ValueError(f'{name} is missing in the file') from error
-    size = max(member.file_size, member.compress_size)  # memory of both sizes is taken
-    if size > limit:
-        raise ValueError(f'{name} has {size} bytes, more than {limit}')
-    return archive.read(name)
-
-
 class _Storages:
     """The storages in a file, each read once; bounds the bytes of storages and tensors in all."""
 
@@ -161,7 +151,7 @@ class _Storages:
     def read(self, key: str) -> bytes:
         if key not in self._contents:
             name = f'{self._root}data/{key}'
-            self._contents[key] = _read(self._archive, name, self._remaining)
+            self._contents[key] = read_member(self._archive, name, self._remaining)
             self.reserve(len(self._contents[key]))
         return self._contents[key]
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import logging
-import zipfile
-import zlib
 from math import prod
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
+from superpoint_rknn.archive import DamagedArchiveError, open_archive
 from superpoint_rknn.network.network import IMAGE, LAYERS, LOGITS, Weights, float_graph
 from superpoint_rknn.network.onnx_weights import read_onnx_weights
 from superpoint_rknn.network.rpautrat import MODULES, from_rpautrat
@@ -71,14 +70,14 @@ def read_npz(path: Path) -> Weights:
     """Read arrays named `conv1a.weight`, `conv1a.bias`, ...; float, NCHW."""
     names = {f'{layer.name}.{part}.npy' for layer in LAYERS for part in ('weight', 'bias')}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             members = [member for member in archive.infolist() if member.filename in names]
             if sum(max(m.file_size, m.compress_size) for m in members) > MAX_BYTES:
                 raise ValueError(f'the arrays have more than {MAX_BYTES} bytes in all')
             return _named(
                 {m.filename.removesuffix('.npy'): _read_npy(archive.read(m)) for m in members}
             )
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except DamagedArchiveError as error:
         raise ValueError(f'not a NumPy archive: {error}') from error
 
 

@@ -15,10 +15,12 @@ from superpoint_rknn.features.quantization import (
     input_table,
     is_identity,
 )
-from superpoint_rknn.files import absolute_path, find_shared_file
-from superpoint_rknn.runtimes.runtime import ModelError
+from superpoint_rknn.files import absolute_path, find_shared_file, read_regular
+from superpoint_rknn.runtimes.runtime import ModelError, ModelMissingError
 
 SHIPPED = ('superpoint', 'superpoint_small')  # shipped models; the first is the default
+MAX_MODEL = 1 << 28  # [bytes] of a .rknn file; a SuperPoint has 2 MB
+MAX_CARD = 1 << 22  # [bytes] of a model card
 SAME_NPU = {'rk3566': 'rk3568'}  # chip: another chip whose models it runs
 
 
@@ -104,13 +106,31 @@ def model_id(path: Path, content: bytes) -> str:
     return f'{Path(path).stem}@{hashlib.sha256(content).hexdigest()[:8]}'
 
 
+def read_model(path: Path) -> bytes:
+    """
+    Read a .rknn file.
+
+    Raises ModelMissingError if it can't be read, ModelError if it is no regular file, empty or
+    larger than MAX_MODEL.
+    """
+    try:
+        content = read_regular(path, MAX_MODEL)
+    except OSError as error:
+        raise ModelMissingError(f'{path}: {error.strerror}') from error
+    except ValueError as error:
+        raise ModelError(f'{path}: {error}') from error
+    if not content:
+        raise ModelError(f'{path}: the file is empty')
+    return content
+
+
 def read_card(path: Path) -> dict:
     """Read the model card, the JSON file of the same stem beside a model; {} if there is none."""
     card = Path(path).with_suffix('.json')
     if not card.is_file():
         return {}
     try:
-        content = json.loads(card.read_text(encoding='utf-8'))
+        content = json.loads(read_regular(card, MAX_CARD))
     except (OSError, RecursionError, ValueError) as error:
         raise ModelError(f'{card}: not a model card: {error}') from error
     if not isinstance(content, dict) or not isinstance(content.get('input', {}), dict):

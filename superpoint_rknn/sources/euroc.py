@@ -74,10 +74,11 @@ def _read_list(path: Path) -> list[tuple[int, str]]:
 
     Raises OSError, or ValueError naming the line.
     """
-    if path.stat().st_size > LARGEST_LIST:
-        raise ValueError(f'{path.name}: larger than {LARGEST_LIST} bytes')
+    try:
+        text = read_regular(path, LARGEST_LIST).decode(errors='replace')
+    except ValueError as error:
+        raise ValueError(f'{path.name}: {error}') from error
     images = []
-    text = path.read_text(encoding='utf-8', errors='replace')
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith('#'):
             continue

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from superpoint_rknn.bounded_yaml import read_yaml
+from superpoint_rknn.files import read_regular
 from superpoint_rknn.sources.bag import Images
 from superpoint_rknn.sources.messages import stamp_ns
 from superpoint_rknn.sources.open import open_source
@@ -20,6 +22,7 @@ from superpoint_rknn.vio.settings import EstimatorSettings
 
 IMU_TYPE = 'sensor_msgs/msg/Imu'
 TRUTH_FOLDERS = ('state_groundtruth_estimate0', 'mocap0')  # of EuRoC and of TUM VI
+MAX_TABLE = 1 << 27  # [bytes] of a table: hours of samples
 # Field of a calibration -> whether it is the pose of the camera in the body, or its inverse
 EXTRINSICS = {'T_BS': True, 'T_imu_cam': True, 'T_cam_imu': False}
 
@@ -84,13 +87,15 @@ def read_extrinsics(path: Path) -> np.ndarray:
     """
     content = read_yaml(path)
     content = content.get('cam0', content)
+    if not isinstance(content, dict):
+        raise ValueError('cam0: no mapping, such as `T_cam_imu: ...`')
     for field, is_pose in EXTRINSICS.items():
         if field in content:
             value = content[field]
             value = value.get('data', value) if isinstance(value, dict) else value
             try:
                 pose = np.array(value, np.float64).reshape(4, 4)
-            except ValueError:
+            except (TypeError, ValueError):
                 raise ValueError(f'{field}: expected 4 x 4 numbers') from None
             turn = pose[:3, :3]
             if not np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) or np.linalg.det(turn) < 0:
@@ -108,7 +113,7 @@ def read_table(path: Path, columns: int) -> np.ndarray:
     Raises OSError, or ValueError if it has other content.
     """
     try:
-        rows = np.loadtxt(path, delimiter=',', comments='#', usecols=range(columns), ndmin=2)
+        rows = np.loadtxt(_text(path), delimiter=',', usecols=range(columns), ndmin=2)
     except ValueError as error:
         raise ValueError(f'{path}: expected {columns} numbers in each line: {error}') from error
     rows[:, 0] /= 1e9
@@ -118,12 +123,17 @@ def read_table(path: Path, columns: int) -> np.ndarray:
 def read_tum(path: Path) -> np.ndarray:
     """Read a TUM file, (N, 8). Raises OSError, or ValueError if it has other content."""
     try:
-        rows = np.loadtxt(path, comments='#', ndmin=2)
+        rows = np.loadtxt(_text(path), ndmin=2)
     except ValueError as error:
         raise ValueError(f'{path}: not a TUM file: {error}') from error
     if rows.shape[1] != 8:
         raise ValueError(f'{path}: {rows.shape[1]} numbers in a line, expected 8 of a TUM file')
     return rows
+
+
+def _text(path: Path) -> StringIO:
+    """Text of a table. Raises OSError, or ValueError if it is no UTF-8 or too large."""
+    return StringIO(read_regular(path, MAX_TABLE).decode())
 
 
 def _euroc_truth(root: Path) -> np.ndarray | None:

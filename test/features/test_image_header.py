@@ -136,9 +136,9 @@ def test_an_image_that_claims_too_many_pixels_is_refused(name, tmp_path):
 
 
 def test_the_largest_size_is_accepted():
-    check_image_size(as_array(png(8192, 8192)), IMAGE_FORMATS)
-    with pytest.raises(ValueError, match='8192x8193'):
-        check_image_size(as_array(png(8192, 8193)), IMAGE_FORMATS)
+    check_image_size(as_array(png(4000, 6000)), IMAGE_FORMATS)
+    with pytest.raises(ValueError, match='4000x6001'):
+        check_image_size(as_array(png(4000, 6001)), IMAGE_FORMATS)
 
 
 @pytest.mark.parametrize('suffix', ['.bmp', '.pgm', '.hdr', '.sr'])

@@ -15,7 +15,7 @@ from superpoint_rknn.runtimes.onnx.protobuf import (
 )
 from superpoint_rknn.runtimes.runtime import ModelError, ModelMissingError
 
-MAX_BYTES = 256 << 20  # of a model with all its tensors; a SuperPoint takes 5 MB
+MAX_BYTES = 64 << 20  # of a model with all its tensors; a SuperPoint takes 5 MB
 
 
 def read_whole_model(path: Path) -> bytes:

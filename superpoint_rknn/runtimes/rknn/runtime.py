@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from superpoint_rknn.runtimes.model_files import model_id, resolve_input_table
+from superpoint_rknn.runtimes.model_files import model_id, read_model, resolve_input_table
 from superpoint_rknn.runtimes.outputs import to_logits
 from superpoint_rknn.runtimes.rknn.context import RknnContext
 from superpoint_rknn.runtimes.rknn.errors import MODEL_ERRORS, NOT_READY_ERRORS, NpuError
@@ -21,7 +21,6 @@ from superpoint_rknn.runtimes.rknn.thread_ownership import ThreadOwnership
 from superpoint_rknn.runtimes.rknn.transfer import CopyTransfer, ModelTensors, ZeroCopyTransfer
 from superpoint_rknn.runtimes.runtime import (
     ModelError,
-    ModelMissingError,
     RuntimeNotReadyError,
     RuntimeUnavailableError,
     TensorSpec,
@@ -78,7 +77,7 @@ class LibrknnRuntime:
         self._core_mask = core_mask
         self.stages_ms: dict[str, float] = {}
         self.zero_copy = False  # True if memory is shared with the NPU
-        content = self._read_file()
+        content = read_model(self._path)
         self.model = model_id(self._path, content)
         self._resources = contextlib.ExitStack()  # closing it twice is harmless
         self._ownership = ThreadOwnership(self.model, self._resources.close)
@@ -120,15 +119,6 @@ class LibrknnRuntime:
     def close(self) -> None:
         """Release the NPU, now or when the current call returns."""
         self._ownership.close()
-
-    def _read_file(self) -> bytes:
-        try:
-            content = self._path.read_bytes()
-        except OSError as error:
-            raise ModelMissingError(f'{self._path}: {error.strerror}') from error
-        if not content:
-            raise ModelError(f'{self._path}: the file is empty')
-        return content
 
     def _open(self, content: bytes) -> RknnContext:
         try:
