@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from superpoint_rknn.features import CELL
 from superpoint_rknn.network.network import LAYERS
 from training.network import SuperPoint
 
@@ -13,6 +14,7 @@ TEMPERATURES = (1.6, 3.4)  # range of the logarithm of the factor of similaritie
 ACTIVATION_LIMIT = 10.0  # times the rms of the layer
 WEIGHT_LIMIT = 6.0  # times the rms of the layer
 LOGIT_LIMIT = 14.0
+FLAT = 0.01  # determinant of the curvature of a quadratic without a clear peak
 
 
 def detector_loss(logits: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -23,6 +25,44 @@ def detector_loss(logits: torch.Tensor, target: torch.Tensor, mask: torch.Tensor
     """
     entropy = -(target * functional.log_softmax(logits, dim=1)).sum(1)
     return (entropy * mask).sum() / mask.sum().clamp_min(1)
+
+
+def place_loss(logits: torch.Tensor, points: list[torch.Tensor]) -> torch.Tensor:
+    """
+    Mean distance of the peaks that `detector.subpixel` fits from the true places.
+
+    The fit is that of superpoint_rknn.features.subpixel: a quadratic to the log probabilities of
+    3x3 pixels. Where it has no peak, the cross-entropy alone forms one.
+    logits: (N, 65, h, w). points: of each image, (K, 2) x and y [px].
+    """
+    log_probability = functional.log_softmax(logits, dim=1)[:, :-1]
+    maps = functional.pixel_shuffle(log_probability, CELL)[:, 0]
+    side = maps.shape[-1]
+    steps = torch.arange(-1, 2, device=logits.device)
+    patches, offsets = [], []
+    for values, places in zip(maps, points, strict=True):
+        pixel = places.round().long()
+        kept = ((pixel > 0) & (pixel < side - 1)).all(1)
+        col, row = (pixel[kept, i, None, None] for i in (0, 1))
+        patches.append(values[row + steps[:, None], col + steps])
+        offsets.append((places - pixel)[kept])
+    peak, is_peak = fitted_peak(torch.cat(patches))
+    distance = functional.smooth_l1_loss(peak, torch.cat(offsets), reduction='none', beta=0.2)
+    return (distance.sum(1) * is_peak).sum() / is_peak.sum().clamp_min(1)
+
+
+def fitted_peak(patch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Offset (K, 2) of the peak of a quadratic fit to (K, 3, 3), up to 1 px; whether it is one."""
+    column, row = patch.sum(1), patch.sum(2)
+    b, c = (column[:, 2] - column[:, 0]) / 6, (row[:, 2] - row[:, 0]) / 6
+    xx = (column[:, 0] + column[:, 2] - 2 * column[:, 1]) / 3
+    yy = (row[:, 0] + row[:, 2] - 2 * row[:, 1]) / 3
+    xy = (patch[:, 0, 0] + patch[:, 2, 2] - patch[:, 0, 2] - patch[:, 2, 0]) / 4
+    determinant = xx * yy - xy * xy
+    is_peak = (determinant > FLAT) & (xx < 0)
+    determinant = torch.where(is_peak, determinant, torch.ones_like(determinant))
+    offset = torch.stack([xy * c - yy * b, xy * b - xx * c], dim=1) / determinant[:, None]
+    return offset.clamp(-1, 1), is_peak
 
 
 def sample(descriptors: torch.Tensor, points: torch.Tensor, side: int) -> torch.Tensor:

@@ -29,7 +29,14 @@ ROW_EVERY = 25  # steps, in the log
 EMA = 0.995  # of the weights
 WARM_UP = 50  # steps
 BAR = '{l_bar}{bar:12}| {elapsed}<{remaining} {postfix}'
-WEIGHTS = {'detector': 1.0, 'descriptor': 0.8, 'norm': 0.15, 'outlier': 0.3, 'teacher': 1.0}
+WEIGHTS = {
+    'detector': 1.0,
+    'place': 0.5,
+    'descriptor': 0.8,
+    'norm': 0.15,
+    'outlier': 0.3,
+    'teacher': 1.0,
+}
 
 
 class Run:
@@ -171,13 +178,15 @@ class Run:
             detector = detector + share * losses.detector_loss(logits, target, counts)
         places = [
             tuple(torch.from_numpy(side).to(self._device) for side in pair)
-            for pair in batch.points()
+            for pair in batch.correspondences()
         ]
+        points = [torch.from_numpy(found).to(self._device) for found in batch.points()]
         descriptor, right = losses.descriptor_loss(
             descriptors, places, self.temperature, settings.side
         )
         parts = {
             'detector': detector,
+            'place': losses.place_loss(logits, points),
             'descriptor': descriptor,
             'norm': losses.norm_loss(descriptors),
             'outlier': losses.outlier_loss(self.network, logits, self.step),

@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 
 from training.labels import refined
-from training.pairs import Views, inside, warp
+from training.views import Views, inside, precise_places
 
 CELL = 8
 SIGMA = 0.5  # [px] of the Gaussian of a corner: its logarithm is a parabola
 RADIUS = 4  # [px] non-maximum suppression of agreed points
+GAP = 1.0  # [px] between the places of a corner in both images: 0.6 of the probability
 AREA = 450.0  # [px^2] of the overlap of both views for each agreed point
 
 
@@ -42,42 +43,51 @@ def cell_target(points: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.nd
     return (target / target.sum(0)).astype(np.float32), known.astype(np.float32)
 
 
+def labelled_points(views: Views) -> list[np.ndarray]:
+    """Labelled corners that each view shows, (N, 2) x and y [px], at their precise places."""
+    points = [corners.copy() for corners in views.corners]
+    rows, *places, _ = precise_places(views, points[0])
+    for view, (found, place) in enumerate(zip(points, places, strict=True)):
+        alone = np.setdiff1d(np.flatnonzero(inside(found, views.side)), rows)
+        found[alone] = views.refined(view, found[alone])
+        found[rows] = place
+    return [
+        found[views.layer_at(view, found) == views.corner_layers]
+        for view, found in enumerate(points)
+    ]
+
+
 def agreed_points(
     views: Views, heat: np.ndarray, labelled: float, weakest: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """
     Points that the detector finds in both views: homographic adaptation with two views.
+
+    The detector says which corners, the images where they are. Corners whose places differ
+    between the images are less probable.
 
     heat: (2, S, S) float32, probabilities in both views.
     labelled: factor by which a labelled corner increases the agreement around it.
     weakest: minimum agreed probability of a point, blurred by 1 px.
-    Returns the points of the first and second view, (N, 2) x and y [px], and the masks
-    (2, S, S) uint8 of the overlap.
+    Returns the points of the first and second view, (N, 2) x and y [px].
     """
-    side = heat.shape[1]
-    size = (side, side)
-    back = {'flags': cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP}
     here, there = (cv2.GaussianBlur(values, (0, 0), 1.0) for values in heat)
-    there = cv2.warpPerspective(there, views.homography, size, **back)
-    shared = np.stack(
-        [
-            views.seen[0] & cv2.warpPerspective(views.seen[1], views.homography, size, **back),
-            views.seen[1] & cv2.warpPerspective(views.seen[0], views.homography, size),
-        ]
-    )
-    agreed = np.sqrt(here * there)
+    shared = views.shared(0)
+    agreed = np.sqrt(here * views.warped(0, there)) * shared
     if labelled:
-        marks = np.zeros(size, np.float32)
-        corners = views.corners[0]
-        x, y = np.rint(corners[inside(corners, side)]).astype(int).T
+        marks = np.zeros(here.shape, np.float32)
+        corners = views.corners[0][views.layer_at(0, views.corners[0]) == views.corner_layers]
+        x, y = np.rint(corners).astype(int).T
         marks[y, x] = 1
         agreed *= 1 + labelled * 6.28 * cv2.GaussianBlur(marks, (0, 0), 1.0)
     strongest = cv2.dilate(agreed, np.ones((2 * RADIUS + 1,) * 2, np.uint8))
-    margin = cv2.erode(shared[0], np.ones((7, 7), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    margin = cv2.erode(shared, np.ones((7, 7), np.uint8), borderType=cv2.BORDER_REPLICATE)
     found = (agreed == strongest) & (agreed > weakest) & (margin > 0)
     found[[0, -1]] = found[:, [0, -1]] = False
     y, x = np.nonzero(found)
-    count = int(shared[0].sum() / AREA)
-    order = np.argsort(-agreed[y, x], kind='stable')[:count]
-    points = refined(np.log(agreed + 1e-6), x[order], y[order])
-    return points, warp(views.homography, points), shared
+    peaks = refined(np.log(agreed + 1e-6), x, y)
+    rows, first, second, gap = precise_places(views, peaks)
+    probability = agreed[y[rows], x[rows]] * np.exp(-(gap**2) / (2 * GAP**2))
+    order = np.argsort(-probability, kind='stable')[: int(shared.sum() / AREA)]
+    order = order[probability[order] > weakest]
+    return first[order], second[order]
