@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from superpoint_rknn.errors import one_line
 from superpoint_rknn.features.quantization import (
     Quantization,
     default_std,
@@ -103,7 +104,7 @@ def weights_hash(name: str) -> str:
 
 def model_id(path: Path, content: bytes) -> str:
     """Return the id of a model: its file stem and the first 8 digits of its SHA-256."""
-    return f'{Path(path).stem}@{hashlib.sha256(content).hexdigest()[:8]}'
+    return f'{one_line(Path(path).stem)}@{hashlib.sha256(content).hexdigest()[:8]}'
 
 
 def read_model(path: Path) -> bytes:

@@ -106,7 +106,7 @@ class _Start:
             return
         if not self._has_waited:
             self._has_waited = True
-            self._node.get_logger().info(
+            self._node.file_log.info(
                 f'trying again, after pauses of {MIN_PAUSE:g} to {MAX_PAUSE:g} s'
             )
         self._next_attempt = time.monotonic() + self._pause

@@ -10,6 +10,8 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from superpoint_rknn.errors import one_line
+
 THROTTLE = 5.0  # [s] between two equal warnings
 LEAST_DESCRIPTORS = 0.5  # share of the expected ones, below which it is a warning
 OUTCOMES = ('published', 'dropped', 'failed')
@@ -157,7 +159,7 @@ class ImageWarnings:
     def warn_refused(self, error: Exception) -> None:
         """Warn that an image was refused; call it before the image is counted as failed."""
         self._log.warning(
-            f'{self._topic}: image refused: {error} '
+            f'{self._topic}: image refused: {one_line(str(error))} '
             f'({self._counters["failed"] + 1} images failed so far)',
             throttle_duration_sec=THROTTLE,
         )

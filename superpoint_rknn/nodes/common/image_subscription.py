@@ -109,9 +109,7 @@ class ImageSubscription:
 
     @property
     def _is_overridden(self) -> bool:
-        # The only place where rclpy keeps values of parameters that are not declared yet.
-        name = f'qos_overrides.{self._topic.name}.subscription.reliability'
-        return name in self._node._parameter_overrides
+        return qos.is_overridden(self._node, self._topic.name, 'subscription', 'reliability')
 
     def _is_offered_reliably(self) -> bool | None:
         """Whether all publishers are RELIABLE; None if there are none, or if QoS is overridden."""

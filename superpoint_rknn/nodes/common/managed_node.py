@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from traceback import format_exception
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.logging import get_logger
@@ -20,15 +21,17 @@ from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.timer import Timer
 
-from superpoint_rknn.errors import NotReadyError
+from superpoint_rknn.errors import NotReadyError, one_line
 from superpoint_rknn.nodes.common.executor import NO_PUBLISHER_EVENTS
 from superpoint_rknn.nodes.common.parameters import Parameters
-from superpoint_rknn.nodes.common.qos import DIAGNOSTICS
+from superpoint_rknn.nodes.common.qos import DIAGNOSTICS, check_overrides
 from superpoint_rknn.settings import Parameter
 
 RCLError = rclpy_implementation.RCLError
 LOCAL_LOG = get_logger('superpoint_rknn')  # not published on /rosout, as no node has this name
-FILE_REFUSED = 'a file that was set at run time can not be used: see the log on this computer'
+FILE_REFUSED = (
+    'see the log on this computer; a file was set at run time, so the reason is not told here'
+)
 DIAGNOSTICS_PERIOD = 1.0  # [s]
 LOADING_TIMEOUT = 180.0  # [s] for loading a model, and for its first inference
 LOADING_PERIOD = 10.0  # [s] of log messages while a model is being loaded
@@ -159,6 +162,7 @@ class ManagedNode(LifecycleNode):
         if self._begun is not None:
             return
         try:
+            check_overrides(self)
             self.values.read()
             self.values.fixed = True
             self.configure()
@@ -166,6 +170,15 @@ class ManagedNode(LifecycleNode):
             self.has_new_parameters = False
         self._begun = time.monotonic()
         self._next_loading_log = self._begun + LOADING_PERIOD
+
+    @property
+    def file_log(self) -> RcutilsLogger:
+        """
+        Logger of what depends on files: not on /rosout if a file was set at run time.
+
+        A stranger on the network may have set it, who must not learn which files exist.
+        """
+        return LOCAL_LOG if self.values.file_was_set else self.get_logger()
 
     @property
     def loading_time(self) -> float:
@@ -192,10 +205,9 @@ class ManagedNode(LifecycleNode):
         is_expected = isinstance(
             error, (NotReadyError, ParameterException, RuntimeError, TypeError, ValueError)
         )
-        reason = str(error) if is_expected else '\n'.join(traceback.format_exception(error))
+        reason = one_line(str(error)) if is_expected else ''.join(format_exception(error))
         if reason not in self._refusals:
-            log = LOCAL_LOG if self.values.file_was_set else self.get_logger()
-            log.error(f'{what}: {reason}')
+            self.file_log.error(f'{what}: {reason}')
         if self.autostart:
             self._refusals.add(reason)
         self._release()
@@ -206,12 +218,13 @@ class ManagedNode(LifecycleNode):
 
         next_attempt: seconds until then; None: when a parameter is set.
         """
+        reason = one_line(str(error))
         if self.values.file_was_set:
             message = f'not configured: {FILE_REFUSED}'
         elif next_attempt is not None:
-            message = f'waiting: {error}; next attempt in {next_attempt:.0f} s'
+            message = f'waiting: {reason}; next attempt in {next_attempt:.0f} s'
         else:
-            message = f'not configured: {error}; the next attempt follows when a parameter is set'
+            message = f'not configured: {reason}; the next attempt follows when a parameter is set'
         self.report(DiagnosticStatus.ERROR, message)
 
     def report(self, level: bytes, message: str) -> None:

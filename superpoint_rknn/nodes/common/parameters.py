@@ -123,8 +123,7 @@ class Parameters(Generic[S]):
     Attribute `other_nodes`: Parameters of the other nodes in this process. They get the same
     arguments, so their parameters are not unknown here.
     Attribute `fixed`: refuse changes of read-only parameters, since the node is configured.
-    Attribute `file_was_set`: True if a parameter that names a file was set after the start, maybe
-    by a stranger on the network, who must not learn which files exist.
+    Attribute `file_was_set`: True if a parameter that names a file was set after the start.
     """
 
     def __init__(

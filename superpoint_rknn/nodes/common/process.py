@@ -14,6 +14,7 @@ from rclpy.executors import Executor
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
+from superpoint_rknn.errors import one_line
 from superpoint_rknn.memory import keep_freed_memory
 from superpoint_rknn.nodes.common.bring_up import BringUp
 from superpoint_rknn.nodes.common.executor import create_executor
@@ -60,7 +61,7 @@ def run_nodes(
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
-        print(f'not started: {_explain(error)}', file=sys.stderr)
+        print(f'not started: {one_line(_explain(error))}', file=sys.stderr)
         return 1
     if not can_log:
         get_logger('superpoint_rknn').warning(
@@ -70,7 +71,7 @@ def run_nodes(
     try:
         nodes = create(interruption)
     except ParameterException as error:
-        print(f'not started: {error}', file=sys.stderr)
+        print(f'not started: {one_line(str(error))}', file=sys.stderr)
         rclpy.try_shutdown()
         return 1
     if removed:

@@ -11,7 +11,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.timer import Timer
 
-from superpoint_rknn.errors import NotReadyError
+from superpoint_rknn.errors import NotReadyError, one_line
 from superpoint_rknn.memory import return_freed_memory
 from superpoint_rknn.native.library import implementation
 from superpoint_rknn.nodes.common.camera_names import groups_of, title_of
@@ -251,7 +251,7 @@ class SuperPointNode(ManagedNode):
                 return
             self._mask_warning = None
         except (OSError, ValueError, MemoryError) as error:
-            LOCAL_LOG.error(f'{error}; the previous mask still applies')
+            LOCAL_LOG.error(f'{one_line(str(error))}; the previous mask still applies')
             self._mask_warning = (
                 'mask: not read, the previous one still applies: see the log on this computer'
             )
@@ -281,7 +281,7 @@ class SuperPointNode(ManagedNode):
                 f'{soc}: running on the CPU, not on the NPU: set the parameter `model` to a .rknn '
                 'file converted for this chip'
             )
-        with warnings_to(self.get_logger()):
+        with warnings_to(self.file_log):
             runtime = open_runtime(**(asdict(settings) | {'model': model}))
         self.get_logger().info(
             f'{runtime.model} on {runtime.name}; decode and describe: {implementation()}'

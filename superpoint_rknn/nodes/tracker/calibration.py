@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sensor_msgs.msg import CameraInfo
 
-from superpoint_rknn.errors import NotReadyError
+from superpoint_rknn.errors import NotReadyError, one_line
 from superpoint_rknn.files import absolute_path
 from superpoint_rknn.nodes.common.camera_names import parameter_of
 from superpoint_rknn.settings import Values
@@ -119,7 +119,8 @@ def read_calibrations(values: Values) -> Calibrations:
         path = absolute_path(values[name])
         shared = name != own and len(cameras) > 1
         try:
-            calibrations[camera] = read_calibration(path, camera, number, shared), str(path)
+            calibration = read_calibration(path, camera, number, shared)
+            calibrations[camera] = calibration, one_line(str(path))
         except OSError as error:
             reason = f'{error.strerror}: give the path of a readable file'
             raise CalibrationMissingError(f'{name}: {path}: {reason}') from None

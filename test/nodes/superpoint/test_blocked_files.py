@@ -65,7 +65,7 @@ def test_no_callback_is_blocked_by_hostile_masks(graph, tmp_path, dead, monkeypa
     monkeypatch.setattr(background_read, 'READ_TIMEOUT', 2.0)
     good, large = str(tmp_path / 'good.png'), str(tmp_path / 'large.png')
     cv2.imwrite(good, np.full(IMAGE.shape, 255, np.uint8))
-    noise = np.random.default_rng(0).integers(0, 256, (5000, 8000), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (4000, 6000), np.uint8)
     cv2.imwrite(large, noise, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     files = [*hostile_files(tmp_path), str(dead), str(dead)]
     bench = Bench(graph).wait_ready()
@@ -143,6 +143,52 @@ def test_no_callback_is_blocked_by_parameters(graph):
     tracker.destroy_node()
     bench.close()
     assert beats.longest < LONGEST
+
+
+def told(graph, kind, name, path):
+    """What the network is told of a node that starts after a file was set."""
+    told = set()
+    subscriptions = [
+        graph.node.create_subscription(Log, '/rosout', lambda m: told.add(m.msg), 10),
+        graph.node.create_subscription(
+            DiagnosticArray, '/diagnostics', lambda m: told.update(s.message for s in m.status), 10
+        ),
+    ]
+    node = kind(context=graph.context)
+    graph.executor.add_node(node)
+    assert node.set_parameters([Parameter(name, value=str(path))])[0].successful
+    bring_up = BringUp([node])
+    while node.refusal is None:
+        bring_up.step()
+    for _ in range(20):
+        bring_up.step()
+        graph.spin(lambda: False, 0.05)
+    node.shut_down()
+    graph.executor.remove_node(node)
+    node.destroy_node()
+    for subscription in subscriptions:
+        graph.node.destroy_subscription(subscription)
+    return told
+
+
+@pytest.mark.parametrize(
+    ('kind', 'name', 'secret'),
+    [
+        (SuperPointNode, 'mask', '/etc/passwd'),
+        (SuperPointNode, 'model', '/etc/passwd'),
+        (SuperPointNode, 'model', 'secret.onnx'),
+        (TrackerNode, 'calibration', '/etc/passwd'),
+    ],
+)
+def test_a_stranger_does_not_learn_which_files_exist(graph, tmp_path, kind, name, secret):
+    secret = tmp_path / secret
+    if not secret.exists():
+        secret.write_text('no model')
+    of_secret = told(graph, kind, name, secret)
+    of_nothing = told(graph, kind, name, secret.with_name('nothing' + secret.suffix))
+    assert any('see the log on this computer' in text for text in of_secret)
+    assert of_secret == of_nothing
+    assert not any(str(tmp_path) in text for text in of_secret)
 
 
 def test_blocked_reads_are_limited(dead, monkeypatch):
