@@ -1,8 +1,9 @@
-"""Rosbag2 of the demo: every image and feature message as received, with its arrival time."""
+"""Rosbag2 of the demo: every image and result as received, with its arrival time."""
 
 from __future__ import annotations
 
 import shutil
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,16 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StorageP
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from superpoint_rknn.evaluate.metrics import mutual_neighbours
+
 MESSAGES = Path(__file__).parent.parent / 'msg'
 TYPES = {
     'image': 'sensor_msgs/msg/Image',
     'keypoints': 'superpoint_rknn/msg/Keypoints',
     'descriptors': 'superpoint_rknn/msg/Descriptors',
+    'tracks': 'superpoint_rknn/msg/Keypoints',
 }  # by topic name
+MATCH_PERIOD = 10**9  # [ns] between two images whose descriptors are matched, at least
 
 
 class Header(NamedTuple):
@@ -37,13 +42,18 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True)
 class Points:
-    """Keypoints of a message."""
+    """Keypoints or tracks of a message."""
 
     header: Header
     image_size: tuple[int, int]  # height, width [px]
     x: np.ndarray  # (N,) float32 [px]
     y: np.ndarray
     score: np.ndarray  # 0..1
+
+    @property
+    def xy(self) -> np.ndarray:
+        """Positions, (N, 2) float32 [px]."""
+        return np.stack([self.x, self.y], axis=1)
 
     def equals(self, other: Points) -> bool:
         """True if all values are equal, bit by bit."""
@@ -61,13 +71,58 @@ class Received:
     time_ns: int
 
 
+@dataclass(frozen=True)
+class Matches:
+    """Mutual nearest neighbours among the descriptors of two images."""
+
+    older: Header
+    newer: Header
+    first: np.ndarray  # (N, 2) float32, matched points of the older image [px]
+    second: np.ndarray  # (N, 2) float32, of the newer one
+
+    @property
+    def seconds(self) -> float:
+        """Time between the images [s]."""
+        return (self.newer.stamp_ns - self.older.stamp_ns) / 1e9
+
+
+class Matcher:
+    """
+    Match the descriptors of each image with those of an image MATCH_PERIOD before.
+
+    Of the images that are so much older, or more, the newest one is taken.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[str, Points, np.ndarray]] = deque()  # of the last MATCH_PERIOD
+        self._older: tuple[str, Points, np.ndarray] | None = None
+
+    def add(self, model: str, points: Points, rows: np.ndarray) -> Matches | None:
+        """
+        Match the next image; None if there is no older one with descriptors of this model.
+
+        rows: descriptors, (N, dim) float32.
+        """
+        limit = points.header.stamp_ns - MATCH_PERIOD
+        while self._waiting and self._waiting[0][1].header.stamp_ns <= limit:
+            self._older = self._waiting.popleft()
+        self._waiting.append((model, points, rows))
+        if self._older is None or self._older[0] != model:
+            return None
+        _, older, older_rows = self._older
+        i, j = mutual_neighbours(older_rows, rows)
+        return Matches(older.header, points.header, older.xy[i], points.xy[j])
+
+
 @dataclass
 class Recording:
-    """Content of a bag without the data of images and descriptors."""
+    """Content of a bag without the data of images and descriptors, but with their matches."""
 
     images: list[Header] = field(default_factory=list)
     keypoints: list[Received] = field(default_factory=list)
     descriptors: list[Received] = field(default_factory=list)
+    tracks: list[Received] = field(default_factory=list)
+    matches: list[Matches] = field(default_factory=list)  # between some of the descriptors
 
 
 def remove_old(path: Path) -> None:
@@ -133,14 +188,14 @@ def points_of(keypoints: Any) -> Points:
 
 
 def read(path: Path) -> Recording:
-    """Headers and points of a bag; ValueError if a message is inconsistent."""
-    recording = Recording()
+    """Headers, points and matches of a bag; ValueError if a message is inconsistent."""
+    recording, matcher = Recording(), Matcher()
     for topic, time_ns, message in messages(path, *TYPES):
         header = header_of(message)
         if topic == 'image':
             recording.images.append(header)
-        elif topic == 'keypoints':
-            recording.keypoints.append(Received(points_of(message), time_ns))
+        elif topic != 'descriptors':
+            getattr(recording, topic).append(Received(points_of(message), time_ns))
         else:
             points = points_of(message.keypoints)
             if header != points.header:
@@ -151,4 +206,7 @@ def read(path: Path) -> Recording:
                     f'points of dimension {message.dim}'
                 )
             recording.descriptors.append(Received(points, time_ns))
+            rows = message.data.reshape(len(points.x), message.dim)
+            if matches := matcher.add(message.model, points, rows):
+                recording.matches.append(matches)
     return recording

@@ -1,8 +1,9 @@
 """
-Record images, keypoints and descriptors in a bag.
+Record images, keypoints, descriptors and tracks in a bag.
 
 Protocol with the demo, in lines: prints 'ready' when all topics are connected, reads the number of
-published images from stdin, and prints the node's last diagnostics when everything is received.
+published images from stdin, and prints the last diagnostics of both nodes, as JSON by the name of
+the node, when everything is received.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import select
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from functools import partial
 from pathlib import Path
 
@@ -27,29 +28,37 @@ from sensor_msgs.msg import Image
 
 from superpoint_rknn.msg import Descriptors, Keypoints
 
-KINDS = {'image': Image, 'keypoints': Keypoints, 'descriptors': Descriptors}
+KINDS = {
+    'image': Image,
+    'keypoints': Keypoints,
+    'descriptors': Descriptors,
+    'tracks': Keypoints,
+}
 # Ten seconds of images, so that none is lost while this process waits for disk or processor.
 QOS = QoSProfile(depth=300, reliability=ReliabilityPolicy.RELIABLE)
 COUNTS = ('received', 'published', 'dropped', 'failed', 'descriptors')
-CAMERA, STATE = '/superpoint: camera', '/superpoint: state'  # in the node's diagnostics
+NODES = ('superpoint', 'tracker')
 MISSING_TIMEOUT = 5.0  # [s] after which missing images count as lost
 FINISH_TIMEOUT = 30.0  # [s]
 
 
+Report = dict[str, str]  # values of the diagnostics of a node
+
+
 class NotActiveError(RuntimeError):
-    """The node is running but could not start."""
+    """A node is running but could not start."""
 
 
 class Recorder(Node):
-    """Write messages to the bag and keep the node's diagnostics."""
+    """Write messages to the bag and keep the last two reports of each node."""
 
     def __init__(self, writer: BagWriter):
         super().__init__('recorder')
         self.arrived: Counter[str] = Counter()
-        self.reports: list[dict[str, str]] = []
+        self.reports: dict[str, deque[Report]] = {name: deque(maxlen=2) for name in NODES}
         self._writer = writer
-        self._features = [self._record(topic) for topic in TYPES][1:]
-        self._failure = ''  # reason why the node is not active
+        self._results = [self._record(topic) for topic in TYPES][1:]
+        self._failure = ''  # reason why a node is not active
         # The last subscription: discovery is in order, so a node that has discovered this one has
         # discovered all.
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, QOS)
@@ -64,35 +73,46 @@ class Recorder(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name == CAMERA:
-                self.reports.append({value.key: value.value for value in status.values})
-            elif status.name == STATE and status.level == DiagnosticStatus.ERROR:
+            node, _, title = status.name.strip('/').partition(': ')
+            if node in NODES and title == 'camera':
+                self.reports[node].append({value.key: value.value for value in status.values})
+            elif node in NODES and title == 'state' and status.level == DiagnosticStatus.ERROR:
                 self._failure = status.message
 
     def is_ready(self) -> bool:
         """
-        True if the node is active and its messages arrive here.
+        True if both nodes are active and their messages arrive here.
 
-        Raises NotActiveError with the reason if it can't start.
+        Raises NotActiveError with the reason if one can't start.
         """
         if self._failure:
             raise NotActiveError(self._failure)
-        return bool(self.reports) and all(s.get_publisher_count() for s in self._features)
+        return all(self.reports.values()) and all(s.get_publisher_count() for s in self._results)
 
     def is_finished(self, images_published: int, waited: float) -> bool:
-        """True if the node has processed all images and all its messages are received."""
-        before, now = ({key: int(r[key]) for key in COUNTS} for r in self.reports[-2:])
+        """True if the nodes have processed all images and all their messages are received."""
+        if not all(len(reports) == 2 for reports in self.reports.values()):
+            return False
+        counts = {
+            name: [{key: int(report[key]) for key in COUNTS} for report in reports]
+            for name, reports in self.reports.items()
+        }
+        superpoint, tracker = (counts[name][-1] for name in NODES)
         return (
-            before == now
-            and (now['received'] == images_published or waited > MISSING_TIMEOUT)
+            all(before == now for before, now in counts.values())
+            and (
+                superpoint['received'] == tracker['received'] == images_published
+                or waited > MISSING_TIMEOUT
+            )
             and self.arrived['image'] == images_published
-            and self.arrived['keypoints'] == now['published']
-            and self.arrived['descriptors'] == now['descriptors']
+            and self.arrived['keypoints'] == superpoint['published']
+            and self.arrived['descriptors'] == superpoint['descriptors']
+            and self.arrived['tracks'] == tracker['published']
         )
 
 
-def record(recorder: Recorder, executor: SingleThreadedExecutor) -> dict[str, str]:
-    """Record until stdin says how many images were published; returns the last diagnostics."""
+def record(recorder: Recorder, executor: SingleThreadedExecutor) -> dict[str, Report]:
+    """Record until stdin says how many images were published; return the last reports by node."""
     while not recorder.is_ready():
         executor.spin_once(timeout_sec=0.1)
     print('ready', flush=True)
@@ -102,13 +122,12 @@ def record(recorder: Recorder, executor: SingleThreadedExecutor) -> dict[str, st
     if not line:
         raise EOFError('stdin was closed: the demo has ended')
     images_published = int(line)
-    recorder.reports = recorder.reports[-1:]
     start = time.monotonic()
     while (waited := time.monotonic() - start) < FINISH_TIMEOUT:
         executor.spin_once(timeout_sec=0.1)
-        if len(recorder.reports) > 1 and recorder.is_finished(images_published, waited):
+        if recorder.is_finished(images_published, waited):
             break
-    return recorder.reports[-1]
+    return {name: reports[-1] for name, reports in recorder.reports.items()}
 
 
 def main() -> int:
@@ -122,9 +141,9 @@ def main() -> int:
         with BagWriter(arguments.bag) as writer:
             recorder = Recorder(writer)
             executor.add_node(recorder)
-            report = record(recorder, executor)
+            reports = record(recorder, executor)
             recorder.destroy_node()
-        print(json.dumps(report), flush=True)
+        print(json.dumps(reports), flush=True)
     except (EOFError, NotActiveError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

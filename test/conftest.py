@@ -35,7 +35,7 @@ NEEDS = {
     'network': OFFLINE,
     'nodes': ('rclpy', 'onnx', 'onnxruntime', 'skimage'),
     'extract': OFFLINE,
-    'demo': ('rclpy', 'rosbags', 'tqdm', 'skimage'),
+    'demo': ('rclpy', 'rosbags', 'tqdm', 'skimage', 'PIL'),
     'runtimes/test_onnx.py': ('onnx', 'onnxruntime', 'skimage'),
     'runtimes/test_onnx_errors.py': ('onnx', 'onnxruntime'),
     'runtimes/test_onnx_float.py': ('onnx', 'onnxruntime'),

@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 demo_bag = pytest.importorskip('bag', reason='the demo records with the rosbags library')
+canvas = pytest.importorskip('canvas', reason='the demo draws with Pillow')
 pytest.importorskip('tqdm', reason='the demo shows its progress with tqdm')
 pytest.importorskip('rclpy', reason='the demo needs ROS 2')
 pytest.importorskip('superpoint_rknn.msg', reason='the messages are not built')
@@ -37,6 +39,8 @@ def test_counts_of_the_summary_are_consistent(run_of_the_demo):
     assert figures['descriptors_messages'] > 0
     assert figures['stamps_match'] is True
     assert figures['points_mean'] > 100
+    assert figures['tracks_messages'] > 0
+    assert figures['matches_mean'] > 0
     assert 'onnxruntime' in figures['runtime']
 
 
@@ -46,18 +50,21 @@ def test_the_bag_has_all_messages(run_of_the_demo):
     assert len(found.images) == 80
     assert len(found.keypoints) == figures['keypoints_messages']
     assert len(found.descriptors) == figures['descriptors_messages']
+    assert len(found.tracks) == figures['tracks_messages']
     stamps = [header.stamp_ns for header in found.images]
     assert stamps == sorted(set(stamps))
 
 
-def test_the_video_has_an_image_per_keypoints_message(run_of_the_demo):
-    figures = json.loads((run_of_the_demo / 'summary.json').read_text())
+def test_the_video_has_a_frame_per_image(run_of_the_demo):
     video = cv2.VideoCapture(str(run_of_the_demo / 'overlay.mp4'))
     shown = []
     while (read := video.read())[0]:
         shown.append(read[1])
-    assert len(shown) == figures['keypoints_messages']
-    assert shown[0].shape == (480, 640, 3)
+    assert len(shown) == 80
+    assert video.get(cv2.CAP_PROP_FPS) == 10
+    assert shown[0].shape[1] == 2 * 640 + canvas.GAP
+    colourful = np.ptp(shown[-1], axis=2) > 100
+    assert colourful.mean() > 0.02  # keypoints, tracks, matches
     assert cv2.imread(str(run_of_the_demo / 'contact_sheet.png')) is not None
 
 

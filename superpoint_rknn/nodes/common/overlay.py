@@ -25,7 +25,7 @@ def draw_points(image: np.ndarray, x: np.ndarray, y: np.ndarray, score: np.ndarr
     Return a copy of a grey image with a ring around each point, (height, width, 3) uint8 BGR.
 
     image: (height, width) uint8. x, y: (N,) [px].
-    score: (N,) in 0..1; colours from red (weak) to green (strong).
+    score: (N,) in 0..1; colours from red (weak) over yellow to green (strong).
     """
     canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
     _draw_rings(canvas, x, y, score_colours(score))
@@ -33,9 +33,10 @@ def draw_points(image: np.ndarray, x: np.ndarray, y: np.ndarray, score: np.ndarr
 
 
 def score_colours(score: np.ndarray) -> np.ndarray:
-    """Return colours of scores 0..1, (N, 3) uint8 BGR: from red (weak) to green (strong)."""
-    strength = (255 * np.sqrt(np.clip(score, 0, 1))).astype(np.uint8)
-    return np.stack([np.zeros_like(strength), strength, 255 - strength], axis=1)
+    """Return colours of scores 0..1, (N, 3) uint8 BGR: red at 0, yellow at 0.25, green at 1."""
+    strength = 510 * np.sqrt(np.clip(score, 0, 1))
+    colours = np.stack([np.zeros_like(strength), strength, 510 - strength], axis=1)
+    return np.minimum(colours, 255).astype(np.uint8)
 
 
 class Tails:

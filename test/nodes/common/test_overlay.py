@@ -25,8 +25,10 @@ def drawn_pixels(canvas):
 
 
 def test_weak_points_are_red_and_strong_ones_green():
-    canvas = draw_points(GREY, np.float32([20, 70]), np.float32([30, 30]), np.float32([0, 1]))
+    x, y = np.float32([20, 45, 70]), np.float32([30, 30, 30])
+    canvas = draw_points(GREY, x, y, np.float32([0, 0.25, 1]))
     assert canvas[30, 23].tolist() == [0, 0, 255]
+    assert canvas[30, 48].tolist() == [0, 255, 255]
     assert canvas[30, 73].tolist() == [0, 255, 0]
     assert canvas[30, 20].tolist() == [90, 90, 90]
 
