@@ -11,7 +11,8 @@ import numpy as np
 MAX_PIXELS = 24_000_000  # of an image that is decoded: 6000x4000; 16 bits and colours take 400 MB
 MAX_SEGMENTS = 10_000  # of a JPEG file before its size
 FIELDS = 1_000  # of a TIFF file's first directory
-WIDTH_TAG, LENGTH_TAG = 256, 257  # of TIFF 6.0
+WIDTH_TAG, LENGTH_TAG, BITS_TAG = 256, 257, 258  # of TIFF 6.0
+MAX_BITS = 16  # per sample of a TIFF file; 64 take four times the memory
 INTEGERS = {3: 'H', 4: 'I'}  # TIFF field type: its struct format
 HEAD = 4096  # bytes of a PNM file that are searched for its size
 PNM = re.compile(rb'P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s')
@@ -27,7 +28,8 @@ def check_image_size(content: np.ndarray, formats: tuple[str, ...]) -> None:
     OPENCV_IO_MAX_IMAGE_PIXELS, is far above what a board has and can't be set after its import.
 
     content: (N,) uint8. formats: accepted ones, of IMAGE_FORMATS.
-    Raises ValueError for another format, a damaged header, or more than MAX_PIXELS pixels.
+    Raises ValueError for another format, a damaged header, more than MAX_PIXELS pixels, or
+    samples of more than 16 bits.
     """
     head = content[:12].tobytes()
     name = next((f for f in formats if re.match(_FORMATS[f][0], head, re.DOTALL)), None)
@@ -96,6 +98,16 @@ def _tiff(content: memoryview) -> Size | None:
             if kind not in INTEGERS:
                 return None
             (values[tag],) = struct.unpack_from(order + INTEGERS[kind], content, place + 8)
+        elif tag == BITS_TAG:
+            (samples,) = struct.unpack_from(f'{order}I', content, place + 4)
+            place += 8
+            if samples > 2:  # the values are elsewhere
+                (place,) = struct.unpack_from(f'{order}I', content, place)
+            (bits,) = struct.unpack_from(f'{order}H', content, place)
+            if bits > MAX_BITS:
+                raise ValueError(
+                    f'TIFF image of {bits} bits per sample, expected at most {MAX_BITS}'
+                )
     return (values[LENGTH_TAG], values[WIDTH_TAG]) if len(values) == 2 else None
 
 

@@ -122,6 +122,16 @@ BOMBS = {
 }
 
 
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_a_tiff_of_more_than_16_bits_is_refused(dtype, channels):
+    image = np.zeros((20, 30, channels), dtype)
+    content = cv2.imencode('.tiff', image)[1]
+    bits = 8 * image.itemsize
+    with pytest.raises(ValueError, match=f'^TIFF image of {bits} bits per sample, expected at'):
+        check_image_size(content, IMAGE_FORMATS)
+
+
 @pytest.mark.parametrize('name', IMAGE_FORMATS)
 def test_an_image_that_claims_too_many_pixels_is_refused(name, tmp_path):
     expected = f'{name} image of .* pixels, expected at most {MAX_PIXELS} pixels'
