@@ -106,6 +106,18 @@ def test_an_unreadable_parameter_file_is_refused_in_one_line(graph, tmp_path, va
     assert line.endswith(reason)
 
 
+def test_missing_keys_of_an_encrypted_graph_are_said_in_one_line(graph, tmp_path):
+    (tmp_path / 'enclaves' / 'robot').mkdir(parents=True)
+    env = {'ROS_SECURITY_ENABLE': 'true', 'ROS_SECURITY_STRATEGY': 'Enforce'}
+    env['ROS_SECURITY_KEYSTORE'] = str(tmp_path)
+    module = 'superpoint_rknn.nodes.tracker.node'
+    process = graph.start('-m', module, '--ros-args', '--enclave', '/robot', env=env)
+    assert process.wait(30) == 1
+    output = process.log.read_text()
+    assert 'Traceback' not in output
+    assert 'not started: ' in output
+
+
 NODES = ('superpoint.node', 'tracker.node', 'front_end')
 SLOW_IMPORT = """
 import sys, time

@@ -19,7 +19,7 @@ from superpoint_rknn.memory import keep_freed_memory
 from superpoint_rknn.nodes.common.bring_up import BringUp
 from superpoint_rknn.nodes.common.executor import create_executor
 from superpoint_rknn.nodes.common.interruption import Interruption
-from superpoint_rknn.nodes.common.managed_node import ManagedNode
+from superpoint_rknn.nodes.common.managed_node import ManagedNode, RCLError
 from superpoint_rknn.nodes.common.parameter_files import warnings_of_arguments, warnings_of_files
 from superpoint_rknn.nodes.common.shared_memory import remove_dead_segments
 
@@ -70,8 +70,8 @@ def run_nodes(
         )
     try:
         nodes = create(interruption)
-    except ParameterException as error:
-        print(f'not started: {one_line(str(error))}', file=sys.stderr)
+    except (ParameterException, RCLError) as error:
+        print(f'not started: {one_line(_without_sources(error))}', file=sys.stderr)
         rclpy.try_shutdown()
         return 1
     if removed:
@@ -124,12 +124,16 @@ def _is_writable(folder: str | None) -> bool:
 
 def _explain(error: RuntimeError) -> str:
     """Return the message about refused ROS arguments or parameter files, with a remedy."""
-    # Without the lines of rcl's source.
-    text = re.sub(r', at [^ ,]+:[0-9]+', '', str(error)).removeprefix('failed to initialize rcl: ')
+    text = _without_sources(error).removeprefix('failed to initialize rcl: ')
     for reason, remedy in REMEDIES.items():
         if reason in text:
             return f'{text}: {remedy}'
     return f'ROS arguments not understood: {text}'
+
+
+def _without_sources(error: Exception) -> str:
+    """Return the message of an error of rcl without the lines of rcl's source."""
+    return re.sub(r', at [^ ,]+:[0-9]+', '', str(error))
 
 
 def _skip_message_generator() -> None:
