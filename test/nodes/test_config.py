@@ -16,7 +16,11 @@ from superpoint_rknn.nodes.tracker.parameters import PARAMETERS as TRACKER
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
 NODES = {'superpoint': SUPERPOINT, 'tracker': TRACKER}
-TUNED = ('mono_30hz.yaml', 'stereo_20hz.yaml')
+TUNED = {
+    'mono_30hz.yaml': ('superpoint', 'tracker'),
+    'stereo_20hz.yaml': ('superpoint', 'tracker'),
+    'matching.yaml': ('superpoint',),
+}
 
 
 def flat(values, prefix=''):
@@ -53,7 +57,7 @@ def test_files_of_defaults_are_valid_and_complete(name):
 @pytest.mark.parametrize('file', TUNED)
 def test_tuned_files_set_existing_parameters(file):
     tuned = sections(CONFIG / file)
-    assert list(tuned) == ['/**/superpoint', '/**/tracker']
+    assert list(tuned) == [f'/**/{node}' for node in TUNED[file]]
     for node, values in tuned.items():
         table = NODES[node.rpartition('/')[2]]
         own = {parameter_of(camera, 'mask') for camera in values.get('cameras', [])}
@@ -78,8 +82,7 @@ def test_tuned_files_give_a_reason_for_each_changed_value(file):
     assert list(comments) == []
 
 
-@pytest.mark.parametrize('file', TUNED)
-@pytest.mark.parametrize('node', NODES)
+@pytest.mark.parametrize(('file', 'node'), [(f, n) for f in TUNED for n in TUNED[f]])
 def test_the_nodes_apply_tuned_files(graph, file, node):
     module = f'superpoint_rknn.nodes.{node}.node'
     path = CONFIG / file
