@@ -31,7 +31,7 @@ def ros_prefixes() -> list[str]:
         return prefixes
     raise SystemExit(
         f'{NAME}: no ROS 2 message generators found. Source a ROS 2 installation, or first '
-        'install requirements/ros.txt into this environment.'
+        'install requirements/ros-kilted.txt into this environment.'
     )
 
 

@@ -7,10 +7,10 @@ name=rknn-toolkit venv=$PWD/.venv-rknn size='1.5 GB' download=400
 requirements=requirements/rknn-toolkit.txt
 pythons='python3.11 python3.10 python3.12' latest=12
 source requirements/torch_venv.sh
-toolkit=rknn-toolkit2==2.5.0
+toolkit=$(grep '^rknn-toolkit2==' requirements/rknn-toolkit2.in)
 
 install_toolkit() {
-  pip_install "$toolkit" 100 --no-deps "$toolkit"
+  pip_install "$toolkit" 100 --require-hashes -r requirements/rknn-toolkit2.txt
   "$venv/bin/python" -c 'from rknn.api import RKNN' || fail "$toolkit can't be imported"
 }
 

@@ -2,8 +2,8 @@
 # (of the script), venv (its folder), size (on disk), download [MB], requirements (a file), pythons
 # (interpreters to try) and latest (the last supported minor version of Python 3).
 # Environment: PYTHON, the interpreter to use; TORCH_INDEX, a page or folder of torch wheels for
-# pip's --find-links. Without it torch comes from the index that pip is configured for, which may
-# have it with CUDA only: about 5 GB more.
+# pip's --find-links, which are installed without a check of hashes. Without it torch is that of
+# torch.txt, with CUDA: about 5 GB more.
 
 fail() { echo "$name: $*" >&2; exit 1; }
 
@@ -21,24 +21,25 @@ find_python() {
 
 # pip_install WHAT MEGABYTES PIP-ARGUMENTS...: install with a line of progress.
 pip_install() {
-  "$venv/bin/python" requirements/pip_progress.py "$1" "$2" install "${@:3}"
+  "$venv/bin/python" requirements/pip_progress.py "$1" "$2" install --no-deps "${@:3}"
 }
 
 # set_up COMMAND...: create the environment and run COMMAND in it, unless that succeeded before with
 # the same files.
 set_up() {
   local wanted python
-  wanted=$(cat "$requirements" "${BASH_SOURCE[0]}" "$0" | sha256sum)
+  wanted=$(cat "$requirements" requirements/torch.txt "${BASH_SOURCE[0]}" "$0" | sha256sum)
   [ "$(cat "$venv/.done" 2>/dev/null)" = "$wanted" ] && return
   python=$(find_python)
   echo "$name: setting up $venv ($size)" >&2
   rm -rf "$venv"
   "$python" -m venv "$venv"
   if [ -n "${TORCH_INDEX:-}" ]; then
-    # Alone and first: a local version such as +cpu is then kept by what follows.
-    pip_install torch 200 --find-links "$TORCH_INDEX" --no-deps "$(grep '^torch==' "$requirements")"
+    pip_install torch 200 --find-links "$TORCH_INDEX" "$(grep '^torch==' requirements/torch.in)"
+  else
+    pip_install 'torch with CUDA' 3000 --require-hashes -r requirements/torch.txt
   fi
-  pip_install "$name" "$download" -r "$requirements"
+  pip_install "$name" "$download" --require-hashes -r "$requirements"
   "$@"
   echo "$wanted" > "$venv/.done"
 }

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 name=train venv=$PWD/.venv-train size='1.3 GB' download=400
-requirements=training/requirements.txt
+requirements=requirements/train.txt
 pythons='python3.11 python3.12 python3.10 python3.13' latest=13
 source requirements/torch_venv.sh
 

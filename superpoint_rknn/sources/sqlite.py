@@ -35,10 +35,13 @@ class SqliteFile:
         if any(_has_content(_beside(path, suffix)) for suffix in JOURNALS):
             self._uri = f'file:{quote(str(_copy(path, folder)))}'
         self._connections: dict[int, Connection] = {}
-        with closing(self._open()) as database:
-            self._read_topics(database)
-            numbers = self._count(database)
-            self.span = self._read_span(database)
+        try:
+            with closing(self._open()) as database:
+                self._read_topics(database)
+                numbers = self._count(database)
+                self.span = self._read_span(database)
+        except MemoryError as error:  # for a record whose size is damaged
+            raise ValueError('damaged: SQLite can not allocate a record') from error
         self.counts = Counter(dict.fromkeys(self._connections.values(), 0))
         for number, count in numbers.items():
             if number in self._connections:
@@ -61,7 +64,7 @@ class SqliteFile:
                         raise ValueError(f'timestamp {time_ns!r}, data {type(data).__name__}')
                     yield Message(time_ns, self._connections[number], data)
                     count += 1
-            except (sqlite3.Error, ValueError) as error:
+            except (MemoryError, sqlite3.Error, ValueError) as error:
                 self.missing.append(f'{self._path.name}: damaged after {count} images: {error}')
 
     def _open(self) -> sqlite3.Connection:
