@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 MAX_PIXELS = 24_000_000  # of an image that is decoded: 6000x4000; 16 bits and colours take 400 MB
-MAX_SEGMENTS = 10_000  # of a JPEG file before its size
+MAX_SEGMENTS = 10_000  # of a JPEG or PNG file before its pixels
 FIELDS = 1_000  # of a TIFF file's first directory
 WIDTH_TAG, LENGTH_TAG, BITS_TAG = 256, 257, 258  # of TIFF 6.0
 MAX_BITS = 16  # per sample of a TIFF file; 64 take four times the memory
@@ -28,8 +28,8 @@ def check_image_size(content: np.ndarray, formats: tuple[str, ...]) -> None:
     OPENCV_IO_MAX_IMAGE_PIXELS, is far above what a board has and can't be set after its import.
 
     content: (N,) uint8. formats: accepted ones, of IMAGE_FORMATS.
-    Raises ValueError for another format, a damaged header, more than MAX_PIXELS pixels, or
-    samples of more than 16 bits.
+    Raises ValueError for another format, a damaged header, more than MAX_PIXELS pixels,
+    samples of more than 16 bits, or an animation.
     """
     head = content[:12].tobytes()
     name = next((f for f in formats if re.match(_FORMATS[f][0], head, re.DOTALL)), None)
@@ -65,8 +65,18 @@ def _jpeg(content: memoryview) -> Size | None:
 
 
 def _png(content: memoryview) -> Size | None:
-    """Size in the IHDR chunk, which comes first."""
+    """Size in the IHDR chunk, which comes first. OpenCV takes twice the memory for animations."""
     kind, width, height = struct.unpack_from('>4sII', content, 12)
+    place = 8
+    for _ in range(MAX_SEGMENTS):
+        if len(content) < place + 8:
+            break
+        length, chunk = struct.unpack_from('>I4s', content, place)
+        if chunk == b'acTL':
+            raise ValueError('animated PNG images are not supported')
+        if chunk == b'IDAT':
+            break
+        place += 12 + length
     return (height, width) if kind == b'IHDR' else None
 
 

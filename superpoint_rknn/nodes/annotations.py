@@ -10,6 +10,7 @@ them, in the namespace of the camera; it needs the package foxglove_msgs:
 from __future__ import annotations
 
 import sys
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -47,18 +48,16 @@ class AnnotationsNode(Node):
             topic: self.create_publisher(messages.ImageAnnotations, name, qos.OVERLAYS)
             for topic, name in ANNOTATED.items()
         }
-        for topic, callback in (('keypoints', self._keypoints), ('tracks', self._tracks)):
+        for topic, convert in (('keypoints', self._keypoints), ('tracks', self._tracks)):
             self.create_subscription(
                 Keypoints,
                 topic,
-                lambda message, topic=topic, callback=callback: self._convert(
-                    message, topic, callback
-                ),
+                partial(self._convert, topic, convert),
                 qos.FEATURES,
                 event_callbacks=NO_SUBSCRIPTION_EVENTS,
             )
 
-    def _convert(self, message: Keypoints, topic: str, annotations: Any) -> None:
+    def _convert(self, topic: str, annotations: Any, message: Keypoints) -> None:
         output = self._outputs[topic]
         if not output.get_subscription_count():
             self._tails.clear()

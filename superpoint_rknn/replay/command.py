@@ -159,7 +159,7 @@ class Player:
         for name, result in zip(names, topics, strict=True):
             self._newest[result] = -1
             self._node.create_subscription(
-                RESULTS[name], result, lambda message, r=result: self._on_result(r, message), QOS
+                RESULTS[name], result, partial(self._on_result, result), QOS
             )
             self._spin_until(
                 lambda: self._node.count_publishers(result),  # noqa: B023

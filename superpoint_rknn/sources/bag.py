@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from rosbags.serde import SerdeError
 
 from superpoint_rknn.features.input_range import InputRange
 from superpoint_rknn.sources.compression import ZSTD_MAGIC, decompress
@@ -33,7 +34,7 @@ IMAGE_TYPES = {'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'}
 # What rosbags raises for damaged messages.
 DAMAGE = (
     *(struct.error, ArithmeticError, AssertionError, AttributeError, EOFError, LookupError),
-    *(MemoryError, RuntimeError, TypeError, ValueError),
+    *(MemoryError, RuntimeError, SerdeError, TypeError, ValueError),
 )
 
 

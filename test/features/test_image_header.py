@@ -41,6 +41,16 @@ def png(width, height, data=b''):
     )
 
 
+def test_an_animated_png_is_refused():
+    still = png(40, 30)
+    check_image_size(as_array(still), IMAGE_FORMATS)
+    control = struct.pack('>I', 8) + b'acTL' + struct.pack('>II', 2, 0)
+    control += struct.pack('>I', zlib.crc32(control[4:]))
+    header = still.index(b'IDAT') - 4
+    with pytest.raises(ValueError, match=r'^animated PNG images are not'):
+        check_image_size(as_array(still[:header] + control + still[header:]), IMAGE_FORMATS)
+
+
 def tiff(width, height, order='<'):
     rows = [(256, 4, 1, width), (257, 4, 1, height), (258, 4, 1, 8), (259, 4, 1, 1)]
     rows += [(262, 4, 1, 1), (273, 4, 1, 8), (277, 4, 1, 1), (278, 4, 1, height), (279, 4, 1, 4)]

@@ -144,7 +144,12 @@ class OnnxRuntime:
         was_set = time.perf_counter()
         try:
             session.run_with_iobinding(binding, self._run_options)
-        except (*LOAD_ERRORS, ort_errors.RuntimeException, ort_errors.EPFail) as error:
+        except (
+            *LOAD_ERRORS,
+            ort_errors.RuntimeException,
+            ort_errors.EPFail,
+            RuntimeError,
+        ) as error:
             raise RuntimeError(f'{self.model}: onnxruntime failed: {error}') from error
         self.stages_ms = {
             'inputs_set': 1e3 * (was_set - start),
@@ -178,7 +183,12 @@ class OnnxRuntime:
             self._set_normalisation(mean, std)
             return self.infer(image, None).copy()
 
-        return choose_std(path, logits_of, 'the parameter input.std')
+        try:
+            return choose_std(path, logits_of, 'the parameter input.std')
+        except ModelError:
+            raise
+        except RuntimeError as error:
+            raise ModelError(f'{path}: this model can not run: {error}') from error
 
     def _bind(self, session: onnxruntime.InferenceSession) -> onnxruntime.IOBinding:
         """Bind the input and the logits to this runtime's buffers."""
