@@ -4,7 +4,8 @@ Let Nav2's lifecycle manager start and stop both nodes.
   ros2 launch examples/nav2_lifecycle.launch.py
 
 The nodes do not configure themselves (autostart: false). They have no bond with the manager, so
-bond_timeout is 0. Tried with a stand-in for the manager, not with Nav2. Loading a model takes seconds, and a minute on an RV1126.
+bond_timeout is 0. Loading a model takes seconds, and a minute on an RV1126. Tried with a stand-in
+for the manager, not with Nav2.
 """
 
 from launch import LaunchDescription
