@@ -8,7 +8,7 @@ import numpy as np
 
 from superpoint_rknn.extractor import Detection, Extractor, Settings
 from superpoint_rknn.features.keypoints import Keypoints
-from superpoint_rknn.features.rate import RateLimiter, jumps
+from superpoint_rknn.features.rate import RateLimiter, StampOrder, jumps
 from superpoint_rknn.runtimes.runtime import Runtime
 from superpoint_rknn.tracking.tracker import Tracker, Tracks, TrackSettings
 
@@ -18,7 +18,7 @@ class Features:
     """Keypoints, tracks and descriptors of one image."""
 
     keypoints: Keypoints
-    tracks: Tracks
+    tracks: Tracks | None  # None for a late image, see StampOrder
     descriptors: np.ndarray | None  # (N, dim) float32; None if the rate skips this image
 
 
@@ -39,8 +39,9 @@ class RecordedCamera:
         self._tracker = Tracker(tracking)
         self._rate = rate
         self._described = RateLimiter()
+        self._order = StampOrder()
         self._last_detected: int | None = None
-        self._last_finished: int | None = None
+        self._last_tracked: int | None = None
 
     def detect(self, image: np.ndarray, stamp: int) -> Detection:
         """
@@ -67,16 +68,24 @@ class RecordedCamera:
         Track and describe the keypoints of the next image that `detect` has seen.
 
         image, stamp: as for `detect`. The tracker keeps the image; do not change it.
+        A late image has no tracks, as in the tracker node. Raises ValueError if an earlier image
+        has the same stamp.
         """
-        if jumps(self._last_finished, stamp):
-            self._tracker.restart()
-            self.restarts += 1
-        self._last_finished = stamp
         points = detection.keypoints
-        tracks = self._tracker.track(image, stamp, points)
+        tracks = None if self._order.late_by(stamp) else self._track(image, stamp, points)
         if detection.raw is None:
             return Features(points, tracks, None)
         rows = self._extractor.describe(detection)
-        model = self._extractor.runtime.model
-        self._tracker.add_descriptors(stamp, points.x, points.y, rows, model)
+        if tracks is not None:
+            model = self._extractor.runtime.model
+            self._tracker.add_descriptors(stamp, points.x, points.y, rows, model)
         return Features(points, tracks, rows)
+
+    def _track(self, image: np.ndarray, stamp: int, points: Keypoints) -> Tracks:
+        if stamp == self._last_tracked:
+            raise ValueError(f'header.stamp: {stamp} ns, the same as that of an earlier image')
+        if jumps(self._last_tracked, stamp):
+            self._tracker.restart()
+            self.restarts += 1
+        self._last_tracked = stamp
+        return self._tracker.track(image, stamp, points)

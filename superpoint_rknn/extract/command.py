@@ -24,25 +24,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from superpoint_rknn.errors import one_line
-from superpoint_rknn.extract.job import Job, choose_topics, file_state, output_paths
-from superpoint_rknn.extract.output import describe_changes, read_record
-from superpoint_rknn.extract.parameters import read_parameters, settings_of
-from superpoint_rknn.extract.worker_pool import run_jobs
+from superpoint_rknn.extract.executor import JobExecutor, LocalExecutor
+from superpoint_rknn.extract.job import Job, output_paths
+from superpoint_rknn.extract.output import finished_summary
+from superpoint_rknn.extract.parameters import read_parameters
+from superpoint_rknn.extract.plan import plan_job, share_cores, with_threads
+from superpoint_rknn.extract.report import print_errors, print_outcome
+from superpoint_rknn.extract.schedule import run_jobs
 from superpoint_rknn.features.input_range import InputSettings
 from superpoint_rknn.files import check_output, write_atomically
 from superpoint_rknn.progress import tqdm
 from superpoint_rknn.runtimes.board import detect_soc
 from superpoint_rknn.runtimes.model_files import find_model, model_id
 from superpoint_rknn.runtimes.runtime import ModelError
-from superpoint_rknn.sources.bag import Images
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,6 +88,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'on a CPU, 1 on an NPU)',
     )
     add(
+        '--scheduler',
+        metavar='ADDRESS',
+        help='address of a Dask scheduler, such as tcp://10.0.0.1:8786: its workers process the '
+        'recordings, one in each of their threads (docs/fleet.md)',
+    )
+    add(
         '--allow-truncated',
         action='store_true',
         help='accept recordings of which a part is missing: exit code 0 if all that can be read '
@@ -107,36 +112,33 @@ def run(args: argparse.Namespace) -> int:
         raise ModelError(f'{model}: no such file')
     bags = [bag.absolute() for bag in args.bags]
     outputs = output_paths(bags, args.output.resolve())
-    jobs: list[Job] = []
-    outcomes: dict[str, dict[str, Any]] = {}  # by output
-    for bag, output in zip(bags, outputs, strict=True):
-        try:
-            jobs.append(_plan_job(bag, output, args.topic, model, values, args.descriptors_rate))
-        except (OSError, ValueError) as error:
-            outcomes[str(output)] = {'error': str(error)}
+    jobs, outcomes = _plan_jobs(args, bags, outputs, model, values)
     finished = {
-        job.output: summary for job in jobs if (summary := _finished_summary(job, args.force))
+        job.output: summary
+        for job in jobs
+        if (summary := finished_summary(Path(job.output), job.request, args.force))
     }
-    waiting = [job for job in jobs if job.output not in finished]
-    _print_errors(outcome['error'] for outcome in outcomes.values())
+    print_errors(outcome['error'] for outcome in outcomes.values())
     for job in jobs:
         if job.output in finished:
             outcomes[job.output] = {'summary': finished[job.output]}
-            _print_outcome(job, outcomes[job.output], skipped=True)
-    for job, outcome in run_jobs(*_share_cores(waiting, args.jobs)):
-        outcomes[job.output] = outcome
-        _print_outcome(job, outcome)
-    report = []
+            print_outcome(job, outcomes[job.output], skipped=True)
+    waiting = [job for job in jobs if job.output not in finished]
+    if waiting:
+        with closing(run_jobs(*_open_executor(waiting, args))) as ended:
+            for job, outcome in ended:
+                outcomes[job.output] = outcome
+                print_outcome(job, outcome)
     topics_of = {job.output: job.topics for job in jobs}
-    for bag, output in zip(bags, outputs, strict=True):
-        name = str(output)
-        outcome = outcomes[name]
+    report = []
+    for bag, name in zip(bags, map(str, outputs), strict=True):
         row = {
             'bag': str(bag),
             'output': name,
             'topics': topics_of.get(name, ()),
             'skipped': name in finished,
         }
+        outcome = outcomes[name]
         report.append(row | (outcome if 'error' in outcome else outcome['summary']))
     if args.json:
         text = json.dumps({'bags': report}, indent=1, allow_nan=False)
@@ -156,6 +158,8 @@ def _read_values(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(f'--descriptors-rate {rate}: expected 0 to 1000')
     if args.jobs is not None and args.jobs < 1:
         raise ValueError(f'--jobs {args.jobs}: expected at least 1')
+    if args.scheduler is not None and args.jobs is not None:
+        raise ValueError('--jobs and --scheduler: expected one of them')
     values = read_parameters(args.params, args.given)
     InputSettings.from_values(values)
     return values | {
@@ -163,109 +167,36 @@ def _read_values(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _plan_job(
-    bag: Path,
-    output: Path,
-    topics: Sequence[str] | None,
+def _plan_jobs(
+    args: argparse.Namespace,
+    bags: Sequence[Path],
+    outputs: Sequence[Path],
     model: Path,
     values: dict[str, Any],
-    rate: float | None,
-) -> Job:
-    """
-    Check a recording and collect in a job what its worker needs.
-
-    topics: see choose_topics. rate: of descriptors [Hz]. Raises OSError or ValueError if the
-    recording cannot be used.
-    """
-    if not bag.exists():
-        raise FileNotFoundError(f'{bag}: no such file or folder')
-    images = Images(bag)
-    topics = choose_topics(images, topics)
-    masks = [settings_of(values, topic)[0].mask for topic in topics]
-    effective = {
-        name: value for name, value in values.items() if value == value
-    }  # not NaN: NaN != NaN
-    request = {
-        **effective,
-        'model': model_id(model, model.read_bytes()),
-        'bag': str(bag.resolve()),
-        **file_state(bag),
-        'topics': topics,
-        'masks': [None if mask is None else zlib.crc32(mask.tobytes()) for mask in masks],
-        'descriptors_rate': rate,
-    }
-    return Job(
-        bag=str(bag),
-        output=str(output),
-        topics=topics,
-        images=sum(images.counts[topic] for topic in topics),
-        model=str(model),
-        values=values,
-        descriptors_rate=rate,
-        request=json.loads(json.dumps(request)),  # as a later run reads it
-    )
+) -> tuple[list[Job], dict[str, dict[str, Any]]]:
+    """Check recordings; return their jobs, and by output the errors of those without one."""
+    model_name = model_id(model, model.read_bytes())
+    jobs: list[Job] = []
+    errors: dict[str, dict[str, Any]] = {}
+    pairs = zip(bags, outputs, strict=True)
+    for bag, output in tqdm(pairs, 'checking', len(bags), leave=False, disable=None, delay=1):
+        try:
+            settings = (model, model_name, values, args.descriptors_rate)
+            jobs.append(plan_job(bag, output, args.topic, *settings, args.force))
+        except (OSError, ValueError) as error:
+            errors[str(output)] = {'error': str(error)}
+    return jobs, errors
 
 
-def _finished_summary(job: Job, force: bool) -> dict[str, Any] | None:
-    """
-    Summary of an output that an earlier run completed for the same request; None to run the job.
+def _open_executor(
+    jobs: Sequence[Job], args: argparse.Namespace
+) -> tuple[Sequence[Job], JobExecutor]:
+    """Return the jobs, with their number of threads, and the executor that runs them."""
+    if args.scheduler is None:
+        jobs, concurrency = share_cores(jobs, args.jobs)
+        return jobs, LocalExecutor(concurrency)
+    from superpoint_rknn.extract.dask_executor import DaskExecutor  # optional
 
-    Raises FileExistsError if the output was made for another request, unless `force`.
-    """
-    record = read_record(Path(job.output))
-    if record is None:
-        return None
-    changes = describe_changes(record['request'], job.request)
-    if not changes:
-        return record['summary']
-    if force:
-        return None
-    raise FileExistsError(
-        f'{job.output} was made from other inputs or settings ({changes}): use --force to replace '
-        'it, or name another output'
-    )
-
-
-def _share_cores(jobs: list[Job], concurrency: int | None) -> tuple[list[Job], int]:
-    """
-    Divide the CPU's cores among the jobs that run at a time.
-
-    concurrency: jobs at a time; None: one per core, or 1 on an NPU.
-    Returns the jobs with their number of threads, and the number of jobs at a time.
-    """
-    if not jobs or not jobs[0].model.endswith('.onnx'):
-        return jobs, min(concurrency or 1, len(jobs))
-    from superpoint_rknn.runtimes.onnx.runtime import physical_cores
-
-    cores = physical_cores()
-    concurrency = min(concurrency or cores, len(jobs))
-    return [replace(job, threads=max(1, cores // concurrency)) for job in jobs], concurrency
-
-
-def _print_outcome(job: Job, outcome: dict[str, Any], skipped: bool = False) -> None:
-    """Print the result of a recording in a line, and errors and unusable images on stderr."""
-    if 'error' in outcome:
-        _print_errors([outcome['error']])
-        return
-    summary = outcome['summary']
-    speed = summary['images'] / max(summary['seconds'], 1e-9)
-    tqdm.write(
-        f'{one_line(str(job.output))}: {summary["images"]} images, '
-        f'{summary["keypoints"]} keypoints, '
-        f'{speed:.1f} images/s, {summary["real_time_factor"]:g} x real time'
-        + (' (finished before)' if skipped else '')
-    )
-    _print_errors(f'{job.bag}: {text}' for text in summary['warnings'])
-    if summary['missing']:
-        _print_errors([f'{job.bag}: incomplete: {"; ".join(summary["missing"])}'])
-    if summary['failed']:
-        unlisted = summary['failed'] - len(summary['failures'])
-        more = [f'and {unlisted} more'] if unlisted else []
-        _print_errors(
-            [f'{job.bag}: {summary["failed"]} images left out', *summary['failures'], *more]
-        )
-
-
-def _print_errors(lines: Iterable[str]) -> None:
-    for line in lines:
-        tqdm.write(f'superpoint_rknn: {one_line(line)}', file=sys.stderr)
+    executor = DaskExecutor(args.scheduler)
+    tqdm.write(executor.description)
+    return with_threads(jobs, 1), executor

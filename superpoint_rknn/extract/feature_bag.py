@@ -67,15 +67,18 @@ class FeatureBag(Writer):
         header: Any,
         image_size: tuple[int, int],
         keypoints: Keypoints,
-        tracks: Tracks,
+        tracks: Tracks | None,
     ) -> None:
         """
         Write the keypoints and tracks of an image.
 
         time_ns: of the recording [ns]. header: std_msgs/Header. image_size: height, width [px].
+        tracks: None: the image has none.
         """
         message = self._message(header, image_size, keypoints, EMPTY, EMPTY)
         self._write(image_topic, 'keypoints', time_ns, message)
+        if tracks is None:
+            return
         message = self._message(header, image_size, tracks, tracks.id, tracks.age)
         self._write(image_topic, 'tracks', time_ns, message)
 

@@ -26,6 +26,7 @@ class Job:
     values: dict[str, Any]  # parameters, see read_parameters
     descriptors_rate: float | None  # [Hz] by timestamp; None: every image
     request: dict[str, Any]  # inputs and settings that a later run compares
+    replace: bool  # an output of another request
     threads: int | None = None  # of the CPU runtime; None: its default
 
     def to_json(self) -> bytes:

@@ -1,11 +1,15 @@
-"""Output bags: written to a locked folder, then renamed, so that none is ever incomplete."""
+"""Output bags: written in a folder of the attempt, then renamed, so that none is incomplete."""
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import json
 import os
+import secrets
 import shutil
+import socket
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,6 +17,7 @@ from typing import Any
 from superpoint_rknn.bounded_yaml import read_yaml
 
 RECORD = 'superpoint_rknn'  # key in the custom data of a bag's metadata
+CONFLICT_PAUSE = 0.5  # [s]; network file systems show a new folder late
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
@@ -34,38 +39,87 @@ def read_record(path: Path) -> dict[str, Any] | None:
         ) from None
 
 
-def describe_changes(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Text that lists the entries in which two requests differ; empty if they are equal."""
-    return ', '.join(
-        f'{name}: {before.get(name)!r} before, {now.get(name)!r} now'
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
+def finished_summary(path: Path, request: dict[str, Any], replace: bool) -> dict[str, Any] | None:
+    """
+    Summary of an output that was completed for the same request; None if there is none.
+
+    replace: also return None if the output was made for another request.
+    Raises FileExistsError if it was, without `replace`.
+    """
+    record = read_record(path)
+    if record is None:
+        return None
+    before = record['request']
+    if before == request:
+        return record['summary']
+    if replace:
+        return None
+    changes = ', '.join(
+        f'{name}: {before.get(name)!r} before, {request.get(name)!r} now'
+        for name in sorted(before.keys() | request.keys())
+        if before.get(name) != request.get(name)
+    )
+    raise FileExistsError(
+        f'{path} was made from other inputs or settings ({changes}): use --force to replace it, '
+        'or name another output'
     )
 
 
-class Output:
+class Attempts:
     """
-    Context in which a bag is written: a locked folder NAME.partial beside the final path.
+    Attempts to write an output: the folder OUTPUT.attempts, with a folder for each of them.
 
-    Leftovers of an interrupted run are removed at the start, the folder at the end.
+    The folder of an attempt is removed when the attempt ends with a result or is cancelled. So it
+    remains of one that crashed or was killed. No two attempts have a file in common, for two can
+    run at the same time: Dask runs a task again if it loses the connection to a worker.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
-        self._partial = path.with_name(f'{path.name}.partial')
-        self.bag = self._partial / path.name
-        self._replaced = self._partial / 'replaced'
-        self.lock = -1  # file descriptor; the folder stays locked while a copy of it is open
+    def __init__(self, output: Path):
+        self.folder = output.with_name(f'{output.name}.attempts')
 
-    def __enter__(self) -> Output:
-        """Raises FileExistsError if another run writes there, or the folder holds other files."""
-        self._partial.mkdir(parents=True, exist_ok=True)
-        self.lock = os.open(self._partial, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            self._lock_and_empty()
-        except BaseException:
-            os.close(self.lock)
-            raise
+    def count(self) -> int:
+        """Return the number of attempts that run, crashed or were killed."""
+        return len(list(self.folder.glob('attempt-*')))
+
+    def clean(self) -> None:
+        """Remove the files of attempts that were killed on this machine."""
+        for folder in self.folder.glob('attempt-*'):
+            machine, pid, _ = folder.name.removeprefix('attempt-').rsplit('-', 2)
+            if machine == socket.gethostname() and not Path('/proc', pid).exists():
+                for path in folder.iterdir():
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Remove the folders of all attempts."""
+        for folder in self.folder.glob('attempt-*'):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.remove_if_empty()
+
+    def remove_if_empty(self) -> None:
+        """Remove the folder unless it contains something."""
+        with suppress(OSError):  # of another attempt, or removed by it
+            self.folder.rmdir()
+
+
+class Attempt:
+    """
+    Context in which an attempt writes a bag in its folder of `Attempts`.
+
+    On exit the folder is removed; with `failed` set it remains, without the bag, and counts.
+    """
+
+    def __init__(self, output: Path):
+        self._output = output
+        self._attempts = Attempts(output)
+        name = f'attempt-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}'
+        self._folder = self._attempts.folder / name
+        self._replaced = self._folder / 'replaced'
+        self.bag = self._folder / output.name
+        self.failed = False
+
+    def __enter__(self) -> Attempt:
+        self._attempts.clean()
+        self._folder.mkdir(parents=True)
         return self
 
     def __exit__(
@@ -74,34 +128,38 @@ class Output:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        shutil.rmtree(self._partial, ignore_errors=True)
-        os.close(self.lock)
+        shutil.rmtree(self.bag if self.failed else self._folder, ignore_errors=True)
+        if not self.failed:
+            self._attempts.remove_if_empty()
 
-    def complete(self) -> None:
+    def complete(
+        self, request: dict[str, Any], summary: dict[str, Any], replace: bool
+    ) -> dict[str, Any]:
         """
-        Sync the bag to disk and rename it to the final path, replacing an older output.
+        Sync the bag to disk and rename it to the output; remove the folders of all attempts.
 
-        Raises FileExistsError if something else was created there meanwhile.
+        replace: an output that was made for another request.
+        Returns `summary`, or that of another attempt at the same request which was faster; its bag
+        is kept, this one is not. Raises FileExistsError if there is something else.
         """
         for path in (*self.bag.iterdir(), self.bag):
             _fsync(path)
-        read_record(self.path)
-        if self.path.exists():
-            self.path.rename(self._replaced)
-        self.bag.rename(self.path)
-        _fsync(self.path.parent)
-
-    def _lock_and_empty(self) -> None:
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FileExistsError(f'{self._partial}: another run is writing there') from None
-        for path in self._partial.iterdir():
-            if path not in (self.bag, self._replaced):
-                raise FileExistsError(
-                    f'{path} is not from `superpoint_rknn extract`: remove {self._partial}'
-                )
-            shutil.rmtree(path)
+        while (finished := finished_summary(self._output, request, replace)) is None:
+            try:
+                if read_record(self._output) is not None:
+                    shutil.rmtree(self._replaced, ignore_errors=True)
+                    self._output.rename(self._replaced)
+                self.bag.rename(self._output)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+                time.sleep(CONFLICT_PAUSE)  # an output was created meanwhile
+                continue
+            finished = summary
+            break
+        _fsync(self._output.parent)
+        self._attempts.remove()
+        return finished
 
 
 def _fsync(path: Path) -> None:

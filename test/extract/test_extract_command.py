@@ -5,9 +5,11 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 from recorded import ROS2, files_of, image_of, lines, raw_messages, read, stamp, write_bag
 
-from superpoint_rknn.extract.output import Output
+from superpoint_rknn.extract.output import RECORD, Attempt, Attempts
 
 
 @pytest.fixture
@@ -46,20 +48,25 @@ def start(model):
         process.communicate()
 
 
-def wait_until_written(partial, name):
-    """Wait until features are written; return the worker's process id."""
+def wait_for_worker(output, size=0):
+    """Wait until a worker has written `size` bytes of features; return its process id."""
     end = time.monotonic() + 60
-    while not (data := list(partial.glob(f'{name}/*.mcap'))) or data[0].stat().st_size < 2**20:
-        assert time.monotonic() < end
+    pattern = f'{output.name}.attempts/attempt-*/{output.name}/*.mcap'
+    while time.monotonic() < end:
+        for path in output.parent.glob(pattern):
+            with suppress(OSError):  # ended meanwhile
+                if path.stat().st_size >= size and (pid := pid_of(path.parent)):
+                    return pid
         time.sleep(0.02)
-    for process in Path('/proc').iterdir():
-        if process.name.isdecimal():
-            try:
-                if str(partial / name).encode() in (process / 'cmdline').read_bytes():
-                    return process.name
-            except OSError:  # ended meanwhile
-                continue
     pytest.fail('no process writes there')
+
+
+def pid_of(argument):
+    for process in Path('/proc').iterdir():
+        with suppress(OSError):
+            if process.name.isdecimal() and str(argument) in (process / 'cmdline').read_text():
+                return int(process.name)
+    return None
 
 
 def test_several_recordings_are_written_to_a_folder(tmp_path, bag, pictures, extract):
@@ -190,7 +197,7 @@ def test_a_sequence_of_euroc(tmp_path, pictures, extract, capsys):
 def test_an_interrupted_run_is_resumed(tmp_path, bag, long_bag, start, extract, all_exited):
     out = tmp_path / 'out'
     process = start(bag, long_bag, '-o', out, '--jobs', 1)
-    worker = wait_until_written(out / 'long.partial', 'long')
+    worker = wait_for_worker(out / 'long', 2**20)
     finished = files_of(out / 'drive')
     process.send_signal(signal.SIGINT)
     assert process.wait(2) == 130
@@ -206,23 +213,40 @@ def test_an_interrupted_run_is_resumed(tmp_path, bag, long_bag, start, extract, 
 
 def test_a_killed_run_is_resumed(tmp_path, long_bag, start, extract, all_exited):
     process = start(long_bag, '-o', tmp_path / 'out')
-    worker = wait_until_written(tmp_path / 'out.partial', 'out')
+    worker = wait_for_worker(tmp_path / 'out', 2**20)
     process.kill()
     assert all_exited([worker])
     assert not (tmp_path / 'out').exists()
+    assert Attempts(tmp_path / 'out').count() == 1
     shutil.rmtree(long_bag)
     write_bag(long_bag, {'/image': [image_of(ROS2, 0, np.zeros((120, 160), np.uint8))]})
     assert extract(long_bag, '-o', tmp_path / 'out') == 0
-    assert not (tmp_path / 'out.partial').exists()
+    assert not (tmp_path / 'out.attempts').exists()
 
 
-def test_a_worker_that_dies_is_reported(tmp_path, long_bag, start):
-    process = start(long_bag, '-o', tmp_path / 'out')
-    worker = wait_until_written(tmp_path / 'out.partial', 'out')
-    os.kill(int(worker), signal.SIGKILL)
+def test_three_attempts(tmp_path, long_bag, start, extract, all_exited, capsys):
+    """A worker that dies is replaced; after the third one the recording is named and left."""
+    out = tmp_path / 'out'
+    process = start(long_bag, '-o', out)
+    for number in (1, 2, 3):
+        worker = wait_for_worker(out)
+        assert Attempts(out).count() == number
+        os.kill(worker, signal.SIGKILL)
+        assert all_exited([worker])
     assert process.wait(60) == 1
-    assert 'its process ended with exit code -9' in process.stderr.read()
-    assert not list(tmp_path.glob('out*'))
+    (line,) = lines(process.stderr.read())
+    assert f'{long_bag}: failed 3 times (its process ended with exit code -9)' in line
+    assert files_of(tmp_path).keys() == files_of(long_bag).keys()
+    assert extract(long_bag, '-o', out) == 1
+    assert f'remove {out}.attempts to try again' in capsys.readouterr().err
+
+
+def test_a_worker_that_is_blocked_is_replaced(tmp_path, long_bag, extract, monkeypatch, capsys):
+    monkeypatch.setattr('superpoint_rknn.extract.attempt.IMAGE_TIMEOUT', 0.0)
+    monkeypatch.setattr('superpoint_rknn.extract.attempt.MAX_ATTEMPTS', 1)
+    assert extract(long_bag, '-o', tmp_path / 'out') == 1
+    assert 'failed 1 times (no image for 0 s)' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
 
 
 def test_a_full_disk_is_reported_with_the_output(tmp_path, bag, extract, capfd):
@@ -238,17 +262,56 @@ def test_a_full_disk_is_reported_with_the_output(tmp_path, bag, extract, capfd):
     assert not list(tmp_path.glob('out*'))
 
 
+def complete(attempt, request, replace=False):
+    attempt.bag.mkdir()
+    custom = {RECORD: json.dumps({'request': request, 'summary': {'pid': id(attempt)}})}
+    text = json.dumps({'rosbag2_bagfile_information': {'custom_data': custom}})
+    (attempt.bag / 'metadata.yaml').write_text(text)
+    return attempt.complete(request, {'pid': id(attempt)}, replace)
+
+
 def test_a_file_created_at_the_output_meanwhile_is_kept(tmp_path):
-    with Output(tmp_path / 'out') as output:
-        output.bag.mkdir()
+    with Attempt(tmp_path / 'out') as attempt:
         (tmp_path / 'out').write_text('precious')
         with pytest.raises(FileExistsError, match='out exists'):
-            output.complete()
+            complete(attempt, {})
     assert (tmp_path / 'out').read_text() == 'precious'
+    assert [path.name for path in tmp_path.iterdir()] == ['out']
 
 
-def test_two_runs_do_not_write_one_output(tmp_path, bag, extract, capsys):
-    with Output(tmp_path / 'out'):
-        assert extract(bag, '-o', tmp_path / 'out') == 1
-        assert 'another run is writing there' in capsys.readouterr().err
+def test_of_two_attempts_the_faster_one_is_kept(tmp_path):
+    out = tmp_path / 'out'
+    with Attempt(out) as first, Attempt(out) as second:
+        assert complete(second, {'rate': 1}) == {'pid': id(second)}
+        kept = files_of(out)
+        assert not first.bag.parent.exists()  # it must not count as a failure
+        first.bag.parent.mkdir(parents=True)
+        assert complete(first, {'rate': 1}) == {'pid': id(second)}
+    assert files_of(out) == kept
+    with Attempt(out) as other, pytest.raises(FileExistsError, match='rate: 1 before, 2 now'):
+        complete(other, {'rate': 2})
+    assert files_of(out) == kept
+    with Attempt(out) as other:
+        assert complete(other, {'rate': 2}, replace=True) == {'pid': id(other)}
+    assert files_of(out) != kept
+    assert [path.name for path in tmp_path.iterdir()] == ['out']
+
+
+def test_files_of_killed_attempts_are_removed(tmp_path):
+    killed = subprocess.Popen(['true'])
+    killed.wait()
+    name = f'{socket.gethostname()}-{killed.pid}-00000000'
+    others = f'elsewhere-{killed.pid}-00000000', f'{socket.gethostname()}-{os.getpid()}-00000000'
+    for attempt in (name, *others):
+        (tmp_path / f'out.attempts/attempt-{attempt}/out').mkdir(parents=True)
+    with Attempt(tmp_path / 'out'):
+        found = [path.parent.name for path in tmp_path.glob('out.attempts/attempt-*/out')]
+        assert sorted(found) == sorted(f'attempt-{other}' for other in others)
+    assert Attempts(tmp_path / 'out').count() == 3
+
+
+def test_other_files_beside_the_output_are_kept(tmp_path, bag, extract):
+    (tmp_path / 'out.attempts').mkdir()
+    (tmp_path / 'out.attempts/precious').touch()
     assert extract(bag, '-o', tmp_path / 'out') == 0
+    assert [path.name for path in (tmp_path / 'out.attempts').iterdir()] == ['precious']

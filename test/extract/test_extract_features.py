@@ -18,7 +18,7 @@ from recorded import (
     write_bag,
     write_ros1_bag,
 )
-from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 from superpoint_rknn.extractor import Extractor
 from superpoint_rknn.runtimes.open import open_runtime
@@ -132,6 +132,30 @@ def test_tracks_end_where_stamps_jump(tmp_path, pictures, extract):
     ages = [max(tracks.age) for _, tracks in read(tmp_path / 'features')['/tracks']]
     assert ages == [1, 2, 3, 1, 2, 3]
     assert json.loads((tmp_path / 'f.json').read_text())['bags'][0]['restarts'] == 1
+
+
+def test_a_late_image_has_no_tracks(tmp_path, pictures, extract, capfd):
+    messages = [image_of(ROS2, n, picture) for n, picture in enumerate(pictures)]
+    late = messages[3].header
+    messages[3].header = messages[1].header
+    messages[1].header = late  # stamps 0, 3, 2, 1, 4, 5 in the order of recording
+    bag = tmp_path / 'drive'
+    with Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection('/image', messages[0].__msgtype__, typestore=ROS2)
+        for number, message in enumerate(messages):
+            data = ROS2.serialize_cdr(message, message.__msgtype__)
+            writer.write(connection, stamp(number), data)
+    assert extract(bag, '-o', tmp_path / 'out', '--json', tmp_path / 'f.json') == 0
+    (line,) = lines(capfd.readouterr().err)
+    assert f'{bag}: 2 late images have no tracks' in line
+    (figures,) = json.loads((tmp_path / 'f.json').read_text())['bags']
+    assert (figures['images'], figures['late'], figures['restarts']) == (6, 2, 0)
+    found = read(tmp_path / 'out')
+    for name in ('keypoints', 'descriptors'):
+        assert [stamp_of(m) for _, m in found[f'/{name}']] == list(map(stamp, (0, 3, 2, 1, 4, 5)))
+    tracks = [message for _, message in found['/tracks']]
+    assert [stamp_of(message) for message in tracks] == list(map(stamp, (0, 3, 4, 5)))
+    assert [max(message.age) for message in tracks] == [1, 2, 3, 4]
 
 
 def test_images_that_can_not_be_used_are_named_and_left_out(tmp_path, pictures, extract, capfd):

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from superpoint_rknn.extract.worker import prefetch
+from superpoint_rknn.extract.extraction import prefetch
 
 
 def test_items_are_generated_in_order_while_earlier_ones_are_used():

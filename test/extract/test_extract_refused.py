@@ -19,11 +19,6 @@ def test_only_results_of_extract_are_replaced(tmp_path, bag, pictures, extract, 
         assert 'must not contain each other' in capsys.readouterr().err
     (tmp_path / 'way').unlink()
     assert files_of(tmp_path) == before
-    (tmp_path / 'out.partial').mkdir()
-    (tmp_path / 'out.partial/precious').touch()
-    assert extract(bag, '-o', tmp_path / 'out') == 1
-    assert 'remove' in capsys.readouterr().err
-    assert (tmp_path / 'out.partial/precious').exists()
 
 
 def test_two_recordings_with_the_same_name(tmp_path, bag, extract, capsys):
@@ -101,6 +96,7 @@ def test_bad_parameters(tmp_path, bag, extract, capsys):
         (('--params', tmp_path / 'none.yaml'), 'none.yaml'),
         (('--descriptors-rate', '-1'), 'descriptors-rate -1.0'),
         (('--jobs', '0'), '--jobs 0'),
+        (('--jobs', '2', '--scheduler', 'tcp://localhost:1'), '--jobs and --scheduler'),
         (('--json', tmp_path / 'none/f.json'), 'f.json: no such folder'),
         (('--model', tmp_path / 'none.onnx'), 'none.onnx: no such file'),
     ):
