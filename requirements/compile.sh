@@ -28,11 +28,11 @@ compile_all() {
   local distro
   universal 3.10 uv "$@"
   universal 3.10 demo --excludes excludes.txt "$@"
-  universal 3.10 test --excludes excludes.txt $(beside_demo) "$@"
+  universal 3.10 test $(beside_demo) "$@"
   for distro in kilted jazzy; do
     universal 3.10 ros-$distro $(beside_demo) --no-emit-package numpy -c test.txt "$@"
   done
-  compile 3.10 oldest demo.in test.in --overrides oldest.in --excludes excludes.txt \
+  compile 3.10 oldest demo.in test.in --overrides oldest.in \
     -c ros-jazzy.txt "$@"
   universal 3.10 images --no-deps "$@"
   universal 3.11 vio --no-deps -c demo.txt "$@"

@@ -171,17 +171,14 @@ def test_frequent_parameter_changes_do_not_delay_descriptors(rig, photo):
 
 
 @pytest.mark.parametrize(
-    ('topic', 'policy', 'error'),
-    [
-        ('/keypoints', 'publisher.reliability', 'not configured'),
-        ('/image', 'subscription.reliability', 'not activated'),
-    ],
+    ('topic', 'policy'),
+    [('/keypoints', 'publisher.reliability'), ('/image', 'subscription.reliability')],
 )
-def test_an_invalid_qos_override_leaves_the_node_unconfigured(graph, topic, policy, error):
+def test_an_invalid_qos_override_leaves_the_node_unconfigured(graph, topic, policy):
     process = graph.start(**{f'qos_overrides.{topic}.{policy}': 'bogus'})
-    graph.wait(lambda: error in process.log.read_text(), 'the error')
+    graph.wait(lambda: 'not configured' in process.log.read_text(), 'the error')
     assert state(graph) == State.PRIMARY_STATE_UNCONFIGURED
-    assert change_state(graph, Transition.TRANSITION_CONFIGURE) == (error == 'not activated')
+    assert not change_state(graph, Transition.TRANSITION_CONFIGURE)
     assert 'has not returned' not in process.log.read_text()
     assert graph.interrupt(process)[0] == 0
 
