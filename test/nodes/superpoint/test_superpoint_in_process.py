@@ -225,7 +225,8 @@ def test_descriptor_maps_are_fetched_only_while_subscribed(start):
     assert bench.counts()['descriptors'] == 0
     (descriptors,) = bench.collect(Descriptors, 'descriptors')
     bench.graph.wait(lambda: bench.process_images() and descriptors, 'descriptors')
-    assert bench.process_images() == [True]
+    # Not each one: two images within a millisecond exceed the rate.
+    bench.graph.wait(lambda: bench.process_images() == [True], 'a described image')
     bench.graph.node.destroy_subscription(bench.subscriptions.pop())
     bench.graph.wait(
         lambda: bench.process_images() == [False], 'the node to notice the lost subscription'
