@@ -12,7 +12,11 @@ from superpoint_rknn.layouts.camera_topics import CameraTopics, image_topics
 def rviz_config(cameras: Sequence[CameraTopics]) -> str:
     """Return the text of a .rviz file."""
     displays = [
-        _display(f'{name} of {camera.title}' if len(cameras) > 1 else name, topic)
+        _display(
+            f'{name} of {camera.title}' if len(cameras) > 1 else name,
+            topic,
+            'Best Effort' if topic == camera.image else 'Reliable',  # as each is published
+        )
         for camera in cameras
         for name, topic in image_topics(camera).items()
     ]
@@ -38,9 +42,8 @@ def rviz_config(cameras: Sequence[CameraTopics]) -> str:
     return yaml.safe_dump(content, sort_keys=False)
 
 
-def _display(name: str, topic: str) -> dict:
-    """Return the image display of a topic. Overlays are RELIABLE, a camera may not be."""
-    is_overlay = topic.endswith('overlay')
+def _display(name: str, topic: str, reliability: str) -> dict:
+    """Return the image display of a topic; reliability: of its subscription."""
     return {
         'Class': 'rviz_default_plugins/Image',
         'Enabled': True,
@@ -53,7 +56,7 @@ def _display(name: str, topic: str) -> dict:
             'Depth': 1,
             'Durability Policy': 'Volatile',
             'History Policy': 'Keep Last',
-            'Reliability Policy': 'Reliable' if is_overlay else 'Best Effort',
+            'Reliability Policy': reliability,
             'Value': topic,
         },
         'Value': True,

@@ -25,6 +25,12 @@ def test_a_camera_without_a_name():
     assert ('/tracker: camera', 'tracks_hz') in plotted
 
 
+def test_a_camera_whose_topic_is_named_like_an_overlay():
+    displays = rviz_displays(camera_topics(['/'], [''], '/thermal/overlay'))
+    assert displays['Image'] == ('/thermal/overlay', 'Best Effort')
+    assert displays['Keypoints'] == ('/overlay', 'Reliable')
+
+
 def test_two_namespaces_with_two_cameras_each():
     cameras = camera_topics(['front', '/robot/rear/'], ['left', 'right'], 'image_raw')
     displays = rviz_displays(cameras)

@@ -1,14 +1,10 @@
 """The topics and diagnostics that the files for RViz and Foxglove show are those of the nodes."""
 
 import json
-import sys
-from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray
 from ros_graph import RELIABLE, image_message
 from sensor_msgs.msg import Image
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / 'layouts'))
 from viewer_files import foxglove, rviz_displays
 
 from superpoint_rknn.layouts.camera_topics import camera_topics
