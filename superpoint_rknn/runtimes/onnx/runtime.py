@@ -181,14 +181,12 @@ class OnnxRuntime:
 
         def logits_of(std: float) -> np.ndarray:
             self._set_normalisation(mean, std)
-            return self.infer(image, None).copy()
+            try:
+                return self.infer(image, None).copy()
+            except RuntimeError as error:
+                raise ModelError(f'{path}: this model can not run: {error}') from error
 
-        try:
-            return choose_std(path, logits_of, 'the parameter input.std')
-        except ModelError:
-            raise
-        except RuntimeError as error:
-            raise ModelError(f'{path}: this model can not run: {error}') from error
+        return choose_std(path, logits_of, 'the parameter input.std')
 
     def _bind(self, session: onnxruntime.InferenceSession) -> onnxruntime.IOBinding:
         """Bind the input and the logits to this runtime's buffers."""
