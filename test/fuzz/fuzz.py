@@ -88,7 +88,8 @@ def fuzz(name: str, seconds: int) -> bool:
         log.unlink()
         return True
     reasons = [line for line in text.splitlines() if 'rror' in line]
-    print(f'  {reasons[-1] if reasons else status:.200} ({log.relative_to(ROOT)})')
+    reason = reasons[-1] if reasons else f'wait status {status}'
+    print(f'  {reason:.200} ({log.relative_to(ROOT)})')
     for path in sorted(set(FINDINGS.iterdir()) - old - {log}):
         print(f'  ./dev run python test/fuzz/targets.py {name} {path.relative_to(ROOT)}')
     sys.stdout.flush()

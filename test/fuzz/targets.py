@@ -267,25 +267,16 @@ def read_recording(path: Path) -> None:
         frame.grey()
 
 
-@target(ValueError)
-def mcap(data):
-    read_recording(write('recording.mcap', data))
-
-
-@target(ValueError)
-def sqlite(data):
-    read_recording(write('recording.db3', data))
-
-
-@target(ValueError)
-def ros1_bag(data):
-    read_recording(write('recording.bag', data))
-
-
-@target(ValueError)
-def compressed_recording(data):
-    """A file that rosbag2 has compressed as a whole."""
-    read_recording(write('recording.mcap.zstd', data))
+RECORDINGS = {
+    'mcap': 'recording.mcap',
+    'sqlite': 'recording.db3',
+    'ros1_bag': 'recording.bag',
+    'compressed_recording': 'recording.mcap.zstd',  # which rosbag2 has compressed as a whole
+}
+for _name, _file in RECORDINGS.items():
+    TARGETS[_name] = Target(
+        lambda data, file=_file: read_recording(write(file, data)), (ValueError,)
+    )
 
 
 @target(ValueError)
