@@ -24,6 +24,7 @@ from sensor_msgs.msg import CameraInfo
 
 from superpoint_rknn.evaluate.metrics import mutual_neighbours
 from superpoint_rknn.msg import Descriptors
+from superpoint_rknn.nodes.tracker.messages import descriptor_rows, points_of
 
 LIMIT = 1.0  # [px] distance from the epipolar line, or from the place of the homography
 FEWEST = 15  # inliers
@@ -72,10 +73,10 @@ class Matcher(Node):
 
 def matched_points(first, second):
     """Return matched points of two messages of descriptors, (N, 2) float64 each [px]."""
-    rows = [np.array(m.data, np.float32).reshape(-1, m.dim) for m in (first, second)]
-    xy = [np.stack([m.keypoints.x, m.keypoints.y], axis=1) for m in (first, second)]
-    i, j = mutual_neighbours(*rows)
-    return xy[0][i].astype(float), xy[1][j].astype(float)
+    i, j = mutual_neighbours(descriptor_rows(first), descriptor_rows(second))
+    points = [points_of(message.keypoints) for message in (first, second)]
+    xy = [np.stack([p.x, p.y], axis=1).astype(float) for p in points]
+    return xy[0][i], xy[1][j]
 
 
 def relative_pose(first, second, camera):
