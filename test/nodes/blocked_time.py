@@ -1,8 +1,8 @@
 """
-A timer that measures for how long other callbacks block the executor.
+Measure how long callbacks block an executor, by the delay of a timer.
 
-As a program: run the superpoint node for a second; print that time and whether onnxruntime was
-imported before. Usage: heartbeat.py ROS-ARGUMENTS.
+As a program: run the superpoint node for a second; print that time, and whether onnxruntime was
+imported before callbacks ran. Usage: blocked_time.py ROS-ARGUMENTS.
 """
 
 import sys
@@ -12,19 +12,19 @@ from pathlib import Path
 from superpoint_rknn.nodes.common.process import run_node
 from superpoint_rknn.nodes.superpoint.node import SuperPointNode
 
-PERIOD = 0.005  # [s] of the heartbeat
+PERIOD = 0.005  # [s] of the timer
 LONGEST = 0.05  # [s] that a callback may take
 
 
-class Heartbeat:
-    """A timer of a node's executor."""
+class BlockedTime:
+    """Timer of a node that measures the longest delay of its callback."""
 
     def __init__(self, node):
         self.longest = 0.0  # [s]
         self._last = self.now()
-        node.create_timer(PERIOD, self._beat)
+        node.create_timer(PERIOD, self._on_timer)
 
-    def _beat(self):
+    def _on_timer(self):
         now = self.now()
         self.longest = max(self.longest, now - self._last - PERIOD)
         self._last = now
@@ -43,11 +43,11 @@ class StartingNode(SuperPointNode):
         """Prepare the node; measure from now on."""
         super().prepare()
         print(f'imported: {"onnxruntime" in sys.modules}', flush=True)
-        self._heartbeat = Heartbeat(self)
+        self._blocked = BlockedTime(self)
 
     def check_inputs(self):
         """End; called a second after the activation."""
-        print(f'longest: {self._heartbeat.longest}', flush=True)
+        print(f'longest: {self._blocked.longest}', flush=True)
         self._interruption.requested = True
 
 

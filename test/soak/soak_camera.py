@@ -18,6 +18,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import rclpy
@@ -25,6 +26,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
+from soak_report import NODES
 
 from superpoint_rknn.bench.recordings import read_recording
 from superpoint_rknn.bench.ros_steps import image_message
@@ -32,13 +34,10 @@ from superpoint_rknn.msg import Keypoints
 from superpoint_rknn.nodes.common.executor import create_executor
 
 QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-NODES = ('superpoint', 'tracker')
 WINDOW = 4  # images without tracks that are under way at most
 PATIENCE = 0.5  # [s] after which an image without tracks is no longer waited for
-ANSWER_TIMEOUT, ANSWER_ATTEMPTS = (
-    2.0,
-    30,
-)  # [s] of one image of which both nodes' answers are awaited
+ANSWER_TIMEOUT = 2.0  # [s] for the answers of both nodes to one image
+ANSWER_ATTEMPTS = 30  # images of which one has to be answered
 CONNECTION_TIMEOUT = 60.0  # [s] until both nodes subscribe
 COUNTS_TIMEOUT = 30.0  # [s] until the counters no longer change
 REPORT_PERIOD = 1.0  # [s]
@@ -65,7 +64,7 @@ class Camera:
             node.create_subscription(
                 Keypoints,
                 topic,
-                lambda data, topic=topic: self._on_answer(topic, data),
+                partial(self._on_answer, topic),
                 QOS,
                 raw=True,
             )

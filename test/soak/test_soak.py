@@ -1,5 +1,6 @@
 """The soak run: what it accounts for, what it takes for growth, and a short one."""
 
+import mmap
 import os
 import signal
 import threading
@@ -121,7 +122,10 @@ def test_samples_are_bounded(monkeypatch):
 
 def test_a_sample_shows_memory_handles_and_threads():
     before = read_sample(os.getpid())
-    held = np.ones(20_000_000, np.uint8)
+    # New pages: an array could get memory that was freed before and is still resident.
+    pages = mmap.mmap(-1, 20_000_000, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    held = np.frombuffer(pages, np.uint8)
+    held[:] = 1
     end = threading.Event()
     thread = threading.Thread(target=end.wait)
     thread.start()

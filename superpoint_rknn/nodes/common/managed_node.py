@@ -30,7 +30,7 @@ from superpoint_rknn.settings import Parameter
 RCLError = rclpy_implementation.RCLError
 LOCAL_LOG = get_logger('superpoint_rknn')  # not published on /rosout, as no node has this name
 FILE_REFUSED = (
-    'see the log on this computer; a file was set at run time, so the reason is not told here'
+    'see the log on this computer; a file was set at run time, so the reason is not published'
 )
 DIAGNOSTICS_PERIOD = 1.0  # [s]
 LOADING_TIMEOUT = 180.0  # [s] for loading a model, and for its first inference

@@ -5,12 +5,12 @@ import threading
 from pathlib import Path
 from random import Random
 
+import blocked_time
 import cv2
-import heartbeat
 import numpy as np
 import pytest
+from blocked_time import LONGEST, BlockedTime
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from heartbeat import LONGEST, Heartbeat
 from rcl_interfaces.msg import Log
 from rcl_interfaces.srv import SetParameters
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -85,7 +85,7 @@ def test_no_callback_is_blocked_by_hostile_masks(graph, tmp_path, dead, monkeypa
         log += capfd.readouterr().err
         return text in log
 
-    beats = Heartbeat(graph.node)
+    blocked = BlockedTime(graph.node)
     set_mask(good)
     graph.wait(lambda: mask() is not None, 'the mask')
     before = mask()
@@ -107,7 +107,7 @@ def test_no_callback_is_blocked_by_hostile_masks(graph, tmp_path, dead, monkeypa
     set_mask('')
     graph.wait(lambda: mask() is None, 'no mask')
     bench.close()
-    assert beats.longest < LONGEST
+    assert blocked.longest < LONGEST
 
 
 def hostile_values():
@@ -130,7 +130,7 @@ def test_no_callback_is_blocked_by_parameters(graph):
     clients = [graph.node.create_client(SetParameters, f'{n}/set_parameters') for n in nodes]
     for client in clients:
         graph.wait(client.service_is_ready, client.srv_name)
-    beats = Heartbeat(graph.node)
+    blocked = BlockedTime(graph.node)
     results = []
     for value in hostile_values():
         futures = [c.call_async(SetParameters.Request(parameters=[value])) for c in clients]
@@ -142,19 +142,23 @@ def test_no_callback_is_blocked_by_parameters(graph):
     graph.executor.remove_node(tracker)
     tracker.destroy_node()
     bench.close()
-    assert beats.longest < LONGEST
+    assert blocked.longest < LONGEST
 
 
-def told(graph, kind, name, path):
-    """What the network is told of a node that starts after a file was set."""
-    told = set()
+def published_texts(graph, kind, name, path):
+    """Log and diagnostics texts on the network of a node that starts after a file was set."""
+    texts = set()
     subscriptions = [
-        graph.node.create_subscription(Log, '/rosout', lambda m: told.add(m.msg), 10),
+        graph.node.create_subscription(Log, '/rosout', lambda m: texts.add(m.msg), 10),
         graph.node.create_subscription(
-            DiagnosticArray, '/diagnostics', lambda m: told.update(s.message for s in m.status), 10
+            DiagnosticArray,
+            '/diagnostics',
+            lambda m: texts.update(s.message for s in m.status),
+            10,
         ),
     ]
     node = kind(context=graph.context)
+    node.prepare()  # as run_nodes does: an import would show as loading
     graph.executor.add_node(node)
     assert node.set_parameters([Parameter(name, value=str(path))])[0].successful
     bring_up = BringUp([node])
@@ -168,7 +172,7 @@ def told(graph, kind, name, path):
     node.destroy_node()
     for subscription in subscriptions:
         graph.node.destroy_subscription(subscription)
-    return told
+    return texts
 
 
 @pytest.mark.parametrize(
@@ -184,8 +188,8 @@ def test_a_stranger_does_not_learn_which_files_exist(graph, tmp_path, kind, name
     secret = tmp_path / secret
     if not secret.exists():
         secret.write_text('no model')
-    of_secret = told(graph, kind, name, secret)
-    of_nothing = told(graph, kind, name, secret.with_name('nothing' + secret.suffix))
+    of_secret = published_texts(graph, kind, name, secret)
+    of_nothing = published_texts(graph, kind, name, secret.with_name('nothing' + secret.suffix))
     assert any('see the log on this computer' in text for text in of_secret)
     assert of_secret == of_nothing
     assert not any(str(tmp_path) in text for text in of_secret)
@@ -204,7 +208,7 @@ def test_blocked_reads_are_limited(dead, monkeypatch):
 
 def test_no_callback_is_blocked_by_a_start(graph):
     for _ in range(3):  # other processes of this machine may be in the way
-        started = graph.start(heartbeat.__file__)
+        started = graph.start(blocked_time.__file__)
         assert started.wait(60) == 0
         words = started.log.read_text().split()
         assert words[words.index('imported:') + 1] == 'True'
@@ -225,9 +229,9 @@ def test_a_dead_mount_at_start_is_reported_and_tried_again(graph, dead, monkeypa
     bring_up = BringUp([node])
     durations = []
     while not durations or node.refusal is None:
-        start = Heartbeat.now()
+        start = BlockedTime.now()
         bring_up.step()
-        durations.append(Heartbeat.now() - start)
+        durations.append(BlockedTime.now() - start)
     assert str(node.refusal).startswith(name)
     assert 'not read within 2 s' in str(node.refusal)
     assert isinstance(node.refusal, NotReadyError)
