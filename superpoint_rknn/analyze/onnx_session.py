@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
-from superpoint_rknn.runtimes.onnx.runtime import LOAD_ERRORS, physical_cores
+from superpoint_rknn.runtimes.onnx.runtime import ORT_ERRORS, physical_cores
 from superpoint_rknn.runtimes.runtime import ModelError
 
 ERRORS_ONLY = 3  # log level of onnxruntime
@@ -35,7 +35,7 @@ def open_session(
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=['CPUExecutionProvider']
         )
-    except LOAD_ERRORS as error:
+    except ORT_ERRORS as error:
         raise ModelError(f'{name}: onnxruntime refuses this model: {error}') from error
 
 
@@ -49,7 +49,7 @@ def compute(
     """
     try:
         outputs = session.run(tensors, {name: value[None] for name, value in inputs.items()})
-    except LOAD_ERRORS as error:
+    except ORT_ERRORS as error:
         raise RuntimeError(f'onnxruntime failed: {error}') from error
     return [output[0] for output in outputs]
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 MAX_PIXELS = 24_000_000  # of an image that is decoded: 6000x4000; 16 bits and colours take 400 MB
-MAX_SEGMENTS = 10_000  # of a JPEG or PNG file before its pixels
+MAX_SEGMENTS = 10_000  # of a JPEG file before its size
+MAX_CHUNKS = 1 << 16  # of a PNG file; most writers make chunks of 8 kB or more
 FIELDS = 1_000  # of a TIFF file's first directory
 WIDTH_TAG, LENGTH_TAG, BITS_TAG = 256, 257, 258  # of TIFF 6.0
 MAX_BITS = 16  # per sample of a TIFF file; 64 take four times the memory
@@ -65,19 +66,24 @@ def _jpeg(content: memoryview) -> Size | None:
 
 
 def _png(content: memoryview) -> Size | None:
-    """Size in the IHDR chunk, which comes first. OpenCV takes twice the memory for animations."""
+    """
+    Size in the IHDR chunk, which comes first.
+
+    Chunks must lie within the file, as OpenCV takes the memory that their lengths state. It takes
+    twice the memory for animations.
+    """
     kind, width, height = struct.unpack_from('>4sII', content, 12)
-    place = 8
-    for _ in range(MAX_SEGMENTS):
-        if len(content) < place + 8:
-            break
+    place, chunk = 8, b''
+    for _ in range(MAX_CHUNKS):
+        if chunk == b'IEND' or place == len(content):
+            return (height, width) if kind == b'IHDR' else None
         length, chunk = struct.unpack_from('>I4s', content, place)
         if chunk == b'acTL':
             raise ValueError('animated PNG images are not supported')
-        if chunk == b'IDAT':
-            break
         place += 12 + length
-    return (height, width) if kind == b'IHDR' else None
+        if place > len(content):
+            raise ValueError('damaged PNG image: a chunk is longer than the file')
+    raise ValueError(f'PNG image of more than {MAX_CHUNKS} chunks')
 
 
 def _webp(content: memoryview) -> Size | None:

@@ -110,9 +110,9 @@ def read_onnx_weights(path: Path) -> Weights:
     model, _ = parse_onnx(path)
     try:
         return _read_graph(model)
-    except (IndexError, TypeError) as error:
+    except (LookupError, TypeError) as error:
         raise ValueError(
-            f'a node lacks inputs, or a tensor has other dimensions: {error}'
+            f'a node lacks inputs, or a tensor has other dimensions or an unknown type: {error}'
         ) from error
 
 

@@ -15,6 +15,7 @@ import pytest
 from superpoint_rknn.features.image import decode_in_colour, decompress, read_mask
 from superpoint_rknn.features.image_header import (
     IMAGE_FORMATS,
+    MAX_CHUNKS,
     MAX_PIXELS,
     MESSAGE_FORMATS,
     check_image_size,
@@ -39,6 +40,24 @@ def png(width, height, data=b''):
     return (
         b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', data) + chunk(b'IEND', b'')
     )
+
+
+@pytest.mark.parametrize('kind', [b'IHDR', b'IDAT', b'IEND'])
+def test_a_png_chunk_that_is_longer_than_the_file_is_refused(kind):
+    content = bytearray(png(40, 30, zlib.compress(bytes(41 * 30))))
+    assert decode_in_colour(as_array(content)).shape == (30, 40)
+    struct.pack_into('>I', content, content.index(kind) - 4, 0xFFD70000)
+    with pytest.raises(ValueError, match=r'^damaged PNG image: a chunk is longer than the file$'):
+        decode_in_colour(as_array(content))
+
+
+def test_the_number_of_png_chunks_is_limited():
+    still = png(40, 30)
+    empty = struct.pack('>I', 0) + b'teXt' + struct.pack('>I', zlib.crc32(b'teXt'))
+    header = still.index(b'IDAT') - 4
+    many = still[:header] + empty * MAX_CHUNKS + still[header:]
+    with pytest.raises(ValueError, match=f'^PNG image of more than {MAX_CHUNKS} chunks$'):
+        check_image_size(as_array(many), IMAGE_FORMATS)
 
 
 def test_an_animated_png_is_refused():

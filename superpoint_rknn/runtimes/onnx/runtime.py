@@ -38,9 +38,17 @@ except ImportError as missing:
         f'the CPU runtime needs onnxruntime ({missing}): {pip_install("onnxruntime")}'
     ) from missing
 
-LOAD_ERRORS = tuple(
-    getattr(ort_errors, name)
-    for name in ('Fail', 'InvalidArgument', 'InvalidGraph', 'InvalidProtobuf', 'NotImplemented')
+# What onnxruntime raises for models that it can't load or run; a RuntimeError has no class of its
+# own there.
+ORT_ERRORS = (
+    RuntimeError,
+    *(
+        getattr(ort_errors, name)
+        for name in (
+            *('EPFail', 'Fail', 'InvalidArgument', 'InvalidGraph', 'InvalidProtobuf'),
+            *('NotImplemented', 'RuntimeException'),
+        )
+    ),
 )
 ERRORS_ONLY = 3  # onnxruntime's log level
 
@@ -94,7 +102,7 @@ class OnnxRuntime:
                 _options(threads or physical_cores(), precise),
                 providers=['CPUExecutionProvider'],
             )
-        except LOAD_ERRORS as error:
+        except ORT_ERRORS as error:
             raise ModelError(f'{path}: onnxruntime can not load this model: {error}') from error
         self.input, self._logits_in_file, self._descriptors_in_file = read_tensors(path, session)
         self.logits = _as_float32(self._logits_in_file)
@@ -144,12 +152,7 @@ class OnnxRuntime:
         was_set = time.perf_counter()
         try:
             session.run_with_iobinding(binding, self._run_options)
-        except (
-            *LOAD_ERRORS,
-            ort_errors.RuntimeException,
-            ort_errors.EPFail,
-            RuntimeError,
-        ) as error:
+        except ORT_ERRORS as error:
             raise RuntimeError(f'{self.model}: onnxruntime failed: {error}') from error
         self.stages_ms = {
             'inputs_set': 1e3 * (was_set - start),
