@@ -1,5 +1,6 @@
 """Header, keypoints, descriptors and tracks of a message are of one image, whatever threads do."""
 
+import itertools
 import random
 import sys
 import threading
@@ -44,7 +45,7 @@ HAND_OVERS = {
 NAPS = 0.03  # probability of a pause at a hand-over
 LONGEST_NAP = 1e-3  # [s]
 BATCH = 100  # images between two checks of tracks
-MASK_PERIOD = 0.03  # [s] from one mask to the next
+MASK_PERIOD = 0.03  # [s] from one mask to the next, or longer, until the node has read it
 PARAMETERS = {
     'descriptors.rate': 200.0,
     'keypoints_wait': 10.0,  # keypoints are never late
@@ -91,6 +92,10 @@ class NumberedNode(SuperPointNode):
         self.runtime = NumberedRuntime(nap)
         return self.runtime
 
+    @property
+    def is_reading_mask(self):
+        return self._mask_timer is not None
+
 
 class Bench:
     """
@@ -106,7 +111,7 @@ class Bench:
         paths = [str(folder / f'mask{n}.png') for n in range(2)]
         for path, mask in zip(paths, masks(scale), strict=True):
             cv2.imwrite(path, mask)
-        self._masks = [*paths, '']
+        self._masks = itertools.cycle([*paths, ''])
         overrides = [Parameter(name, value=value) for name, value in PARAMETERS.items()]
         options = {'context': graph.context, 'parameter_overrides': overrides}
         channels = InProcessCameras() if in_process else None
@@ -179,7 +184,9 @@ class Bench:
         self._buffer[:] = 1
 
     def _change_mask(self):
-        parameter = Parameter('mask', value=random.choice(self._masks))
+        if self.superpoint.is_reading_mask:
+            return
+        parameter = Parameter('mask', value=next(self._masks))
         (result,) = self.superpoint.set_parameters([parameter])
         assert result.successful
 
