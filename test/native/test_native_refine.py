@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superpoint_rknn.features.refine import refine
@@ -18,6 +18,7 @@ def assert_equal_points(native, image, x, y):
     np.testing.assert_allclose(found, expected, rtol=0, atol=ROUNDING)
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_random_images(native, data):
     height, width = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))
