@@ -512,71 +512,67 @@ EXPORT DISPATCHED int superpoint_decode(Decoder *d, const float *logits, const S
 enum {
   REACH = 3, /* [px] of the window around a keypoint */
   WINDOW = 2 * REACH + 1,
-  DIFFERENCES = WINDOW + 2, /* one more on each side, for the sums over 3x3 pixels */
-  SMOOTHED = DIFFERENCES + 2,
-  MARGIN = 8 /* [px] from the edge; rows of 16 bytes are read */
+  GRADIENTS = WINDOW + 2, /* one more on each side, for the sums over 3x3 pixels */
+  SMOOTHED = GRADIENTS + 2,
+  TOGETHER = 4, /* keypoints that are refined together: a vector holds one number of each */
+  MARGIN = 8    /* [px] from the edge; rows of 16 bytes are read */
 };
 
-typedef int16_t h8 __attribute__((vector_size(16)));
+/* Two neighbouring pixels of each keypoint's window. */
+typedef uint8_t Pair __attribute__((vector_size(8)));
 
-/* Sixteen bytes, four numbers, from number `n` of a on, then b's; (a + b + 1) / 2 of bytes; a - b of
- * the first eight bytes; a sum plus the products of the first, of the last four numbers. */
+/* (a + b + 1) / 2 of bytes; four rows of 16 pixels, interleaved; differences of bytes; products and
+ * sums of them, which stay below 2^24: floats hold them exactly, too. */
 #if defined(__ARM_NEON)
-#define FROM_16(a, n) ((b16)vextq_u8((uint8x16_t)(a), (uint8x16_t)(a), n))
-#define FROM_4(a, b, n) ((i4)vextq_s32((int32x4_t)(a), (int32x4_t)(b), n))
+typedef int16x4_t Difference;
+typedef i4 Sum;
 INLINE b16 average(b16 a, b16 b) { return (b16)vrhaddq_u8((uint8x16_t)a, (uint8x16_t)b); }
-INLINE h8 subtract(b16 a, b16 b) {
-  return (h8)vsubl_u8(vget_low_u8((uint8x16_t)a), vget_low_u8((uint8x16_t)b));
+INLINE void interleave(const b16 *rows, Pair to[8]) {
+  uint8x16x4_t r;
+  memcpy(&r, rows, sizeof r);
+  vst4q_u8((uint8_t *)to, r);
 }
-INLINE i4 add_products_first(i4 sum, h8 a, h8 b) {
-  return (i4)vmlal_s16((int32x4_t)sum, vget_low_s16((int16x8_t)a), vget_low_s16((int16x8_t)b));
+INLINE void subtract(Pair a, Pair b, Difference to[2]) {
+  const int16x8_t v = (int16x8_t)vsubl_u8((uint8x8_t)a, (uint8x8_t)b);
+  memcpy(to, &v, sizeof v);
 }
-INLINE i4 add_products_last(i4 sum, h8 a, h8 b) {
-  return (i4)vmlal_s16((int32x4_t)sum, vget_high_s16((int16x8_t)a), vget_high_s16((int16x8_t)b));
+INLINE Sum multiply(Difference a, Difference b) { return (Sum)vmull_s16(a, b); }
+INLINE Sum add_product(Sum sum, Difference a, Difference b) {
+  return (Sum)vmlal_s16((int32x4_t)sum, a, b);
 }
+INLINE f4 to_float(Sum v) { return __builtin_convertvector(v, f4); }
 #else
+typedef int16_t h8 __attribute__((vector_size(16)));
+typedef f4 Difference;
+typedef f4 Sum;
 #if defined(__SSE2__)
-#define FROM_16(a, n) ((b16)_mm_bsrli_si128((__m128i)(a), n))
-#define FROM_4(a, b, n) \
-  ((i4)_mm_or_si128(_mm_bsrli_si128((__m128i)(a), 4 * (n)), \
-                    _mm_bslli_si128((__m128i)(b), 16 - 4 * (n))))
 INLINE b16 average(b16 a, b16 b) { return (b16)_mm_avg_epu8((__m128i)a, (__m128i)b); }
-INLINE h8 words(b16 a) { return (h8)_mm_unpacklo_epi8((__m128i)a, _mm_setzero_si128()); }
 #else
-/* elsewhere: scalar code */
-#define FROM_16(a, n) from_16(a, n)
-#define FROM_4(a, b, n) from_4(a, b, n)
-INLINE b16 from_16(b16 a, int n) {
-  b16 r = {0};
-  for (int i = 0; i + n < 16; i++) r[i] = a[i + n];
-  return r;
-}
-INLINE i4 from_4(i4 a, i4 b, int n) {
-  i4 r;
-  for (int i = 0; i < 4; i++) r[i] = i + n < 4 ? a[i + n] : b[i + n - 4];
-  return r;
-}
 INLINE b16 average(b16 a, b16 b) { return (a | b) - ((a ^ b) >> 1); }
-INLINE h8 words(b16 a) { return (h8){a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]}; }
 #endif
-INLINE h8 subtract(b16 a, b16 b) { return words(a) - words(b); }
-INLINE i4 add_products_first(i4 sum, h8 a, h8 b) {
-  return sum + (i4){a[0], a[1], a[2], a[3]} * (i4){b[0], b[1], b[2], b[3]};
+INLINE void interleave(const b16 *rows, Pair to[8]) {
+  for (int i = 0; i < 16; i++) {
+    for (int n = 0; n < TOGETHER; n++) to[i / 2][i % 2 * TOGETHER + n] = rows[n][i];
+  }
 }
-INLINE i4 add_products_last(i4 sum, h8 a, h8 b) {
-  return sum + (i4){a[4], a[5], a[6], a[7]} * (i4){b[4], b[5], b[6], b[7]};
+INLINE void subtract(Pair a, Pair b, Difference to[2]) {
+  const h8 v = __builtin_convertvector(a, h8) - __builtin_convertvector(b, h8);
+  to[0] = __builtin_convertvector((i4){v[0], v[1], v[2], v[3]}, f4);
+  to[1] = __builtin_convertvector((i4){v[4], v[5], v[6], v[7]}, f4);
 }
+INLINE Sum multiply(Difference a, Difference b) { return a * b; }
+INLINE Sum add_product(Sum sum, Difference a, Difference b) { return sum + a * b; }
+INLINE f4 to_float(Sum v) { return v; }
 #endif
 
 /*
- * Differences along each axis in the rows of the window, columns 0..7 and 1..8.
+ * Smooth an image by rounded averages of neighbours, four times along each axis: [1 4 6 4 1] / 16.
  *
- * from: first byte of the rows of the image. It is smoothed by rounded averages of neighbours, four
- * times along each axis: [1 4 6 4 1] / 16.
+ * from: first of 15 rows of 16 bytes. to: every TOGETHER-th vector receives a row of 12 bytes.
  */
-INLINE void differences(const uint8_t *from, ptrdiff_t width, h8 dx[][2], h8 dy[][2]) {
-  b16 last[4];            /* the row above, at each stage of smoothing */
-  b16 above[3], row[3];   /* the last two smoothed rows, from column 0, 1 and 2 */
+INLINE void smooth(const uint8_t *from, ptrdiff_t width, b16 *to) {
+  const b16 next = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0};
+  b16 last[4]; /* the row above, at each stage */
 #pragma GCC unroll 15
   for (int r = 0; r < SMOOTHED + 4; r++, from += width) {
     b16 v = load_bytes(from);
@@ -587,31 +583,50 @@ INLINE void differences(const uint8_t *from, ptrdiff_t width, h8 dx[][2], h8 dy[
       if (i >= r) break;
     }
     if (r < 4) continue;
-    for (int i = 0; i < 4; i++) v = average(v, FROM_16(v, 1));
-    const b16 below[3] = {v, FROM_16(v, 1), FROM_16(v, 2)};
-    if (r >= 6) {
-      dx[r - 6][0] = subtract(row[2], row[0]);
-      dx[r - 6][1] = subtract(FROM_16(row[2], 1), row[1]);
-      dy[r - 6][0] = subtract(below[1], above[1]);
-      dy[r - 6][1] = subtract(below[2], above[2]);
-    }
-    for (int i = 0; i < 3; i++) {
-      above[i] = row[i];
-      row[i] = below[i];
+    for (int i = 0; i < 4; i++) v = average(v, __builtin_shuffle(v, next));
+    to[(r - 4) * TOGETHER] = v;
+  }
+}
+
+/* Differences along each axis around the smoothed pixels [row + 1][column], columns 1..9. */
+typedef struct {
+  Difference x[GRADIENTS][SMOOTHED + 1], y[GRADIENTS][SMOOTHED + 1];
+} Gradients;
+
+INLINE void find_gradients(const b16 *rows, Gradients *g) {
+  Pair pixels[SMOOTHED][8];
+#pragma GCC unroll 1
+  for (int r = 0; r < SMOOTHED; r++) interleave(rows + r * TOGETHER, pixels[r]);
+#pragma GCC unroll 9
+  for (int r = 0; r < GRADIENTS; r++) {
+#pragma GCC unroll 6
+    for (int p = 0; p < 6; p++) {
+      const Pair *above = pixels[r] + p, *here = pixels[r + 1] + p, *below = pixels[r + 2] + p;
+      if (p < 5) subtract(here[1], here[0], g->x[r] + 2 * p + 1);
+      subtract(*below, *above, g->y[r] + 2 * p);
     }
   }
 }
 
-/* Sums over 3x3 pixels of products in three rows, columns 0..3 and 3..6. */
-INLINE void product_sums(h8 a[][2], h8 b[][2], i4 sums[2]) {
-  i4 p0 = {0}, p4 = {0}, p5 = {0}; /* columns 0..3, 4..7, 5..8 */
-  for (int r = 0; r < 3; r++) {
-    p0 = add_products_first(p0, a[r][0], b[r][0]);
-    p4 = add_products_last(p4, a[r][0], b[r][0]);
-    p5 = add_products_last(p5, a[r][1], b[r][1]);
+/* Sums of products of gradients. */
+typedef struct {
+  Sum xx, yy, xy;
+} Matrices;
+
+INLINE Matrices add(Matrices a, Matrices b) {
+  return (Matrices){a.xx + b.xx, a.yy + b.yy, a.xy + b.xy};
+}
+
+/* Sum of three rows, from `r` on, in one column. */
+INLINE Matrices sum_rows(const Gradients *g, int r, int c) {
+  Matrices m = {multiply(g->x[r][c], g->x[r][c]), multiply(g->y[r][c], g->y[r][c]),
+                multiply(g->x[r][c], g->y[r][c])};
+  for (int i = r + 1; i < r + 3; i++) {
+    m.xx = add_product(m.xx, g->x[i][c], g->x[i][c]);
+    m.yy = add_product(m.yy, g->y[i][c], g->y[i][c]);
+    m.xy = add_product(m.xy, g->x[i][c], g->y[i][c]);
   }
-  sums[0] = p0 + FROM_4(p0, p4, 1) + FROM_4(p0, p4, 2);
-  sums[1] = FROM_4(p0, p4, 3) + p4 + p5;
+  return m;
 }
 
 /* Reciprocals; on 32-bit ARM with a relative error of 2e-5. */
@@ -625,19 +640,58 @@ INLINE f4 reciprocals(f4 v) {
 }
 
 /* Square of the corner strength, determinant / trace of gradient matrices. */
-INLINE f4 squared_strength(i4 xx, i4 yy, i4 xy) {
-  const f4 a = __builtin_convertvector(xx, f4), b = __builtin_convertvector(yy, f4);
-  const f4 c = __builtin_convertvector(xy, f4);
-  const f4 m = (a * b - c * c) * reciprocals(a + b + 1);
-  return m * m;
+INLINE f4 squared_strength(Matrices m) {
+  const f4 xx = to_float(m.xx), yy = to_float(m.yy), xy = to_float(m.xy);
+  const f4 diagonal = xx * yy; /* before xy * xy: GCC fuses the first product and the difference */
+  const f4 strength = (xy * xy - diagonal) * reciprocals(xx + yy + 1);
+  return strength * strength;
 }
 
-/* exp(s * offset / tau^2 - s^2 / (2 tau^2)) for the steps s = -3..0; 0 and that for 1..3; tau: 2 px. */
-INLINE void distance_weights(float offset, f4 weights[2]) {
+/* exp(v), |v| <= 1/8: relative error 3e-7. */
+INLINE f4 small_exponentials(f4 v) {
+  return 1 + v * (1 + v * (0.5f + v * (1 / 6.0f + v * (1 / 24.0f))));
+}
+
+/* exp(s * offset / tau^2 - s^2 / (2 tau^2)) for the steps s = -3..3; tau: 2 px. */
+INLINE void distance_weights(f4 offset, f4 weights[WINDOW]) {
   static const float at[] = {1, 0.882496903f, 0.606530660f, 0.324652467f};
-  const float q = expf(offset / 4), r = 1 / q;
-  weights[0] = (f4){at[3] * r * r * r, at[2] * r * r, at[1] * r, 1};
-  weights[1] = (f4){0, at[1] * q, at[2] * q * q, at[3] * q * q * q};
+  const f4 right = small_exponentials(offset * 0.25f), left = small_exponentials(offset * -0.25f);
+  f4 to_right = right, to_left = left;
+  weights[REACH] = (f4){1, 1, 1, 1};
+  for (int s = 1; s <= REACH; s++, to_right *= right, to_left *= left) {
+    weights[REACH + s] = at[s] * to_right;
+    weights[REACH - s] = at[s] * to_left;
+  }
+}
+
+/*
+ * Replace offsets of keypoints from the middle of the window by those of the weighted centres.
+ *
+ * Returns the sums of the weights; where one is 0, there is no centre.
+ */
+INLINE f4 find_centres(const Gradients *g, f4 *x, f4 *y) {
+  f4 by_col[WINDOW], by_row[WINDOW], total = {0}, moment_x = {0}, moment_y = {0};
+  distance_weights(*x, by_col);
+  distance_weights(*y, by_row);
+#pragma GCC unroll 1
+  for (int r = 0; r < WINDOW; r++) {
+    f4 sum = {0}, moment = {0};
+    Matrices last = sum_rows(g, r, 2), pair = add(sum_rows(g, r, 1), last);
+#pragma GCC unroll 1
+    for (int c = 0; c < WINDOW; c++) {
+      const Matrices now = sum_rows(g, r, c + 3);
+      sum += by_col[c] * squared_strength(add(pair, now));
+      moment += sum; /* the first column counts WINDOW times, the last one once */
+      pair = add(last, now);
+      last = now;
+    }
+    total += by_row[r] * sum;
+    moment_x += by_row[r] * moment;
+    moment_y += total;
+  }
+  *x = REACH + 1 - moment_x / total;
+  *y = REACH + 1 - moment_y / total;
+  return total;
 }
 
 /*
@@ -648,37 +702,33 @@ INLINE void distance_weights(float offset, f4 weights[2]) {
  */
 EXPORT DISPATCHED void superpoint_refine(const uint8_t *image, int height, int width, int count,
                                          float *restrict x, float *restrict y) {
-  for (int n = 0; n < count; n++) {
-    if (!(x[n] >= MARGIN - 0.5f && x[n] < width - MARGIN - 0.5f && y[n] >= MARGIN - 0.5f &&
-          y[n] < height - MARGIN - 0.5f)) {
-      continue;
+  b16 smoothed[SMOOTHED * TOGETHER] = {{0}};
+  for (int n = 0; n < count;) {
+    int index[TOGETHER], found = 0;
+    float col[TOGETHER], row[TOGETHER], from_col[TOGETHER] = {0}, from_row[TOGETHER] = {0};
+    for (; n < count && found < TOGETHER; n++) {
+      if (!(x[n] >= MARGIN - 0.5f && x[n] < width - MARGIN - 0.5f && y[n] >= MARGIN - 0.5f &&
+            y[n] < height - MARGIN - 0.5f)) {
+        continue;
+      }
+      const int c = (int)(x[n] + 0.5f), r = (int)(y[n] + 0.5f);
+      smooth(image + (ptrdiff_t)(r - REACH - 4) * width + (c - REACH - 4), width,
+             smoothed + found);
+      col[found] = (float)c;
+      row[found] = (float)r;
+      from_col[found] = x[n] - (float)c;
+      from_row[found] = y[n] - (float)r;
+      index[found++] = n;
     }
-    const int col = (int)(x[n] + 0.5f), row = (int)(y[n] + 0.5f);
-    f4 by_col[2], by_row[2], columns[2] = {{0}}, moment = {0};
-    distance_weights(x[n] - (float)col, by_col);
-    distance_weights(y[n] - (float)row, by_row);
-    h8 dx[DIFFERENCES][2], dy[DIFFERENCES][2];
-    differences(image + (ptrdiff_t)(row - REACH - 4) * width + (col - REACH - 4), width, dx, dy);
-#pragma GCC unroll 1
-    for (int r = 0; r < WINDOW; r++) {
-      i4 xx[2], yy[2], xy[2];
-      product_sums(dx + r, dx + r, xx);
-      product_sums(dy + r, dy + r, yy);
-      product_sums(dx + r, dy + r, xy);
-      const float weight = by_row[r > REACH][r > REACH ? r - REACH : r];
-      const f4 first = squared_strength(xx[0], yy[0], xy[0]) * weight;
-      const f4 last = squared_strength(xx[1], yy[1], xy[1]) * weight;
-      columns[0] += first;
-      columns[1] += last;
-      moment += (first * by_col[0] + last * by_col[1]) * (float)(r - REACH);
+    Gradients gradients;
+    find_gradients(smoothed, &gradients);
+    f4 to_x = load(from_col), to_y = load(from_row);
+    const f4 total = find_centres(&gradients, &to_x, &to_y);
+    for (int i = 0; i < found; i++) {
+      if (!(total[i] > 0)) continue;
+      x[index[i]] = col[i] + to_x[i];
+      y[index[i]] = row[i] + to_y[i];
     }
-    const f4 first = columns[0] * by_col[0], last = columns[1] * by_col[1];
-    const f4 all = first + last, steps[] = {{-3, -2, -1, 0}, {0, 1, 2, 3}};
-    const f4 moment_x = first * steps[0] + last * steps[1];
-    const float total = (all[0] + all[1]) + (all[2] + all[3]);
-    if (!(total > 0)) continue;
-    x[n] = (float)col + ((moment_x[0] + moment_x[1]) + (moment_x[2] + moment_x[3])) / total;
-    y[n] = (float)row + ((moment[0] + moment[1]) + (moment[2] + moment[3])) / total;
   }
 }
 
