@@ -1,14 +1,17 @@
 """Errors that are common to all layers, and their text."""
 
+LONGEST = 2000  # characters of a message; it may quote a text of any length
+
 
 def one_line(text: str) -> str:
     """
-    Return a text in one line, with control characters such as escape as their codes.
+    Return a text in one line, cut to LONGEST, with control characters such as escape as codes.
 
     Names of files and topics come from others; a terminal would obey what they contain.
     """
     line = ' '.join(text.split())
-    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    line = ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return line if len(line) <= LONGEST else f'{line[:LONGEST]}...'
 
 
 class NotReadyError(Exception):

@@ -10,6 +10,11 @@ def test_control_characters_are_escaped_and_lines_joined():
     assert one_line('a\n  b\x1b[2J\x07 \x9b é λ \udc80') == 'a b\\x1b[2J\\x07 \\x9b é λ \\udc80'
 
 
+def test_a_long_text_is_cut():
+    assert one_line('\x1b' * 10**6) == ('\\x1b' * 500) + '...'
+    assert one_line('x' * 2000) == 'x' * 2000
+
+
 def test_names_with_escapes_do_not_reach_the_terminal(tmp_path, capsys):
     pytest.importorskip('rosbags')
     name = '\x1b]0;owned\x07'

@@ -13,6 +13,7 @@ from superpoint_rknn.errors import NotReadyError
 from superpoint_rknn.features.image_header import IMAGE_FORMATS, MESSAGE_FORMATS, check_image_size
 from superpoint_rknn.features.input_range import InputRange
 from superpoint_rknn.files import absolute_path, read_regular
+from superpoint_rknn.settings import short_repr
 
 COLOURS = {  # encoding: channels, conversion to grey
     'rgb8': (3, cv2.COLOR_RGB2GRAY),
@@ -108,7 +109,7 @@ def to_grey(
         if encoding != 'nv24':
             _check_even(encoding, width=width, height=height)
         return _view(data, int(height * PLANAR_ROWS[encoding]), step, (width,))[:height]
-    raise EncodingError(f'encoding: {encoding!r} is not supported')
+    raise EncodingError(f'encoding: {short_repr(encoding)} is not supported')
 
 
 def decompress(
@@ -129,7 +130,7 @@ def decompress(
 
 def compressed_data_error(data: np.ndarray, image_format: str, reason: ValueError) -> str:
     """Error message for the data of a compressed image message."""
-    return f'data: {data.size} bytes of format {image_format!r}: {reason}'
+    return f'data: {data.size} bytes of format {short_repr(image_format)}: {reason}'
 
 
 class ImageMissingError(ValueError, NotReadyError):

@@ -8,6 +8,8 @@ from typing import cast
 import cv2
 import numpy as np
 
+from superpoint_rknn.settings import short_repr
+
 COEFFICIENTS = {  # distortion model: valid numbers of coefficients
     'plumb_bob': (0, 4, 5),
     'rational_polynomial': (0, 4, 5, 8, 12, 14),
@@ -118,7 +120,12 @@ def checked_matrix(field: str, matrix: np.ndarray) -> np.ndarray:
     """
     matrix = np.asarray(matrix, np.float64).reshape(3, 3)
     focal, centre = matrix[[0, 1], [0, 1]], matrix[:2, 2]
-    if not np.isfinite(matrix).all() or focal.min() <= 0:
+    if not np.isfinite(matrix).all():
+        raise ValueError(
+            f'{field}: {short_repr(matrix.ravel().tolist())}, expected numbers: the camera is not '
+            'calibrated'
+        )
+    if focal.min() <= 0:
         raise ValueError(
             f'{field}: focal lengths {focal[0]:g}, {focal[1]:g}, expected positive numbers: the '
             'camera is not calibrated'
@@ -152,8 +159,8 @@ def _checked_coefficients(model: str, coefficients: np.ndarray, given: str) -> n
         MAX_COEFFICIENT
     ):
         raise ValueError(
-            f'd: {coefficients.tolist()}, expected numbers of at most {MAX_COEFFICIENT:g}: '
-            'calibrate again'
+            f'd: {short_repr(coefficients.tolist())}, expected numbers of at most '
+            f'{MAX_COEFFICIENT:g}: calibrate again'
         )
     if (
         not len(coefficients)
@@ -164,7 +171,7 @@ def _checked_coefficients(model: str, coefficients: np.ndarray, given: str) -> n
     if model not in COEFFICIENTS:
         if coefficients.any() or WIDE_ANGLE.search(model):
             raise ValueError(
-                f'distortion_model: {given!r}, expected one of '
+                f'distortion_model: {short_repr(given)}, expected one of '
                 f'{", ".join([*COEFFICIENTS, *ALIASES])}: calibrate with one of them'
             )
         return np.empty(0)
@@ -179,8 +186,8 @@ def _checked_coefficients(model: str, coefficients: np.ndarray, given: str) -> n
             else 'more must be 0, missing ones must be given as 0'
         )
         raise ValueError(
-            f'd: {len(coefficients)} coefficients, {coefficients.tolist()}, expected {counts} for '
-            f'{given}: {remedy}'
+            f'd: {len(coefficients)} coefficients, {short_repr(coefficients.tolist())}, expected '
+            f'{counts} for {given.strip()}: {remedy}'
         )
     coefficients = coefficients[: max(fitting)]
     if model == 'mei' and not 0 <= coefficients[0] <= 100:

@@ -198,6 +198,11 @@ def test_unsupported_encoding_raises(encoding):
         to_grey(bytes(96), 2, 2, 16, encoding)
 
 
+def test_a_long_name_of_an_encoding_is_cut():
+    with pytest.raises(EncodingError, match=r"^encoding: 'x{76}\.\.\. is not supported$"):
+        to_grey(bytes(96), 2, 2, 16, 'x' * 100_000)
+
+
 @pytest.mark.parametrize(
     ('height', 'width', 'step', 'encoding', 'size', 'message'),
     [

@@ -152,6 +152,13 @@ def test_pixel_without_a_direction_is_nan():
     [
         ([0] * 9, 'plumb_bob', [0] * 5, 'k: focal lengths 0, 0, expected positive numbers'),
         ([np.nan] * 9, 'plumb_bob', [0] * 5, 'not calibrated'),
+        ([400, 0, np.nan, 0, 400, 200, 0, 0, 1], '', [], r'k: \[400.0, 0.0, nan, .*numbers'),
+        (
+            K,
+            'theta' * 10**5,
+            [0.1],
+            f"distortion_model: '{'theta' * 15}t\\.\\.\\., expected one of",
+        ),
         ([1e-300, 0, 320, 0, 400, 200, 0, 0, 1], '', [], r'k: focal lengths 1e-300.* in pixels'),
         ([400, 0, 1e9, 0, 400, 200, 0, 0, 1], '', [], r'k: principal point 1e\+09, 200'),
         (
