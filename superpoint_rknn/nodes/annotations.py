@@ -65,9 +65,7 @@ class AnnotationsNode(Node):
         try:
             output.publish(annotations(message))
         except ValueError as error:
-            self.get_logger().warning(
-                f'{topic} not shown: {error}', throttle_duration_sec=THROTTLE
-            )
+            self.get_logger().warning(f'{topic} not shown: {error}', **THROTTLE)
 
     def _keypoints(self, message: Keypoints) -> Any:
         points = points_of(message)

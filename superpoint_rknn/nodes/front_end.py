@@ -101,7 +101,7 @@ class FrontEnd:
                 callback(tracks)
             except Exception:
                 self.tracker.get_logger().error(
-                    f'on_tracks:\n{traceback.format_exc()}', throttle_duration_sec=THROTTLE
+                    f'on_tracks:\n{traceback.format_exc()}', **THROTTLE
                 )
 
         self._in_process[camera].tracks.subscribe(guarded)

@@ -91,7 +91,7 @@ class ViewNode(Node):
         if (dropped := self._dropped()) > self._dropped_before:
             self.get_logger().warning(
                 f'the viewer is too slow: {dropped} records discarded so far',
-                throttle_duration_sec=THROTTLE,
+                **THROTTLE,
             )
         rise, self._dropped_before = dropped - self._dropped_before, dropped
         self._send(records.scalars('/missing/view', time.time(), {'discarded': rise}))
@@ -180,7 +180,7 @@ class ViewNode(Node):
                 callback(message)
             except ValueError as error:
                 self.get_logger().warning(
-                    f'{type(message).__name__} not shown: {error}', throttle_duration_sec=THROTTLE
+                    f'{type(message).__name__} not shown: {error}', **THROTTLE
                 )
 
         return call

@@ -9,12 +9,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
 
 from superpoint_rknn.errors import one_line
 
-THROTTLE = 5.0  # [s] between two equal warnings
+# Arguments of a logger: 5 s between two equal messages. The default clock is that of the system:
+# if it is set back, no message is logged until it has caught up.
+THROTTLE: dict[str, Any] = {
+    'throttle_duration_sec': 5.0,
+    'throttle_time_source_type': Clock(clock_type=ClockType.STEADY_TIME),
+}
 LEAST_DESCRIPTORS = 0.5  # share of the expected ones, below which it is a warning
 OUTCOMES = ('published', 'dropped', 'failed')
+IRREGULAR = {  # counters of images, and what is wrong with these
+    'restarts': 'header.stamp jumped, so that all tracks ended',
+    'stamps_back': 'header.stamp ran backwards',
+    'stamps_repeated': 'header.stamp was that of the previous image',
+    'size_changes': 'height or width changed',
+}
 
 
 @dataclass(frozen=True)
@@ -117,20 +129,24 @@ class ImageWarnings:
         self._log = log
         self._topic = topic
         self._counters = counters
-        self._last_stamp = 0
+        self._last_stamp: int | None = None
         self._last_size: tuple[int, int] | None = None
 
     def check_stamp(self, stamp: int) -> None:
-        """Warn if a stamp [ns] runs backwards."""
-        if stamp < self._last_stamp:
+        """Warn if a stamp [ns] runs backwards or is repeated."""
+        last, self._last_stamp = self._last_stamp, stamp
+        if last is None or stamp > last:
+            return
+        before, now = divmod(last, 10**9), divmod(stamp, 10**9)
+        if stamp == last:
+            times, what = self._counters.count('stamps_repeated'), f'is repeated: {now}'
+        else:
             times = self._counters.count('stamps_back')
-            before, now = divmod(self._last_stamp, 10**9), divmod(stamp, 10**9)
-            self._log.warning(
-                f'{self._topic}: header.stamp ran backwards from {before} to {now} [s, ns] '
-                f'(seen {times} times)',
-                throttle_duration_sec=THROTTLE,
-            )
-        self._last_stamp = stamp
+            what = f'ran backwards from {before} to {now}'
+        self._log.warning(
+            f'{self._topic}: header.stamp {what} [s, ns] (seen {times} times)',
+            **THROTTLE,
+        )
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Warn if the image size (height, width) [px] changed."""
@@ -139,7 +155,7 @@ class ImageWarnings:
             self._log.warning(
                 f'{self._topic}: height, width changed from {self._last_size} to {size} '
                 f'(seen {times} times)',
-                throttle_duration_sec=THROTTLE,
+                **THROTTLE,
             )
         self._last_size = size
 
@@ -153,7 +169,7 @@ class ImageWarnings:
         self._log.warning(
             f'{self._topic}: image dropped: header.stamp is {late / 1e9:.3f} s before that of an '
             f'image that arrived earlier (seen {times} times)',
-            throttle_duration_sec=THROTTLE,
+            **THROTTLE,
         )
 
     def warn_refused(self, error: Exception) -> None:
@@ -161,7 +177,7 @@ class ImageWarnings:
         self._log.warning(
             f'{self._topic}: image refused: {one_line(str(error))} '
             f'({self._counters["failed"] + 1} images failed so far)',
-            throttle_duration_sec=THROTTLE,
+            **THROTTLE,
         )
 
 
@@ -174,6 +190,7 @@ def images_status(
     input_warning: str | None = None,
     descriptors_rate: float = 0.0,
     live_tracks: int | None = None,
+    output_warning: str | None = None,
 ) -> DiagnosticStatus:
     """
     Return the status of one camera for /diagnostics.
@@ -184,13 +201,16 @@ def images_status(
     input_warning: what is wrong with the images that arrive, or why none do; None: nothing.
     descriptors_rate: expected rate of descriptors [Hz]; 0: none are expected.
     live_tracks: number of live tracks; None: the node does not track.
+    output_warning: what the messages for an estimator lack; None: nothing.
     """
     report = counters.report()
     counts, recent = report.counts, report.recent
     level, message = DiagnosticStatus.OK, 'ok'
     if error_message:
         level, message = DiagnosticStatus.ERROR, error_message
-    elif warning := _warning(report, input_warning, descriptors_rate, live_tracks):
+    elif warning := (
+        _warning(report, input_warning, descriptors_rate, live_tracks) or output_warning
+    ):
         level, message = DiagnosticStatus.WARN, warning
     first = ('received', *OUTCOMES, 'pending', 'lost')
     values = {
@@ -227,6 +247,9 @@ def _warning(
         return f'no pair: {recent["unpaired"]} images had no partner in the last second'
     if recent['received'] <= 0:
         return 'no images'
+    for counter, what in IRREGULAR.items():
+        if recent[counter] > 0:
+            return f'irregular images: {recent[counter]} in the last second whose {what}'
     if recent['dropped'] > recent['published']:
         return f'{recent["dropped"]} of {recent["received"]} images dropped in the last second'
     if recent['late_keypoints'] > 0:

@@ -60,6 +60,7 @@ class ImageSubscription:
         self._size = 0  # [bytes] of the newest image
         self._last_image = monotonic()  # [s]; at first the time of subscription
         self._reported = False  # the reason for the present silence
+        self._reported_mixture = False  # of the images of several publishers
         self._topic = offered(node, self._candidates) or expected(self._candidates)
         self._numbers = MessageNumbers(node, self._topic.name)
         self._subscription = self._subscribe(self._is_offered_reliably() or False)
@@ -80,7 +81,7 @@ class ImageSubscription:
         self._follow_publishers()
         silence = monotonic() - self._last_image
         if silence < SILENCE:
-            return self._check_losses()
+            return self._check_publishers() or self._check_losses()
         reason = reason_for_missing_images(
             self._node, self._name, self._transport, self._topic, self._subscription.qos_profile
         )
@@ -88,6 +89,21 @@ class ImageSubscription:
             self._reported = True
             self._node.get_logger().warning(f'no images for {silence:.0f} s: {reason}')
         return f'no images: {reason}'
+
+    def _check_publishers(self) -> str | None:
+        """Return which publishers send images on the topic if several do; log it once."""
+        if not self._numbers.are_mixed or self._node.count_publishers(self._topic.name) < 2:
+            self._reported_mixture = False
+            return None
+        self._losses.clear()  # mixed stamps do not show losses
+        warning = (
+            f'images of several publishers are mixed: {self._topic.publisher_names(self._node)}; '
+            'let each camera publish its own topic'
+        )
+        if not self._reported_mixture:
+            self._reported_mixture = True
+            self._node.get_logger().warning(f'{self._topic.name}: {warning}')
+        return warning
 
     def _check_losses(self) -> str | None:
         warning = self._losses.warning()

@@ -34,6 +34,13 @@ class ImageTopic:
         publishers = node.get_publishers_info_by_topic(self.name)
         return [publisher for publisher in publishers if publisher.topic_type == self.type_name]
 
+    def publisher_names(self, node: Node) -> str:
+        """Return the full names of the nodes that publish it."""
+        names = {
+            f'{each.node_namespace.rstrip("/")}/{each.node_name}' for each in self.publishers(node)
+        }
+        return ', '.join(sorted(names))
+
 
 def candidates(name: str, transport: str) -> tuple[ImageTopic, ...]:
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -11,6 +12,7 @@ from rclpy.subscription import Subscription
 
 # From Iron on, a callback may take the message info (sequence number) as a second argument.
 HAS_MESSAGE_INFO = hasattr(Subscription, 'CallbackType')
+WINDOW = 20  # newest messages whose order shows several publishers
 
 
 class MessageNumbers:
@@ -27,6 +29,12 @@ class MessageNumbers:
         self._topic = topic
         self._last: int | None = None
         self._had_several = False  # publishers
+        self._steps_back: deque[bool] = deque(maxlen=WINDOW)
+
+    @property
+    def are_mixed(self) -> bool:
+        """True if several publishers send: numbers run back again and again."""
+        return sum(self._steps_back) > 1  # once: the publisher was started again
 
     def lost_before(self, info: dict[str, Any]) -> int | None:
         """Return how many messages were lost before the one with this info; None if unknown."""
@@ -34,6 +42,7 @@ class MessageNumbers:
         if number is None:
             return None
         last, self._last = self._last, number
+        self._steps_back.append(last is not None and number <= last)
         if last is not None and number == last + 1:
             return 0 if self.are_known else None
         several = self._node.count_publishers(self._topic) > 1

@@ -6,7 +6,6 @@ from difflib import SequenceMatcher
 
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
-from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from superpoint_rknn.nodes.common.image_topics import TYPES, ImageTopic, candidates, offered
 
@@ -40,10 +39,9 @@ def reason_for_missing_images(
             f'({refusals[0].removeprefix("ERROR: ").rstrip("; ")}): remove the parameter '
             f'qos_overrides.{topic.name}.subscription.reliability'
         )
-    nodes = ', '.join(sorted({_full_name(each) for each in publishers}))
     return (
-        f'{topic.name}: published by {nodes}, but no message arrives; `ros2 topic hz '
-        f'{topic.name}` shows whether it sends'
+        f'{topic.name}: published by {topic.publisher_names(node)}, but no message arrives; `ros2 '
+        f'topic hz {topic.name}` shows whether it sends'
     )
 
 
@@ -88,7 +86,3 @@ def _image_topics(node: Node) -> dict[str, str]:
         if types & set(TYPES.values()) and not name.endswith(EXCLUDED):
             found[name] = ', '.join(sorted(types & set(TYPES.values())))
     return found
-
-
-def _full_name(publisher: TopicEndpointInfo) -> str:
-    return f'{publisher.node_namespace.rstrip("/")}/{publisher.node_name}'

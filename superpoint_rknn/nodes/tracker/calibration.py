@@ -17,6 +17,7 @@ from superpoint_rknn.tracking.camera_model import CameraModel
 from superpoint_rknn.tracking.tracker import Tracks
 
 Calibrations = dict[str, tuple[Calibration, str]]  # and its path, by the name of the camera
+MAX_COEFFICIENTS = 100  # of a camera_info, with surplus zeros
 RECTIFIED = re.compile('(^|[/_])rect(ified)?([/_]|$)')  # in names of topics
 
 
@@ -54,6 +55,9 @@ class CalibrationSource:
         info, calibration = self.info, self._file
         if calibration is None:
             if info is None:
+                return None
+            if len(info.d) > MAX_COEFFICIENTS:  # would be converted for each image
+                self._reason = f'd: {len(info.d)} coefficients, expected at most 14'
                 return None
             calibration = calibration_of(info)
         source = (calibration, size, rectified)

@@ -74,8 +74,8 @@ class TrackerCamera:
         self._order = StampOrder()
         self._images: ImageSubscription | None = None
         self._needs_keypoints = False
-        self._last_detector = 0.0  # [s] when `keypoints` had a publisher; at first: activation
-        self._is_reported = False  # that it has none
+        self._waits_since: float | None = None  # [s]: the first image after the last keypoints
+        self._is_reported = False  # that keypoints do not arrive
         self._camera_info: CameraInfoSubscription | None = None
         self._subscriptions: list[Subscription] = []
         self._channels: list[tuple[Channel, Callable]] = []
@@ -103,7 +103,7 @@ class TrackerCamera:
         """
         self._on_received = on_image
         self._needs_keypoints = on_keypoints is not None
-        self._last_detector, self._is_reported = time.monotonic(), False
+        self._waits_since, self._is_reported = None, False
         self._order = StampOrder()
         if self._uses_camera_info:
             self._camera_info = CameraInfoSubscription(
@@ -147,22 +147,23 @@ class TrackerCamera:
             self.input_warning = self.input_warning or self._check_detector()
 
     def _check_detector(self) -> str | None:
-        """Return why no keypoints arrive if they have no publisher; log it once."""
-        now = time.monotonic()
-        if self.has_detector:
-            self._last_detector, self._is_reported = now, False
-            return None
-        if now - self._last_detector < SILENCE:
+        """Return why no keypoints arrive while images do; log it once."""
+        waits = 0.0 if self._waits_since is None else time.monotonic() - self._waits_since
+        if waits < SILENCE:
+            self._is_reported = False
             return None
         name = topic_of(self.name, 'keypoints')
-        warning = (
-            f'no keypoints: {self._node.resolve_topic_name(name)} has no publisher: start the '
-            f'superpoint node, or remap {name}:=TOPIC'
+        topic = self._node.resolve_topic_name(name)
+        reason = (
+            f'{topic} has a publisher, but none arrive: /diagnostics has the state of the '
+            'superpoint node'
+            if self.has_detector
+            else f'{topic} has no publisher: start the superpoint node, or remap {name}:=TOPIC'
         )
         if not self._is_reported:
             self._is_reported = True
-            self._node.get_logger().warning(warning)
-        return warning
+            self._node.get_logger().warning(f'no keypoints: {reason}')
+        return f'no keypoints: {reason}'
 
     def deactivate(self) -> None:
         """Unsubscribe."""
@@ -214,6 +215,8 @@ class TrackerCamera:
         numbers = MessageNumbers(self._node, self._node.resolve_topic_name(name))
 
         def receive(message: Any, info: dict[str, Any] | None) -> None:
+            if kind is Keypoints:
+                self._waits_since = None
             self.counters.count(f'{topic}_received')
             if info is not None and (lost := numbers.lost_before(info)):
                 self.counters.count(f'{topic}_lost', lost)
@@ -235,6 +238,8 @@ class TrackerCamera:
 
     def _receive(self, image: ReceivedImage) -> None:
         self.counters.arrive()
+        if self._waits_since is None:
+            self._waits_since = time.monotonic()
         late = self._order.late_by(image.stamp)
         if late:
             self.counters.finish('dropped')

@@ -15,6 +15,8 @@ from superpoint_rknn.nodes.common.parameters import Parameters
 from superpoint_rknn.nodes.tracker.calibration import CameraTracks
 from superpoint_rknn.nodes.tracker.vins import VinsAdapter, feature_message
 
+MAX_WITHOUT_DIRECTION = 0.5  # share of the points above which it is a warning
+
 
 class FeatureOutput:
     """
@@ -43,6 +45,7 @@ class FeatureOutput:
         self._adapter: VinsAdapter | None = None
         self._logged: tuple[int, float] | None = None  # n and feature.rate
         self.details: dict[str, object] = {}  # for /diagnostics: which images have a message
+        self.warning: str | None = None  # why `feature` lacks points, for /diagnostics
 
     def restart(self) -> None:
         """Publish `restart` if features were published, and start a new sequence."""
@@ -52,7 +55,7 @@ class FeatureOutput:
 
     def reset(self) -> None:
         """Start a new sequence: the next features do not continue the previous ones."""
-        self._adapter = None
+        self._adapter = self.warning = None
 
     def publish(
         self, header: Header, left: CameraTracks, right: CameraTracks | None = None
@@ -64,14 +67,12 @@ class FeatureOutput:
         """
         style = self._parameters['feature.format']
         if style == 'off' or (style == 'vins_fusion' and self._numbers[0] > 0):
-            self._adapter, self.details = None, {}
+            self._adapter, self.warning, self.details = None, None, {}
             return
+        self.warning = None
         for view in (left, right):
             if view is not None and view.camera_model is None:
-                self._log.warning(
-                    f'`feature` needs a calibrated camera: {view.calibration.error_message}',
-                    throttle_duration_sec=THROTTLE,
-                )
+                self._warn(f'needs a calibrated camera: {view.calibration.error_message}')
         if left.camera_model is None:
             return
         cameras = len(self._parameters['cameras'])
@@ -87,10 +88,19 @@ class FeatureOutput:
             if right is None or right.camera_model is None
             else (right.tracks, right.camera_model),
         )
+        if self._adapter.without_direction > MAX_WITHOUT_DIRECTION:
+            self._warn(
+                'lacks most points, since no viewing direction leads to them: check the '
+                'distortion coefficients of the calibration'
+            )
         if features is not None:
             self._feature.publish(feature_message(header, features, style, cameras))
             self._counters.count('features')
         self._report_rate(self._adapter.every_nth, rate)
+
+    def _warn(self, text: str) -> None:
+        self.warning = f'`feature` {text}'
+        self._log.warning(self.warning, **THROTTLE)
 
     def _report_rate(self, every_nth: EveryNth, wanted: float) -> None:
         """Update `details`; log the rate of `feature` once for each n and wanted rate [Hz]."""

@@ -37,6 +37,9 @@ def points_of(message: Keypoints, image_size: tuple[int, int] | None = None) -> 
             f'x, y: point {first} at ({x[first]}, {y[first]}), outside the image of '
             f'{message.height}x{message.width}'
         )
+    if not np.isfinite(score).all():
+        first = np.flatnonzero(~np.isfinite(score))[0]
+        raise ValueError(f'score: {score[first]} of point {first}, expected numbers')
     return Points(x, y, score)
 
 

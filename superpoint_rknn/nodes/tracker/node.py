@@ -131,6 +131,7 @@ class TrackerNode(ManagedNode):
                 },
                 input_warning=camera.input_warning,
                 live_tracks=camera.alive,
+                output_warning=thread.output.warning,
             )
             for thread in self._threads
             for camera in thread.cameras

@@ -52,13 +52,13 @@ class TrackerThread:
         self._thread: threading.Thread | None = None
         self._tracked = self._left  # the camera of the newest image
         self._last_stamp: int | None = None
-        self._size = (0, 0)  # height, width of the newest image
+        self._size = (0, 0)  # height, width of the newest image; 0: none since the start
 
     def activate(self) -> None:
         """Subscribe and start the thread, without tracks."""
         self.tracker.restart()
         self.output.reset()
-        self._last_stamp = None
+        self._last_stamp, self._size = None, (0, 0)
         self.inputs.activate()
         self._thread = threading.Thread(
             target=self._work, name=f'tracker_{self._left.name}', daemon=True
@@ -83,11 +83,9 @@ class TrackerThread:
                     self._describe(item)
             except ValueError as error:
                 what = 'descriptors' if isinstance(item, Descriptors) else 'keypoints'
-                self._log.warning(f'{what} refused: {error}', throttle_duration_sec=THROTTLE)
+                self._log.warning(f'{what} refused: {error}', **THROTTLE)
             except Exception:
-                self._log.error(
-                    f'image dropped:\n{traceback.format_exc()}', throttle_duration_sec=THROTTLE
-                )
+                self._log.error(f'image dropped:\n{traceback.format_exc()}', **THROTTLE)
 
     def _track(self, job: ImageJob) -> None:
         """Track an image and publish its tracks; log and count an invalid image as failed."""
@@ -98,7 +96,8 @@ class TrackerThread:
             image = job.image.grey()
             self._follow(camera)
             self._check_stamp(job.image.stamp)
-            height, width = self._size = image.shape
+            self._check_size(camera, image.shape)
+            height, width = image.shape
             camera_model = camera.calibration.camera_model(
                 (height, width), self._parameters['rectified']
             )
@@ -177,7 +176,7 @@ class TrackerThread:
             f'keypoints arrived {late.delay:.2f} s after their image, which was tracked without '
             f'them: {outcome}; keypoints_wait is {self._parameters["keypoints_wait"]:g} s, and '
             f'{IMAGES} images wait at most (seen {times} times)',
-            throttle_duration_sec=THROTTLE,
+            **THROTTLE,
         )
 
     def _describe(self, message: Descriptors) -> None:
@@ -196,7 +195,7 @@ class TrackerThread:
             try:
                 return points_of(job.keypoints, size)
             except ValueError as error:
-                self._log.warning(f'keypoints refused: {error}', throttle_duration_sec=THROTTLE)
+                self._log.warning(f'keypoints refused: {error}', **THROTTLE)
         self._tracked.counters.count('without_keypoints')
         return None
 
@@ -204,9 +203,8 @@ class TrackerThread:
         """Restart the tracker if the images of another camera of the pair are tracked from now."""
         if camera is not self._tracked:
             self._log.warning(f'all tracks end; new ones begin in {camera.name}/image')
-            self._tracked, self._last_stamp = camera, None
-            self.output.restart()
-            self.tracker.restart()
+            self._tracked, self._last_stamp, self._size = camera, None, (0, 0)
+            self._restart()
 
     def _check_stamp(self, stamp: int) -> None:
         """Restart the tracker if stamps jump. Raises ValueError if a stamp is repeated."""
@@ -218,8 +216,19 @@ class TrackerThread:
             self._log.warning(
                 f'header.stamp jumps from {last} to {stamp} ns: all tracks end '
                 f'(seen {times} times)',
-                throttle_duration_sec=THROTTLE,
+                **THROTTLE,
             )
-            self.output.restart()
-            self.tracker.restart()
+            self._restart()
         self._last_stamp = stamp
+
+    def _check_size(self, camera: TrackerCamera, size: tuple[int, int]) -> None:
+        """Restart the tracker, with a warning, if the size of the images changes."""
+        camera.warnings.check_size(size)
+        if self._size not in ((0, 0), size):
+            self._restart()
+        self._size = size
+
+    def _restart(self) -> None:
+        """End all tracks, and tell estimators so."""
+        self.output.restart()
+        self.tracker.restart()

@@ -150,6 +150,13 @@ class VinsAdapter:
         self._left: Observations | None = None  # in the last image
         self._right: Observations | None = None
 
+    @property
+    def without_direction(self) -> float:
+        """Share of the tracks in the last image without a viewing direction; 0: none are there."""
+        if self._left is None or not len(self._left.key):
+            return 0.0
+        return 1.0 - float(has_direction(self._left).mean())
+
     def update(
         self,
         stamp: int,

@@ -1,6 +1,8 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from rclpy.clock import ClockType
 
 from superpoint_rknn.nodes.common import diagnostics
 from superpoint_rknn.nodes.common.diagnostics import (
@@ -124,6 +126,23 @@ def test_a_warning_without_tracks(live, message):
     assert warning_after({'published': 5}, live_tracks=live) == message
 
 
+def test_repeated_stamps_and_those_that_run_back_are_counted():
+    log, counters = [], ImageCounters()
+    images = SimpleNamespace(warning=lambda text, **_: log.append(text))
+    warnings = diagnostics.ImageWarnings(images, '/image', counters)
+    for stamp in (-5, 0, 0, 10**9 + 7, 3):
+        warnings.check_stamp(stamp)
+    assert log == [
+        '/image: header.stamp is repeated: (0, 0) [s, ns] (seen 1 times)',
+        '/image: header.stamp ran backwards from (1, 7) to (0, 3) [s, ns] (seen 1 times)',
+    ]
+    assert (counters['stamps_back'], counters['stamps_repeated']) == (1, 1)
+
+
+def test_messages_are_throttled_by_a_clock_that_is_not_set_back():
+    assert diagnostics.THROTTLE['throttle_time_source_type'].clock_type == ClockType.STEADY_TIME
+
+
 def test_a_warning_if_the_rate_of_descriptors_is_not_reached(monkeypatch):
     times = iter(range(100))
     monkeypatch.setattr(diagnostics.time, 'monotonic', lambda: float(next(times)))
@@ -146,12 +165,15 @@ def test_the_documentation_has_all_warnings_in_order_of_precedence():
         ({'unpaired': 1}, {'input_warning': no_images}, 'no images'),
         ({'unpaired': 1}, {'input_warning': lost}, '... images lost'),
         ({'unpaired': 1}, {'input_warning': 'no images of r for 3 s'}, 'no images of ...'),
+        ({'unpaired': 1}, {'input_warning': 'images of several publishers'}, 'images of several'),
         ({'unpaired': 1}, {'input_warning': 'no keypoints: why'}, 'no keypoints'),
         ({'unpaired': 1, 'dropped': 1}, {}, 'no pair'),
+        ({'size_changes': 1, 'dropped': 2, 'published': 1}, {}, 'irregular images'),
         ({'dropped': 2, 'published': 1, 'late_keypoints': 1}, {}, '... images dropped'),
         ({'published': 1, 'late_keypoints': 1}, {'live_tracks': 0}, 'keypoints of ... images'),
         (few, {'live_tracks': 0, 'descriptors_rate': 1e9}, 'no tracks'),
-        (few, {'descriptors_rate': 1e9}, 'descriptors at ... Hz'),
+        (few, {'descriptors_rate': 1e9, 'output_warning': 'why'}, 'descriptors at ... Hz'),
+        ({'published': 9}, {'output_warning': '`feature` needs'}, '`feature`'),
     ]
     assert len(rows) == len(precedence)
     for (title, _), (counts, expected, documented) in zip(rows, precedence, strict=True):
@@ -161,7 +183,7 @@ def test_the_documentation_has_all_warnings_in_order_of_precedence():
     conditions = [condition for _, condition in rows]
     assert f'after {SILENCE:g} s' in conditions[1]
     assert f'a fifth or more of the newest {WINDOW}' in conditions[2]
-    assert 'fewer than half' in conditions[9]
+    assert 'fewer than half' in conditions[11]
     assert (TOO_MANY, LEAST_DESCRIPTORS) == (1 / 5, 1 / 2)
 
 

@@ -198,3 +198,26 @@ def test_images_that_are_lost_while_the_subscription_is_replaced_are_counted(gra
     publish_and_wait()
     assert counters['lost'] >= 3
     assert len(received) + counters['lost'] == sent[-1] - received[0] + 1
+
+
+@numbered
+def test_mixed_images_of_two_publishers_are_told(graph):
+    subscription = ImageSubscription(
+        graph.node, 'cam/image', 'raw', lambda message: None, ImageCounters()
+    )
+    first = graph.node.create_publisher(Image, 'cam/image', RELIABLE)
+    second = graph.node.create_publisher(Image, 'cam/image', RELIABLE)
+    warnings = []
+
+    def check(*publishers):
+        for publisher in publishers:
+            publisher.publish(Image())
+            graph.spin(lambda: False, 0.02)
+        warnings.append(subscription.check() or '')
+        return 'several publishers are mixed: /test' in warnings[-1]
+
+    for _ in range(30):  # one of two publishers sends
+        assert not check(first)
+    graph.wait(lambda: check(first, second), 'the warning')
+    graph.node.destroy_publisher(second)
+    graph.wait(lambda: not check(first), 'its end')

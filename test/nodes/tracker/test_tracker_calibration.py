@@ -103,6 +103,15 @@ def test_camera_info_sent_once_before_the_tracker_starts(graph, photo):
     graph.wait(changed, 'the calibration of the other publisher')
 
 
+def test_a_camera_info_with_far_too_many_coefficients_is_not_converted():
+    source = CalibrationSource('/camera_info')
+    source.info = calibration(d=[0.0] * 1000)
+    assert source.camera_model((400, 640)) is None
+    assert source.error_message == '/camera_info: d: 1000 coefficients, expected at most 14'
+    source.info = calibration()
+    assert source.camera_model((400, 640)) is not None
+
+
 def test_calibration_file_replaces_camera_info(graph, photo, tmp_path):
     path = tmp_path / 'camera.yaml'
     path.write_text(FILE)

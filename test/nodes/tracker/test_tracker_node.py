@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
+import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -16,6 +17,7 @@ from tracker_rig import STEP, TRACKER, TrackerRig, calibration, corners, rotated
 
 from superpoint_rknn.features.rate import MAX_LATE
 from superpoint_rknn.msg import Keypoints
+from superpoint_rknn.nodes.tracker import camera as camera_module
 from superpoint_rknn.nodes.tracker.node import TrackerNode
 from superpoint_rknn.nodes.tracker.parameters import PARAMETERS
 
@@ -182,6 +184,11 @@ def test_a_jump_of_stamps_restarts_the_estimator_and_no_id_returns(graph, photo)
         _, before = rig.track(photo, calibration())
         assert set(before.age) == {1, 2} or set(before.age) == {2}
     assert 'header.stamp jumps from' in process.log.read_text()
+    cut = photo[:392]
+    _, after = rig.track(cut, calibration(height=392))
+    graph.wait(lambda: len(rig.restarts) == 3, 'restart after a change of the size')
+    assert min(after.id) > max(before.id)
+    assert 'height, width changed from (400, 640) to (392, 640)' in process.log.read_text()
 
 
 def test_a_late_image_is_dropped_and_a_clock_set_back_restarts(graph, photo):
@@ -257,6 +264,15 @@ def test_invalid_input_is_reported_and_the_next_image_is_tracked(graph, photo):
         'the warning of an uncalibrated camera',
     )
 
+    def reported():
+        rig.track(photo)
+        text = rig.diagnostics[-1].status[0].message
+        return text.startswith('`feature` needs a calibrated camera: /camera_info: k: ')
+
+    graph.wait(reported, 'the same in diagnostics')
+    wild = calibration(d=[1e5, -1e5, 1e5, 1e5, 1e5])
+    graph.wait(lambda: rig.track(photo, wild) and '`feature` lacks most points' in log(), 'that')
+
 
 def test_parameters_are_described_and_change_at_runtime_or_are_rejected(graph, photo):
     rig = TrackerRig(graph)
@@ -312,25 +328,50 @@ def test_an_invalid_parameter_leaves_the_node_unconfigured(graph):
     assert graph.interrupt(process)[0] == 0
 
 
-def test_images_of_a_best_effort_camera_arrive(graph):
+@pytest.fixture
+def node(graph):
+    """The tracker in this process; its images wait for keypoints longer than a test."""
+    node = TrackerNode(
+        context=graph.context, cli_args=['--ros-args', '-p', 'keypoints_wait:=10.0']
+    )
+    graph.executor.add_node(node)
+    node.trigger_configure()
+    node.trigger_activate()
+    yield node
+    node.shut_down()
+    graph.executor.remove_node(node)
+    node.destroy_node()
+
+
+def test_images_of_a_best_effort_camera_arrive(graph, node):
     best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
     camera = graph.node.create_publisher(Image, 'image', best_effort)
     tracks = graph.collect(Keypoints, 'tracks')
-    node = TrackerNode(context=graph.context)
-    graph.executor.add_node(node)
-    try:
-        node.trigger_configure()
-        node.trigger_activate()
 
-        def tracked():
-            camera.publish(image_message(np.zeros((32, 48), np.uint8)))
-            return graph.spin(lambda: tracks, 0.1)
+    def tracked():
+        camera.publish(image_message(np.zeros((32, 48), np.uint8)))
+        return graph.spin(lambda: tracks, 0.1)
 
-        assert graph.spin(tracked, 10), 'no tracks'
-    finally:
-        node.shut_down()
-        graph.executor.remove_node(node)
-        node.destroy_node()
+    assert graph.spin(tracked, 10), 'no tracks'
+
+
+def test_images_that_wait_for_keypoints_at_deactivation_count_as_dropped(graph, node):
+    camera = graph.node.create_publisher(Image, 'image', RELIABLE)
+    graph.node.create_publisher(Keypoints, 'keypoints', RELIABLE)
+    counters = node._cameras[0].counters
+    graph.wait(lambda: node._cameras[0].has_detector, 'the node to see the detector')
+
+    def waits():
+        camera.publish(image_message(np.zeros((32, 48), np.uint8)))
+        graph.spin(lambda: False, 0.05)
+        return counters.report().counts['pending'] > 2
+
+    graph.wait(waits, 'images')
+    node.trigger_deactivate()
+    counts = counters.report().counts
+    assert counts['pending'] == 0
+    assert counts['dropped'] > 2
+    assert counts['received'] == counts['published'] + counts['dropped']
 
 
 def test_missing_keypoints_are_told_with_the_topic(graph, photo):
@@ -350,3 +391,21 @@ def test_missing_keypoints_are_told_with_the_topic(graph, photo):
     assert text.count('no keypoints: /keypoints has no publisher: start the superpoint node') == 1
     rig.add_detector()
     graph.wait(lambda: not told(), 'the end of the warning')
+
+
+def test_keypoints_that_do_not_arrive_are_told(graph, node, monkeypatch):
+    monkeypatch.setattr(camera_module, 'SILENCE', 0.3)
+    camera = graph.node.create_publisher(Image, 'image', RELIABLE)
+    detector = graph.node.create_publisher(Keypoints, 'keypoints', RELIABLE)
+
+    def warning(keypoints=None):
+        camera.publish(image_message(np.zeros((32, 48), np.uint8)))
+        if keypoints is not None:
+            detector.publish(keypoints)
+        graph.spin(lambda: False, 0.05)
+        node.check_inputs()
+        return node._cameras[0].input_warning or ''
+
+    told = 'no keypoints: /keypoints has a publisher, but none arrive'
+    graph.wait(lambda: warning().startswith(told), 'the warning')
+    graph.wait(lambda: told not in warning(Keypoints()), 'its end')

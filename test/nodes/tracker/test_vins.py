@@ -45,6 +45,16 @@ def test_observations_of_an_image():
     assert second.velocity == pytest.approx(np.array([[0, 0.5], [0, 0]]))  # 20 / 400 in 0.1 s
 
 
+def test_the_share_of_tracks_without_a_direction():
+    adapter = VinsAdapter('vins_fusion')
+    assert adapter.without_direction == 0
+    adapter.update(0, tracks(k1=(320, 200), k2=(520, 100)), CAMERA_MODEL)
+    assert adapter.without_direction == 0
+    wild = CameraModel(CAMERA_MODEL.matrix, 'plumb_bob', [1e5, -1e5, 1e5, 1e5, 1e5])
+    adapter.update(MS, tracks(k1=(320, 200), k2=(520, 100), k3=(20, 20), k4=(600, 30)), wild)
+    assert adapter.without_direction == 0.75
+
+
 def test_features_have_an_id_and_a_direction_in_the_order_of_the_ids():
     direction = np.array([[0.1, 0.2], [np.nan, 0.3], [0.4, 0.5]])
     rows = np.arange(6.0).reshape(3, 2)
