@@ -107,6 +107,27 @@ def test_an_unreadable_parameter_file_is_refused_in_one_line(graph, tmp_path, va
     assert line.endswith(reason)
 
 
+def test_a_domain_that_fast_dds_does_not_accept_is_refused_in_one_line(graph):
+    process = graph.start('-m', 'superpoint_rknn.nodes.tracker.node', env={'ROS_DOMAIN_ID': '300'})
+    assert process.wait(30) == 1
+    assert process.log.read_text() == "not started: ROS_DOMAIN_ID: '300', expected 0 to 232\n"
+
+
+LOST = """
+import sys
+from superpoint_rknn.nodes.common import process
+from superpoint_rknn.nodes.tracker.node import TrackerNode
+
+process._spin = lambda *arguments: True  # a call did not return; it does during the shutdown
+sys.exit(process.run_node(TrackerNode))
+"""
+
+
+def test_a_process_that_gave_up_a_call_has_its_exit_code_even_if_the_call_returns(graph):
+    process = graph.start('-c', LOST)
+    assert process.wait(30) == 75
+
+
 def test_missing_keys_of_an_encrypted_graph_are_said_in_one_line(graph, tmp_path):
     (tmp_path / 'enclaves' / 'robot').mkdir(parents=True)
     env = {'ROS_SECURITY_ENABLE': 'true', 'ROS_SECURITY_STRATEGY': 'Enforce'}

@@ -25,6 +25,7 @@ from superpoint_rknn.errors import NotReadyError, one_line
 from superpoint_rknn.nodes.common.executor import NO_PUBLISHER_EVENTS
 from superpoint_rknn.nodes.common.parameters import Parameters
 from superpoint_rknn.nodes.common.qos import DIAGNOSTICS, check_overrides
+from superpoint_rknn.nodes.common.running_clock import RunningClock
 from superpoint_rknn.settings import Parameter
 
 RCLError = rclpy_implementation.RCLError
@@ -35,6 +36,7 @@ FILE_REFUSED = (
 DIAGNOSTICS_PERIOD = 1.0  # [s]
 LOADING_TIMEOUT = 180.0  # [s] for loading a model, and for its first inference
 LOADING_PERIOD = 10.0  # [s] of log messages while a model is being loaded
+STANDSTILL = 3.0  # [s] between two diagnostics, after which the reason is logged
 POLL_PERIOD = 0.1  # [s] of checking for an interruption while a model is loaded
 
 
@@ -78,6 +80,7 @@ class ManagedNode(LifecycleNode):
             DiagnosticArray, '/diagnostics', DIAGNOSTICS, event_callbacks=NO_PUBLISHER_EVENTS
         )
         self._timer: Timer | None = None
+        self._running_clock = RunningClock()  # read by the timer
 
     @property
     def autostart(self) -> bool:
@@ -273,6 +276,7 @@ class ManagedNode(LifecycleNode):
             self.refuse(error, 'not activated')
             return TransitionCallbackReturn.ERROR
         self._refusals.clear()
+        self._running_clock = RunningClock()
         self._timer = self.create_timer(
             DIAGNOSTICS_PERIOD, self._on_timer, clock=self.steady_clock
         )
@@ -316,6 +320,13 @@ class ManagedNode(LifecycleNode):
         self._begun = None
 
     def _on_timer(self) -> None:
+        gap = self._running_clock.take_gap()
+        if gap >= STANDSTILL:  # what is waiting comes first: inputs are checked next time
+            self.get_logger().warning(
+                f'no callback ran for {gap:.0f} s: the process was stopped, had no CPU time, '
+                'or another callback blocked its executor; images of that time are lost'
+            )
+            return
         self._warn_of_namesake()
         self.check_inputs()
         self._publish_diagnostics()

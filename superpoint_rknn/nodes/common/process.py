@@ -13,6 +13,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import get_rmw_implementation_identifier
 
 from superpoint_rknn.errors import one_line
 from superpoint_rknn.memory import keep_freed_memory
@@ -22,6 +23,7 @@ from superpoint_rknn.nodes.common.interruption import Interruption
 from superpoint_rknn.nodes.common.managed_node import ManagedNode, RCLError
 from superpoint_rknn.nodes.common.parameter_files import warnings_of_arguments, warnings_of_files
 from superpoint_rknn.nodes.common.shared_memory import remove_dead_segments
+from superpoint_rknn.settings import short_repr
 
 # What to do about errors of ROS's parser of parameter files, which don't say it.
 REMEDIES = {
@@ -33,6 +35,7 @@ REMEDIES = {
 # Exit code if a call into the NPU does not return: EX_TEMPFAIL of sysexits.h. Whatever started the
 # process is expected to start it again.
 EXIT_LOST = 75
+MAX_DOMAIN = 232  # of Fast DDS, which ends the process for others; from RTPS 2.2, 9.6.1.1
 WAKE_UP = 0.1  # [s] maximum time until a signal is noticed
 
 
@@ -54,6 +57,9 @@ def run_nodes(
     """
     _skip_message_generator()
     interruption = Interruption()
+    if refusal := _domain_error():
+        print(f'not started: {refusal}', file=sys.stderr)
+        return 1
     removed = remove_dead_segments()
     log_folder = _log_folder()
     if not (can_log := _is_writable(log_folder)):
@@ -87,7 +93,7 @@ def run_nodes(
     given = sys.argv if args is None else args
     for text in (*warnings_of_files(given, names), *warnings_of_arguments(given)):
         nodes[0].get_logger().warning(text)
-    is_lost = _spin(executor, nodes, interruption)
+    code = EXIT_LOST if _spin(executor, nodes, interruption) else 0
     blocked = take_down(nodes)
     executor.shutdown()
     for node in nodes:
@@ -96,8 +102,18 @@ def run_nodes(
     if blocked:  # a normal exit would wait for the call, or free memory that it uses
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(EXIT_LOST if is_lost else 0)
-    return 0
+        os._exit(code)
+    return code
+
+
+def _domain_error() -> str | None:
+    """Return why Fast DDS does not accept ROS_DOMAIN_ID, which it would not name."""
+    domain = os.environ.get('ROS_DOMAIN_ID', '')
+    if not domain.isdecimal() or int(domain) <= MAX_DOMAIN:  # ROS reports what is no number
+        return None
+    if 'fastrtps' not in get_rmw_implementation_identifier():
+        return None
+    return f'ROS_DOMAIN_ID: {short_repr(domain)}, expected 0 to {MAX_DOMAIN}'
 
 
 def _log_folder() -> str | None:

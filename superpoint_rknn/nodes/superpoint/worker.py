@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from superpoint_rknn.nodes.common.diagnostics import THROTTLE
 from superpoint_rknn.nodes.common.managed_node import LOADING_TIMEOUT
+from superpoint_rknn.nodes.common.running_clock import RunningClock
 from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
 from superpoint_rknn.nodes.superpoint.network_check import NetworkCheck
 from superpoint_rknn.nodes.superpoint.pipeline import ImagePipeline
@@ -58,6 +59,7 @@ class Worker(threading.Thread):
         self._timeout = timeout
         self._has_worked = False  # since the runtime was opened
         self._call: tuple[str, float] | None = None  # that is running; its start [s]
+        self._clock = RunningClock()  # a process that was stopped may still be in a call
         self._stopping = threading.Event()
         self._pause = MIN_RETRY_PAUSE
 
@@ -72,7 +74,7 @@ class Worker(threading.Thread):
         call = self._call
         if call is None:
             return None
-        return f'{call[0]} has not returned for {time.monotonic() - call[1]:.0f} s'
+        return f'{call[0]} has not returned for {self._clock() - call[1]:.0f} s'
 
     @property
     def is_hung(self) -> bool:
@@ -86,12 +88,12 @@ class Worker(threading.Thread):
 
     @property
     def _timeouts(self) -> float:
-        """Duration of the running call so far, in units of its timeout."""
+        """Duration of the running call so far, in units of its timeout; read it every second."""
         call = self._call
         if call is None:
             return 0.0
         limit = self._timeout() if self._has_worked else LOADING_TIMEOUT
-        return (time.monotonic() - call[1]) / limit
+        return (self._clock() - call[1]) / limit
 
     @property
     def stopping(self) -> bool:
@@ -123,7 +125,7 @@ class Worker(threading.Thread):
 
     @contextmanager
     def _running(self, call: str) -> Iterator[None]:
-        self._call = call, time.monotonic()
+        self._call = call, self._clock()
         try:
             yield
         finally:
@@ -152,7 +154,7 @@ class Worker(threading.Thread):
             except RuntimeError as error:
                 failures += 1
                 self._error_message = f'inference failed: {error}'
-                self._log.error(f'inference failed: {error}', throttle_duration_sec=5.0)
+                self._log.error(f'inference failed: {error}', **THROTTLE)
             except Exception:
                 self._log.error(f'image dropped:\n{traceback.format_exc()}')
             else:

@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from superpoint_rknn.features.quantization import Quantization
+from superpoint_rknn.nodes.common.running_clock import RunningClock
 from superpoint_rknn.nodes.superpoint import worker as worker_module
 from superpoint_rknn.nodes.superpoint.mailbox import Mailbox
 from superpoint_rknn.nodes.superpoint.worker import FAILURES_BEFORE_REOPENING, Worker
@@ -311,6 +312,28 @@ def test_an_inference_after_the_first_one_has_the_timeout_of_the_parameter():
     wait_until(lambda: not bench.worker.is_hung)
     assert bench.worker.error_message is None
     assert not bench.worker.is_lost
+    assert bench.worker.stop(5)
+
+
+def test_a_process_that_was_stopped_during_a_call_is_not_lost():
+    runtime = FaultyRuntime()
+    bench = Bench(runtime)
+    bench.start()
+    bench.process_one('first')
+    now = [0.0]
+    bench.worker._clock = RunningClock(lambda: now[0])
+    runtime.entered.clear()
+    runtime.may_return.clear()
+    bench.put('stopped')
+    assert runtime.entered.wait(5)
+    now[0] = 1000.0
+    assert not bench.worker.is_hung
+    assert not bench.worker.is_lost
+    for _ in range(16):  # the process runs, but the call does not return
+        now[0] += 1.0
+        is_lost = bench.worker.is_lost
+    assert is_lost
+    runtime.may_return.set()
     assert bench.worker.stop(5)
 
 
