@@ -93,16 +93,34 @@ class DescriptorTimer:
         self._node = node
         self._pipelines = pipelines
         self._period = 1.0 / rate
-        tick = tick_period(self._period)
-        self._early = tick / 2  # [s] a tick this much before the due time counts
         now = monotonic()
         for number, pipeline in enumerate(pipelines, 1):
             pipeline.schedule.due = now + self._period * number / len(pipelines)
-        self._timer = node.create_timer(tick, self._publish_due, clock=node.steady_clock)
+        self._start()
+
+    def set_rate(self, rate: float) -> None:
+        """
+        Change the rate [Hz].
+
+        What is due by the new rate is published at once: frequent changes delay nothing.
+        """
+        before, self._period = self._period, 1.0 / rate
+        for pipeline in self._pipelines:
+            pipeline.schedule.due += self._period - before
+        self.stop()
+        self._start()
+        self._publish_due()
 
     def stop(self) -> None:
         """Stop publishing; descriptors that are due are not published."""
         self._node.end_timer(self._timer)
+
+    def _start(self) -> None:
+        tick = tick_period(self._period)
+        self._early = tick / 2  # [s] a tick this much before the due time counts
+        self._timer = self._node.create_timer(
+            tick, self._publish_due, clock=self._node.steady_clock
+        )
 
     def _publish_due(self) -> None:
         now = monotonic()

@@ -220,7 +220,7 @@ class SuperPointNode(ManagedNode):
         ]
 
     def parameters_changed(self, names: set[str]) -> None:
-        """Begin to read masks that were set; restart the descriptor timer if its rate changed."""
+        """Begin to read masks that were set; change the rate of the descriptor timer."""
         if self.values.fixed and any(name.rpartition('.')[2] == 'mask' for name in names):
             self._masks.request(mask_paths(self.values))
             if self._mask_timer is None:
@@ -228,8 +228,12 @@ class SuperPointNode(ManagedNode):
                     MASK_PERIOD, self._on_mask_timer, clock=self.steady_clock
                 )
         if 'descriptors.rate' in names and self.running:
-            self._stop_descriptors()
-            self._start_descriptors()
+            rate = self.values['descriptors.rate']
+            if self._descriptor_timer is None or rate <= 0:
+                self._stop_descriptors()
+                self._start_descriptors()
+            else:
+                self._descriptor_timer.set_rate(rate)
 
     def _apply_masks(self, timeout: float) -> bool:
         """Apply the masks once they are read; return False after `timeout` [s]. Raises why not."""
