@@ -1,4 +1,4 @@
-"""Remove the shared memory that killed processes left behind."""
+"""Shared memory: whether it is full, and what killed processes left there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,23 @@ from pathlib import Path
 
 FOLDER = Path('/dev/shm')
 LOCK = re.compile(r'fastdds_[0-9a-f]{16}_el')  # of a segment; Fast DDS holds it while it lives
+LEAST_FREE = 16384  # [bytes]
 MIN_AGE = 1.0  # [s] of a lock file: a younger one may not be locked yet
+
+
+def shared_memory_problem(folder: Path = FOLDER) -> str:
+    """
+    Why rclpy can't be imported if the shared memory is full; '' if it is not.
+
+    LTTng, which ROS loads for tracing, then ends the process with SIGBUS, without a message.
+    """
+    try:
+        status = os.statvfs(folder)
+    except OSError:  # no shared memory on this system
+        return ''
+    if status.f_bavail * status.f_frsize >= LEAST_FREE:
+        return ''
+    return f'{folder} is full: remove files there, or mount it with a larger size'
 
 
 def remove_dead_segments(folder: Path = FOLDER) -> int:

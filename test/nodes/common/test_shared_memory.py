@@ -9,7 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from superpoint_rknn.nodes.common.shared_memory import FOLDER, remove_dead_segments
+from superpoint_rknn.nodes.common import shared_memory
+from superpoint_rknn.nodes.common.shared_memory import (
+    FOLDER,
+    remove_dead_segments,
+    shared_memory_problem,
+)
 
 NODE = ('-m', 'superpoint_rknn.nodes.tracker.node')
 
@@ -18,6 +23,17 @@ def segments_of(process):
     """Paths of the segments that a process created: those that no older process has."""
     maps = Path(f'/proc/{process.pid}/maps').read_text(errors='replace')
     return set(re.findall(rf'{FOLDER}/fastdds_[0-9a-f]{{16}}\b', maps))
+
+
+@pytest.mark.parametrize(('pages', 'is_full'), [(0, True), (3, True), (4, False)])
+def test_full_shared_memory_is_a_problem(tmp_path, monkeypatch, pages, is_full):
+    status = SimpleNamespace(f_bavail=pages, f_frsize=4096)
+    monkeypatch.setattr(shared_memory.os, 'statvfs', lambda folder: status)
+    assert shared_memory_problem(tmp_path).startswith(f'{tmp_path} is full: ') == is_full
+
+
+def test_no_shared_memory_is_no_problem(tmp_path):
+    assert shared_memory_problem(tmp_path / 'nothing') == ''
 
 
 def test_only_old_unlocked_segments_of_this_user_are_removed(tmp_path, monkeypatch):
