@@ -3,8 +3,9 @@ Run a program of the package on a stand-in for Rockchip's library that emulates 
 
 usage: run_on_standin.py MODULE LIBRARY GENERATION [ORDER]... -- ARGUMENTS OF MODULE.main
 ORDER: a fault, fail:FUNCTION:CODE:TIMES, block:FUNCTION or hang:INFERENCES, after which the next
-one never returns; or `constant`: equal outputs for all
-images, so that the process holds about what it would hold on a board
+one never returns, and which have the outputs of the first one, so that they take no time; or
+`constant`: equal outputs for all images, so that the process holds about what it would hold on a
+board
 """
 
 import itertools
@@ -34,12 +35,17 @@ else:
     for order in [order for order in orders if order.startswith('hang:')]:
         orders.remove(order)
         left = itertools.chain(range(int(order.partition(':')[2])), itertools.repeat(None))
-        infer = emulated.infer
+        infer, known = emulated.infer, {}
 
-        def infer_or_hang(*arguments, infer=infer, left=left):
+        def infer_or_hang(image, raw, infer=infer, left=left, known=known):
             if next(left) is None:
                 threading.Event().wait()
-            return infer(*arguments)
+            if (raw is None) not in known:
+                known[raw is None] = infer(image, raw), None if raw is None else raw.copy()
+            logits, descriptors = known[raw is None]
+            if raw is not None:
+                raw[:] = descriptors
+            return logits
 
         emulated.infer = infer_or_hang
     standin.emulate(emulated)
