@@ -54,6 +54,24 @@ def test_the_index_lists_every_document():
     assert listed == {p.name for p in (CHECKOUT / 'docs').glob('*.md')} - {index.name}
 
 
+def test_each_fault_names_the_test_or_command_that_repeats_it():
+    tests = {
+        name
+        for path in (CHECKOUT / 'test').rglob('test_*.py')
+        for name in re.findall(r'^def (test_\w+)', path.read_text(), re.MULTILINE)
+    }
+    lines = (CHECKOUT / 'docs' / 'reliability.md').read_text().splitlines()
+    tables = [i for i, line in enumerate(lines) if line.startswith('| fault |')]
+    assert len(tables) == 4
+    for first in tables:
+        assert lines[first].endswith('| repeated by |')
+        for line in lines[first + 2 : lines.index('', first)]:
+            cell = line.rstrip('| ').rpartition(' | ')[2]
+            named = set(re.findall(r'`(test_\w+)`', cell))
+            assert named or '`' in cell or cell == 'the same', line
+            assert named <= tests, line
+
+
 def test_readme_is_short():
     assert len((CHECKOUT / 'README.md').read_text().splitlines()) <= 160
 

@@ -179,6 +179,10 @@ def node_without_inputs(graph):
     graph.node[0].input.append('image')
 
 
+def unknown_type(graph):
+    graph.initializer[0].data_type = 120
+
+
 @pytest.mark.parametrize(
     ('change', 'reason'),
     [
@@ -189,6 +193,7 @@ def node_without_inputs(graph):
         (negative_scale, 'BatchNormalization .* negative scales after an activation'),
         (computed_weights, r"Conv 'conv1a': 'negative' is not a constant"),
         (node_without_inputs, r"Conv 'conv1a': '' is not a constant"),
+        (unknown_type, 'unknown type'),
     ],
 )
 def test_other_networks_are_refused_by_name(changed, change, reason):

@@ -1,5 +1,6 @@
 """Recordings that are damaged, incomplete or stored in unusual ways: what is there is read."""
 
+import os
 import shutil
 import sqlite3
 import struct
@@ -424,3 +425,58 @@ def test_bounds_of_decompression():
         compression.decompress('zstd', b'no zstd')
     with pytest.raises(ValueError, match="compression 'rar' is not supported"):
         compression.decompress('rar', data)
+
+
+MANY = 150  # images of 3 MB in total
+
+
+def many(messages):
+    """Images with ascending stamps."""
+    data = messages[0].data.reshape(120, 160)
+    return [image_of(ROS2, number, data) for number in range(MANY)]
+
+
+def cut_in_the_middle(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def cut_to_nothing(path):
+    os.truncate(path, 0)
+
+
+def overwrite(path):
+    with path.open('r+b') as file:
+        size = path.stat().st_size
+        file.seek(size // 2)
+        file.write(np.random.default_rng(1).bytes(size // 2))
+
+
+@pytest.mark.parametrize('change', [cut_in_the_middle, cut_to_nothing, overwrite])
+@pytest.mark.parametrize('plugin', list(StoragePlugin))
+def test_a_recording_that_is_damaged_while_it_is_read(tmp_path, messages, plugin, change):
+    bag = write_bag(tmp_path / 'bag', {TOPIC: many(messages)}, plugin)
+    images = Images(bag)
+    found = 0
+    for recorded in images.recorded([TOPIC]):
+        found += 1
+        if found == 1:
+            change(stored(bag))
+        assert recorded.message().encoding == 'mono8'
+    assert 1 <= found < MANY
+    assert images.missing
+
+
+@pytest.mark.parametrize('plugin', list(StoragePlugin))
+def test_a_recording_that_grows_while_it_is_read(tmp_path, messages, plugin):
+    bag = write_bag(tmp_path / 'bag', {TOPIC: many(messages)}, plugin)
+    path = stored(bag)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    images = Images(bag)
+    found = []
+    for recorded in images.recorded([TOPIC]):
+        if not found:
+            path.write_bytes(content)
+        found.append(recorded.message().encoding)
+    assert 0 < len(found) < MANY
+    assert images.missing
