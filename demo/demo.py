@@ -50,18 +50,21 @@ class Settings:
     runtime: str = 'auto'
 
 
-def run(out: Path, settings: Settings, view: LiveView) -> dict:
+def run(out: Path, settings: Settings, graph: ProcessGroup, view: LiveView) -> dict:
     """
     Run the demo; writes all files into `out` and returns the summary.
 
-    view: shows the graph, if that is wanted.
+    graph: its log files are in `out`/log. view: shows the graph, if that is wanted; then images
+    are played until the graph is closed.
     Raises DemoError if a check of the run fails; ProcessError, OSError or ValueError.
     """
     settings = replace(settings, source=images.resolve(settings.source))
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / 'bag'
+    path, log = out / 'bag', out / 'log'
+    log.mkdir(parents=True, exist_ok=True)
+    for old in log.glob('*.log'):
+        old.unlink()
     bag.remove_old(path)
-    images_published, reports = play_and_record(path, out / 'log', settings, view)
+    images_published, reports = play_and_record(path, settings, graph, view)
     recording = bag.read(path)
     figures = summary.summarise(
         recording, reports, images_published, settings.source, settings.rate
@@ -75,37 +78,42 @@ def run(out: Path, settings: Settings, view: LiveView) -> dict:
 
 
 def play_and_record(
-    path: Path, log: Path, settings: Settings, view: LiveView
+    path: Path, settings: Settings, graph: ProcessGroup, view: LiveView
 ) -> tuple[int, summary.Reports]:
     """Record a run in the bag `path`; returns images published and both nodes' diagnostics."""
-    log.mkdir(exist_ok=True)
-    for old in log.glob('*.log'):
-        old.unlink()
     count = max(1, round(settings.seconds * settings.rate))
     parameters = ['-p', f'runtime:={settings.runtime}']
     if settings.model:
         parameters += ['-p', f'model:={settings.model}']
     python = sys.executable
-    with ProcessGroup(log) as graph:
-        module = ['-m', 'superpoint_rknn.nodes.front_end', '--ros-args', *parameters]
-        node = graph.start('node', python, *module)
-        recorder = graph.start('recorder', python, HERE / 'recorder.py', path, pipes=True)
-        graph.read_line(recorder, START_TIMEOUT)
-        view.start(graph)
-        options: list[object] = [settings.source, '--count', count, '--rate', settings.rate]
-        options += ['--wait', START_TIMEOUT]
-        options += ['--subscribers', 3 if view.is_wanted else 2]  # nodes, recorder, view
-        with tqdm(total=round(settings.seconds), desc='playing', unit=' s', disable=None) as bar:
-            player = graph.start('player', python, HERE / 'player.py', *options, pipes=True)
-            images_published = graph.read_line(
-                player,
-                settings.seconds + START_TIMEOUT,
-                lambda waited: bar.update(min(int(waited), bar.total) - bar.n),
-            )
-        graph.finish(player)
-        recorder.write_line(images_published)
-        reports = json.loads(graph.read_line(recorder, END_TIMEOUT))
-        graph.finish(recorder)
+    module = ['-m', 'superpoint_rknn.nodes.front_end', '--ros-args', *parameters]
+    node = graph.start('node', python, *module)
+    recorder = graph.start('recorder', python, HERE / 'recorder.py', path, pipes=True)
+    graph.read_line(recorder, START_TIMEOUT)
+    view.start(graph)
+    if view.is_wanted:
+        command = './dev param set /superpoint detector.threshold 0.1'
+        print(
+            f'view: in another terminal, try: ROS_DOMAIN_ID={graph.domain} {command}',
+            file=sys.stderr,
+        )
+    play = [python, HERE / 'player.py', settings.source, '--rate', settings.rate]
+    play += ['--wait', START_TIMEOUT, '--subscribers']
+    subscribers = 3 if view.is_wanted else 2  # nodes, recorder, view
+    with tqdm(total=round(settings.seconds), desc='playing', unit=' s', disable=None) as bar:
+        player = graph.start('player', *play, subscribers, '--count', count, pipes=True)
+        images_published = graph.read_line(
+            player,
+            settings.seconds + START_TIMEOUT,
+            lambda waited: bar.update(min(int(waited), bar.total) - bar.n),
+        )
+    graph.finish(player)
+    recorder.write_line(images_published)
+    reports = json.loads(graph.read_line(recorder, END_TIMEOUT))
+    graph.finish(recorder)
+    if view.is_wanted:
+        graph.start('endless_player', *play, 2)  # nodes, view
+    else:
         node.send_signal(signal.SIGINT)
         graph.finish(node)
     return int(images_published), reports
@@ -136,15 +144,18 @@ def main() -> int:
         '--runtime', default=Settings.runtime, help="the node's parameter `runtime`"
     )
     parser.add_argument('--out', type=Path, default=CHECKOUT / 'out' / 'demo')
-    parser.add_argument('--view', action='store_true', help='show it live in a browser, too')
+    parser.add_argument(
+        '--view', action='store_true', help='also show it live in a browser, until Ctrl-C'
+    )
     arguments = vars(parser.parse_args())
     out, is_viewed = arguments.pop('out'), arguments.pop('view')
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
-        with LiveView(is_viewed) as view:
-            print(summary.table(run(out, Settings(**arguments), view)))
-            print(f'written to {out}: summary.json, contact_sheet.png, overlay.mp4, bag/, log/')
+        with LiveView(is_viewed) as view, ProcessGroup(out / 'log') as graph:
+            print(summary.table(run(out, Settings(**arguments), graph, view)))
+            files = 'summary.json, contact_sheet.png, overlay.mp4, bag/, log/'
+            print(f'written to {out}: {files}', flush=True)
             view.wait()
     except (DemoError, OSError, ProcessError, ValueError) as error:
         print(f'demo: {error}', file=sys.stderr)

@@ -38,7 +38,7 @@ class LiveView:
     def wait(self) -> None:
         """Keep the page open until Ctrl-C, or until the view ends."""
         if self._process:
-            print('view: the page stays open until Ctrl-C', file=sys.stderr)
+            print('view: open until Ctrl-C', file=sys.stderr)
             try:
                 self._process.wait()
             except KeyboardInterrupt:

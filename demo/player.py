@@ -42,8 +42,8 @@ def wait_for_subscribers(publisher: Publisher, expected: int, timeout: float) ->
         time.sleep(0.02)
 
 
-def play(node: Node, publisher: Publisher, source: str, count: int, rate: float) -> int:
-    """Publish `count` images at fixed times, so that delays do not add up."""
+def play(node: Node, publisher: Publisher, source: str, count: int | None, rate: float) -> int:
+    """Publish `count` images, None: without end, at fixed times, so that delays do not add up."""
     published = 0
     start = time.monotonic()
     for index, image in enumerate(islice(images.endless(source), count)):
@@ -59,7 +59,7 @@ def main() -> int:
     """Publish until all images are sent or the process is interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('source', help='folder, video, bag or "sweep"')
-    parser.add_argument('--count', type=int, required=True, help='images to publish')
+    parser.add_argument('--count', type=int, help='images to publish (default: no end)')
     parser.add_argument('--rate', type=float, required=True, help='images per second')
     parser.add_argument('--subscribers', type=int, required=True, help='to wait for')
     parser.add_argument('--wait', type=float, required=True, help='longest wait for subscribers')

@@ -26,6 +26,7 @@ import demo
 from superpoint_rknn.fetch.archive import checked_files
 from superpoint_rknn.fetch.fetch import cache_folder, fetch
 from superpoint_rknn.fetch.package import Package
+from superpoint_rknn.processes import ProcessGroup
 
 PICTURES = demo.CHECKOUT / 'training' / 'pictures.json'
 PHOTOGRAPH = 'usr/share/backgrounds/budgie/roman-colosseum.jpg'
@@ -65,8 +66,8 @@ def main() -> int:
         source, out = Path(name, 'images'), Path(name, 'out')
         source.mkdir()
         write_images(source, photograph())
-        with LiveView(False) as view:
-            demo.run(out, demo.Settings(str(source), COUNT / RATE, RATE), view)
+        with LiveView(False) as view, ProcessGroup(out / 'log') as graph:
+            demo.run(out, demo.Settings(str(source), COUNT / RATE, RATE), graph, view)
         replay = video.Replay(bag.read(out / 'bag'))
         for topic, time_ns, message in bag.messages(out / 'bag', *bag.TYPES):
             replay.add(topic, time_ns, message)
