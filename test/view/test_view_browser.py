@@ -1,5 +1,6 @@
 """The page of the viewer in headless Chromium; needs Debian's chromium, and ./dev view before."""
 
+import os
 import threading
 import time
 
@@ -13,7 +14,8 @@ from superpoint_rknn.view import records, viewer
 CAMERA = '/cameras/cam0'
 SIZE = (320, 240)  # [px] width, height of the images
 MAGENTA, CYAN = (255, 0, 255), (255, 255, 0)  # BGR, colours that rerun does not use
-TIMEOUT = 180.0  # [s]; an idle PC needs less than 30 s
+TIMEOUT = 180.0  # [s] on a busy machine
+IDLE_TIMEOUT = 30.0  # [s] on a machine that does nothing else
 
 
 @pytest.fixture
@@ -76,13 +78,14 @@ def test_the_page_draws_keypoints_and_tracks(running, tmp_path):
         while not done.wait(1.0):
             send(running)
 
+    is_busy = os.getloadavg()[0] > 0.5 * os.cpu_count()
     done = threading.Event()
     sender = threading.Thread(target=keep_sending)
     sender.start()
     try:
         with chromium.Chromium(1600, 1000) as browser:
             browser.open(running.address)
-            end = time.monotonic() + TIMEOUT
+            end = time.monotonic() + (TIMEOUT if is_busy else IDLE_TIMEOUT)
             found = (0, 0)
             while found != (48, 12) and time.monotonic() < end:
                 picture = browser.screenshot()
