@@ -93,10 +93,7 @@ def play_and_record(
     view.start(graph)
     if view.is_wanted:
         command = './dev param set /superpoint detector.threshold 0.1'
-        print(
-            f'view: in another terminal, try: ROS_DOMAIN_ID={graph.domain} {command}',
-            file=sys.stderr,
-        )
+        print(f'view: in another terminal, try: {command}', file=sys.stderr)
     play = [python, HERE / 'player.py', settings.source, '--rate', settings.rate]
     play += ['--wait', START_TIMEOUT, '--subscribers']
     subscribers = 3 if view.is_wanted else 2  # nodes, recorder, view
@@ -152,7 +149,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
-        with LiveView(is_viewed) as view, ProcessGroup(out / 'log') as graph:
+        with LiveView(is_viewed) as view, ProcessGroup(out / 'log', view.domain) as graph:
             print(summary.table(run(out, Settings(**arguments), graph, view)))
             files = 'summary.json, contact_sheet.png, overlay.mp4, bag/, log/'
             print(f'written to {out}: {files}', flush=True)

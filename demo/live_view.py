@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -16,12 +17,14 @@ class LiveView:
     Context manager of the view of a graph, which outlives the graph.
 
     is_wanted: False: do nothing.
+    Attribute `domain`: of ROS, in which other commands find the graph; None without a view.
     """
 
     def __init__(self, is_wanted: bool):
         """Raise FileNotFoundError if rerun-sdk is not installed."""
         self.is_wanted = is_wanted
         self._process: Process | None = None
+        self.domain = int(os.environ.get('ROS_DOMAIN_ID') or 0) if is_wanted else None
         if is_wanted:
             find_interpreter()
 

@@ -55,7 +55,7 @@ def play(out: Path, sequence: RenderedSequence, model: str, view: LiveView) -> d
     parameters = [text for name, v in values.items() for text in ('-p', f'{name}:={v}')]
     config = ['--params-file', CHECKOUT / 'config' / 'mono_30hz.yaml', '-r', '__ns:=/cam0']
     pose = ', '.join(f'{value:.12f}' for value in camera.BODY_FROM_CAMERA.ravel())
-    with ProcessGroup(log) as graph:
+    with ProcessGroup(log, view.domain) as graph:
         front_end = ['-m', 'superpoint_rknn.nodes.front_end', '--ros-args', *config, *parameters]
         graph.start('front_end', python, *front_end)
         node = [

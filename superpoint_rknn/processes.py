@@ -164,11 +164,14 @@ class ProcessGroup:
     """
     Context manager of child processes in one ROS graph; stops them on exit.
 
-    log_dir: existing folder for the log files NAME.log.
+    log_dir: existing folder for the log files NAME.log. domain: of ROS; None: an unused one.
     """
 
-    def __init__(self, log_dir: Path):
-        self.domain, self._reservation = reserve_domain()
+    def __init__(self, log_dir: Path, domain: int | None = None):
+        self._reservation: socket.socket | None = None
+        if domain is None:
+            domain, self._reservation = reserve_domain()
+        self.domain = domain
         self.processes: list[Process] = []  # without those that `finish` has waited for
         self._log_dir = log_dir
         self._variables = graph_variables(self.domain) | {'ROS_LOG_DIR': str(log_dir)}
@@ -187,7 +190,8 @@ class ProcessGroup:
     def close(self) -> None:
         """Stop the processes and release the ROS domain."""
         stop(self.processes)
-        self._reservation.close()
+        if self._reservation:
+            self._reservation.close()
 
     def start(
         self,

@@ -59,5 +59,5 @@ def test_the_node_checks_its_network(graph):
         graph.spin(lambda: len(runtime.images) > 1, 0.5)  # it is not checked again
         np.testing.assert_array_equal(runtime.images, [built_in_image(*runtime.input.shape[2:])])
     finally:
-        node.trigger_cleanup()
+        node.shut_down()
         node.destroy_node()
