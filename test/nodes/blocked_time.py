@@ -5,9 +5,10 @@ As a program: run the superpoint node for a second; print that time, and whether
 imported before callbacks ran. Usage: blocked_time.py ROS-ARGUMENTS.
 """
 
+import os
 import sys
-import time
-from pathlib import Path
+
+from core_time import Stopwatch
 
 from superpoint_rknn.nodes.common.process import run_node
 from superpoint_rknn.nodes.superpoint.node import SuperPointNode
@@ -21,19 +22,11 @@ class BlockedTime:
 
     def __init__(self, node):
         self.longest = 0.0  # [s]
-        self._last = self.now()
+        self._watch = Stopwatch(os.getpid())
         node.create_timer(PERIOD, self._on_timer)
 
     def _on_timer(self):
-        now = self.now()
-        self.longest = max(self.longest, now - self._last - PERIOD)
-        self._last = now
-
-    @staticmethod
-    def now():
-        """Time [s] without that in which this thread waited for a core."""
-        waited = int(Path('/proc/thread-self/schedstat').read_text().split()[1])
-        return time.monotonic() - waited / 1e9
+        self.longest = max(self.longest, self._watch.lap() - PERIOD)
 
 
 class StartingNode(SuperPointNode):

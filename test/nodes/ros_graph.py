@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 import rclpy
+from core_time import Stopwatch
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -75,13 +76,18 @@ class Graph:
         self.node.destroy_client(client)
         return future.result()
 
-    def interrupt(self, process, timeout=10.0):
-        """Send SIGINT; return the exit code and the time until the exit [s]."""
-        start = time.monotonic()
+    def interrupt(self, process, timeout=60.0):
+        """
+        Send SIGINT; return the exit code and the time until the exit [s].
+
+        Time in which the process waited for a core does not count.
+        """
+        end, seconds, watch = time.monotonic() + timeout, 0.0, Stopwatch(process.pid)
         process.send_signal(signal.SIGINT)
-        while process.poll() is None and time.monotonic() < start + timeout:
+        while process.poll() is None and time.monotonic() < end:
             self.executor.spin_once(timeout_sec=0.01)
-        return process.poll(), time.monotonic() - start
+            seconds += max(0.0, watch.lap())
+        return process.poll(), seconds
 
     def close(self):
         self.group.close()

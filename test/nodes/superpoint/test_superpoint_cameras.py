@@ -27,16 +27,19 @@ def wait_ready(cameras):
     """Like Rig.wait_ready; all cameras publish black images."""
     graph = cameras[0].graph
     black = image_message(np.zeros((400, 640), np.uint8))
+    patience = 4.0  # [s]
     for rig in cameras:
         graph.wait(rig.camera.get_subscription_count, 'the node to subscribe to images')
         rig.warm = False
 
     def publish_black_until(condition):
+        nonlocal patience
+        patience *= 1.5  # a busy machine may take seconds to process two images
         black.header.stamp.nanosec += 1  # else one of two with the same stamp waits for a partner
         for rig in cameras:
             rig.camera.publish(black)
             rig.diagnostics.clear()
-        return graph.spin(lambda: all(map(condition, cameras)), 4.0)
+        return graph.spin(lambda: all(map(condition, cameras)), patience)
 
     graph.wait(lambda: publish_black_until(lambda rig: rig.warm), 'keypoints of all cameras')
     # No image may wait for a partner that was lost before all topics were connected.
@@ -45,6 +48,7 @@ def wait_ready(cameras):
             lambda rig: len(rig.diagnostics) >= 2 and rig.raw_counts()['pending'] == '0'
         ),
         'diagnostics without pending images',
+        timeout=90.0,
     )
     for rig in cameras:
         rig.base = {k: int(v) for k, v in rig.raw_counts().items() if v.isdigit()}
@@ -273,7 +277,7 @@ def test_descriptors_of_a_stereo_pair_are_of_the_same_images(cameras, photo):
         left.graph.wait(lambda: len(right.keypoints) == second, 'both')
         return len(left.descriptors) > 5 and len(right.descriptors) > 5
 
-    left.graph.wait(described, 'descriptors of both')
+    left.graph.wait(described, 'descriptors of both', timeout=120)
     seconds = [[d.header.stamp.sec for d in rig.descriptors] for rig in cameras]
     begin = max(s[0] for s in seconds)  # one topic may have been connected earlier
     seconds = [[s for s in of_one if s >= begin][:4] for of_one in seconds]
