@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 FOLDER = Path('/dev/shm')
-LOCK = re.compile(r'fastdds_[0-9a-f]{16}_el')  # of a segment; Fast DDS holds it while it lives
+LOCK = re.compile(r'fast(?:dds|rtps)_[0-9a-f]{16}_el')  # Fast DDS 3 or 2 holds it while it lives
 LEAST_FREE = 16384  # [bytes]
 MIN_AGE = 1.0  # [s] of a lock file: a younger one may not be locked yet
 

@@ -22,7 +22,7 @@ NODE = ('-m', 'superpoint_rknn.nodes.tracker.node')
 def segments_of(process):
     """Paths of the segments that a process created: those that no older process has."""
     maps = Path(f'/proc/{process.pid}/maps').read_text(errors='replace')
-    return set(re.findall(rf'{FOLDER}/fastdds_[0-9a-f]{{16}}\b', maps))
+    return set(re.findall(rf'{FOLDER}/fast(?:dds|rtps)_[0-9a-f]{{16}}\b', maps))
 
 
 @pytest.mark.parametrize(('pages', 'is_full'), [(0, True), (3, True), (4, False)])
@@ -36,9 +36,10 @@ def test_no_shared_memory_is_no_problem(tmp_path):
     assert shared_memory_problem(tmp_path / 'nothing') == ''
 
 
-def test_only_old_unlocked_segments_of_this_user_are_removed(tmp_path, monkeypatch):
+@pytest.mark.parametrize('prefix', ['fastdds', 'fastrtps'])  # of Fast DDS 3 and 2
+def test_only_old_unlocked_segments_of_this_user_are_removed(tmp_path, monkeypatch, prefix):
     def segment(number, age=10.0):
-        path = tmp_path / f'fastdds_{number:016x}'
+        path = tmp_path / f'{prefix}_{number:016x}'
         path.write_bytes(bytes(1000))
         lock = Path(f'{path}_el')
         lock.touch()
@@ -46,7 +47,7 @@ def test_only_old_unlocked_segments_of_this_user_are_removed(tmp_path, monkeypat
         return path
 
     dead, living, young = segment(0xABC), segment(1), segment(2, age=0.0)
-    other = tmp_path / 'fastdds_port7411_el'
+    other = tmp_path / f'{prefix}_port7411_el'
     other.touch()
     os.utime(other, (0, 0))
     with open(f'{living}_el', 'rb') as file:
@@ -85,5 +86,6 @@ def test_killed_nodes_leave_nothing_after_the_next_start(graph):
             break
     else:
         pytest.fail('no start removed shared memory')
+    assert all(map(os.path.exists, of_test))
     assert process.poll() is None
     assert graph.interrupt(process)[0] == 0
