@@ -30,7 +30,7 @@ def mean_and_interval(values: np.ndarray) -> tuple[float | None, list[float] | N
     total, count = np.where(valid, values, 0).sum(1), valid.sum(1)
     if not count.any():
         return None, None
-    mean = float(total.sum() / count.sum())
+    mean = float(total.sum()) / int(count.sum())
     if len(values) < 2:
         return mean, None
     drawn = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -239,7 +240,7 @@ def _view(
     row = items * item_size
     if step < row:
         raise ValueError(f'step: {step}, expected at least the {row} bytes of a row')
-    buffer = memoryview(data)  # type: ignore[arg-type]  # ndarray, by its stubs before 3.12
+    buffer = memoryview(cast(bytes, data))  # ndarray is no Buffer by all stubs
     if not buffer.c_contiguous:
         raise ValueError(f'data: strides {buffer.strides}, expected contiguous bytes')
     size = buffer.nbytes

@@ -44,12 +44,12 @@ def brightness_ratio(before: np.ndarray, now: np.ndarray) -> float:
     """
     size = tuple(max(1, length // BLOCK) for length in now.shape[::-1])
     # A sixteenth of the pixels is enough. In float: rounding changes the means of dark images.
-    means = [
+    means: list[np.ndarray] = [
         cv2.resize(image[::4, ::4].astype(np.float32), size, interpolation=cv2.INTER_AREA)
         for image in (before, now)
     ]
-    is_valid = np.logical_and.reduce(
-        [(VALID_MEANS[0] <= mean) & (mean <= VALID_MEANS[1]) for mean in means]
+    is_valid = np.all(
+        [(VALID_MEANS[0] <= mean) & (mean <= VALID_MEANS[1]) for mean in means], axis=0
     )
     first, second = (mean[is_valid] for mean in means)
     if len(first) < MIN_BLOCKS:

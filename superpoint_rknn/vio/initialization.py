@@ -66,7 +66,8 @@ class Initialization:
         if parallax(oldest, newest) * settings.focal > REST_PARALLAX:
             return None
         rows = imu.between(oldest.time, newest.time)[1][1:-1]
-        deviation, mean = rows.std(axis=0), rows.mean(axis=0)
+        deviation: np.ndarray = rows.std(axis=0)
+        mean = rows.mean(axis=0)
         change = np.abs(rows[-len(rows) // 5 :].mean(axis=0) - mean)  # at the end
         if deviation[:3].max() > REST_GYRO or deviation[3:].max() > REST_ACC:
             return None

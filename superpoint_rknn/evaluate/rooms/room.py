@@ -148,7 +148,7 @@ def _texture(
     shades = rng.normal(0, 1, (6, 10)).astype(np.float32)
     coarse = cv2.resize(shades, (width, height), interpolation=cv2.INTER_CUBIC)
     grain = cv2.GaussianBlur(rng.normal(0, 1, size).astype(np.float32), (0, 0), 2)
-    wall = 150 + 12 * coarse + 1.5 * grain / grain.std()
+    wall: np.ndarray = 150 + 12 * coarse + 1.5 * grain / grain.std()
     if has_tiles:
         picture = pictures[int(rng.integers(len(pictures)))]
         tile = cv2.resize(picture, (512, 512)).astype(np.float32)
