@@ -1,8 +1,9 @@
 """
 Average the weights of several runs and equalize them for 8 bits.
 
-The mean of several runs with the same start is often better than each of them. Do not average
-output of this command again: equalization scales channels of each network differently.
+The mean of several runs with the same start, or of a run and its start, is often better than each
+of them. Do not average outputs of this command: equalization scales channels of each network
+differently. One output and runs that start from it have the same scales.
 
 Example:
 -------

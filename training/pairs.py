@@ -18,7 +18,7 @@ FEWEST = 15  # corners visible in both views
 COVERED = 0.6  # minimum share of a view that the picture covers
 
 ROTATION = 0.55  # [rad] maximum between the views
-ANY_ROTATION = 0.15  # share of pairs with an arbitrary rotation
+ANY_ROTATION = 0.25  # share of pairs with an arbitrary rotation
 ZOOM = 2.0  # maximum between the views, either way
 SCALES = (0.55, 1.35)  # pixels of the picture per pixel of a view, geometric mean of both views
 SHIFT = 0.1  # maximum between the views, relative to the side
@@ -93,13 +93,17 @@ class PairMaker:
     def _maps(
         self, shape: tuple[int, ...], amount: float, rng: np.random.Generator
     ) -> list[np.ndarray]:
-        """Random homographies from a picture to both views; amount: of their difference, 0..1."""
+        """
+        Random homographies from a picture to both views.
+
+        amount: of their differences other than rotation, 0..1.
+        """
         side = self.side
         margin = [min(0.42 * side, length / 2 - 2) for length in shape[::-1]]
         centre = rng.uniform(margin, np.array(shape[::-1]) - margin)
         angle = rng.uniform(-0.3, 0.3)
         turn = np.pi if rng.random() < ANY_ROTATION else ROTATION
-        turn = amount * rng.uniform(-turn, turn)
+        turn = rng.uniform(-turn, turn)
         scale = np.exp(rng.uniform(*np.log(SCALES)))
         zoom = np.exp(amount * rng.uniform(0, np.log(ZOOM)) / 2)
         shift = amount * rng.uniform(-SHIFT, SHIFT, 2) * side

@@ -11,7 +11,7 @@ from training.views import Views, inside, precise_places
 CELL = 8
 SIGMA = 0.5  # [px] of the Gaussian of a corner: its logarithm is a parabola
 RADIUS = 4  # [px] non-maximum suppression of agreed points
-GAP = 1.0  # [px] between the places of a corner in both images: 0.6 of the probability
+GAP = 2.0  # [px] between the places of a corner in both images: 0.6 of the probability
 AREA = 450.0  # [px^2] of the overlap of both views for each agreed point
 
 

@@ -2,7 +2,7 @@
 Recorded outputs of the shipped network in the simulator of rknn-toolkit2.
 
 To record them again, with the calibration pictures of models/ORIGIN.md:
-    .venv/bin/python test/analyze/simulator_fixture.py PICTURE...
+    PYTHONPATH=test .venv/bin/python test/analyze/simulator_fixture.py PICTURE...
 """
 
 import hashlib

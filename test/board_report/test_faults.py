@@ -94,7 +94,7 @@ def test_a_zero_point_other_than_the_cards(points, board):
         'golden outputs, photograph',
         'golden outputs, polygons',
     }
-    stated = 134 if board.generation == 1 else 6
+    stated = 136 if board.generation == 1 else 8
     text = f'descriptors: zero point {stated + 12}, the card states {stated}'
     assert found['model card'].finding == text
     assert 'The zero point of the descriptors' in found['golden outputs, photograph'].meaning

@@ -173,7 +173,7 @@ def test_images_that_can_not_be_used_are_named_and_left_out(tmp_path, pictures, 
         assert '/image:4: data: 19199 bytes' in err
         (figures,) = json.loads((tmp_path / 'f.json').read_text())['bags']
         assert (figures['images'], figures['failed']) == (3, 3)
-        assert max(len(failure) for failure in figures['failures']) == 300
+        assert max(len(failure) for failure in figures['failures']) < 300
     found = read(tmp_path / 'out')
     for name in ('keypoints', 'descriptors', 'tracks'):
         assert [stamp_of(m) for _, m in found[f'/{name}']] == [stamp(n) for n in (0, 2, 5)]
