@@ -1,0 +1,80 @@
+"""The network test: what it needs, its figures, the two profiles, and one short run as root."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+import hosts
+import network_test
+from link_cases import CASES, PROFILES, link_figures, measure, topic_figures
+
+from superpoint_rknn.bench.recordings import Recording, write_recording
+from superpoint_rknn.features.quantization import Quantization
+
+CONFIG = Path(__file__).resolve().parents[2] / 'config'
+
+
+@pytest.mark.parametrize(
+    ('module', 'name', 'value', 'reason'),
+    [
+        ('os', 'geteuid', lambda: 1000, 'network namespaces need root: run it with sudo'),
+        ('os.path', 'exists', lambda path: False, 'no /dev/net/tun'),
+        ('shutil', 'which', lambda program: None, 'no command ip: install iproute2'),
+    ],
+)
+def test_what_is_missing_is_one_line(monkeypatch, capsys, module, name, value, reason):
+    monkeypatch.setattr('os.geteuid', lambda: 0)
+    monkeypatch.setattr('os.path.exists', lambda path: True)
+    monkeypatch.setattr(f'{module}.{name}', value)
+    monkeypatch.setattr('sys.argv', ['network_test.py', '--recordings', 'none'])
+    assert network_test.main() == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f'network-test: {reason}')
+    assert error.count('\n') == 1
+
+
+def test_figures_of_a_topic():
+    results = {'latencies': [0.1, 0.2, 0.3], 'sizes': [1000, 1000, 2000]}
+    figures = topic_figures(results, sent=4, seconds=2.0)
+    assert (figures['share'], figures['p50_ms'], figures['kbyte_per_s']) == (0.75, 200.0, 2.0)
+    nothing = topic_figures({'latencies': [], 'sizes': []}, sent=4, seconds=2.0)
+    assert (nothing['share'], nothing['p95_ms']) == (0.0, None)
+
+
+def test_figures_of_a_link():
+    # What the device drops has not reached the relay, and is not among its packets.
+    counts = Counter(packets=1000, bytes=1_000_000, queue_full=250, device_full=1000)
+    figures = link_figures([counts, Counter(packets=0)], elapsed=2.0)
+    assert figures == {'sent_mbit_s': 8.0, 'dropped_mbit_s': 5.0}
+
+
+def test_the_profiles_for_both_versions_of_fast_dds_are_the_same():
+    def settings(name):
+        return (CONFIG / name).read_text().partition('-->')[2]
+
+    newer = settings('fastdds_network.xml')
+    assert newer.count('heartbeat_period') == 2
+    assert settings('fastdds2_network.xml') == newer.replace('heartbeat_period', 'heartbeatPeriod')
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(hosts.missing() is not None, reason=str(hosts.missing()))
+def test_keypoints_and_tracks_cross_the_link(tmp_path):
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 2, (3, 65, 8, 8)).astype(np.float32)
+    raw = rng.integers(0, 256, (3, 256, 8, 8), np.uint8)
+    images = rng.integers(0, 256, (3, 64, 64), np.uint8)
+    recording = Recording(images, logits, raw, Quantization(0.02, 120, np.uint8), 'noise@0')
+    write_recording(tmp_path / 'noise.npz', recording)
+    before = set(os.listdir('/sys/class/net'))
+    row = measure(tmp_path / 'noise.npz', CASES['tracks'], PROFILES['network'], 0.01, 2.0)
+    for topic in ('/keypoints', '/tracks'):
+        figures = row['topics'][topic]
+        assert 0 < figures['received'] <= figures['published'] <= row['images'][0]
+        assert figures['p50_ms'] > 20  # the delay: nothing went around the link
+    assert row['packets']['robot0']['lost'] > 0
+    assert set(os.listdir('/sys/class/net')) == before
