@@ -57,6 +57,12 @@ class Quantization:
         return np.multiply(out, np.float32(self.scale), out=out)
 
 
+def symmetric_quantization(x: np.ndarray) -> Quantization:
+    """Return the finest uint8 quantization with zero point 128 that clips none of the values."""
+    largest = float(np.abs(x).max(initial=0.0))
+    return Quantization(largest / 127 or 1.0, 128, np.dtype(np.uint8))
+
+
 def input_table(quantization: Quantization, mean: float, std: float) -> np.ndarray:
     """
     Return the input table: clamp(round((x - mean) / std / scale + zero_point)) per grey value x.

@@ -6,6 +6,7 @@ from superpoint_rknn.features.quantization import (
     default_std,
     input_table,
     is_identity,
+    symmetric_quantization,
 )
 
 UNSIGNED = Quantization(scale=0.5, zero_point=100, dtype=np.uint8)
@@ -109,3 +110,18 @@ def test_clipping_table_raises(quantization, mean, std):
 def test_std_zero_raises():
     with pytest.raises(ValueError, match='std 0'):
         input_table(SIGNED, 0, 0)
+
+
+def test_symmetric_quantization_clips_nothing_and_keeps_zero():
+    x = np.array([[-0.5, 0.0], [0.1, 0.25]])
+    quantization = symmetric_quantization(x)
+    assert quantization.quantize(x).tolist() == [[1, 128], [153, 192]]  # 0.1 and 0.25: 25.4, 63.5
+    error = quantization.dequantize(quantization.quantize(x)) - x
+    assert np.abs(error).max() <= quantization.scale / 2 + 1e-7
+    assert error[0] == pytest.approx([0, 0], abs=1e-7)
+
+
+@pytest.mark.parametrize('x', [np.zeros((2, 3)), np.empty((0, 256))])
+def test_symmetric_quantization_of_nothing(x):
+    quantization = symmetric_quantization(x)
+    assert quantization.dequantize(quantization.quantize(x)).tolist() == x.tolist()

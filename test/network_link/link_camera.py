@@ -29,6 +29,7 @@ SETTLE_TIME = 1.5  # [s] until /diagnostics, published once a second, has the ne
 COUNTERS = {  # topic: node and its counter
     'keypoints': ('superpoint', 'published'),
     'descriptors': ('superpoint', 'descriptors'),
+    'descriptors_raw': ('superpoint', 'descriptors'),
     'tracks': ('tracker', 'published'),
 }
 

@@ -32,7 +32,12 @@ PROFILES = {
     if os.environ.get('ROS_DISTRO') in ('humble', 'jazzy')
     else 'config/fastdds_network.xml',
 }
-TYPES = {'keypoints': 'Keypoints', 'tracks': 'Keypoints', 'descriptors': 'Descriptors'}
+TYPES = {
+    'keypoints': 'Keypoints',
+    'tracks': 'Keypoints',
+    'descriptors': 'Descriptors',
+    'descriptors_raw': 'DescriptorsRaw',
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ CASES = {
     for case in (
         Case('tracks', ('keypoints', 'tracks')),
         Case('descriptors', ('keypoints', 'tracks', 'descriptors')),
+        Case('descriptors_raw', ('keypoints', 'tracks', 'descriptors_raw')),
         Case('remote tracker', ('keypoints', 'tracks'), tracker_is_remote=True),
     )
 }
@@ -96,21 +102,32 @@ def profile_variables(profile: str) -> dict[str, str]:
 
 
 def measure(
-    recording: Path, case: Case, profile: str, loss: float, seconds: float, boards: int = 1
+    recording: Path,
+    case: Case,
+    profile: str,
+    loss: float,
+    seconds: float,
+    boards: int = 1,
+    has_multicast: bool = True,
 ) -> dict[str, Any]:
     """
     Publish images for some seconds; return what arrived, by topic, and what the links carried.
 
     recording: its file. profile: of Fast DDS. loss: of the links. boards: number of robots; if
-    there are several, each has a ROS namespace.
+    there are several, each has a ROS namespace. has_multicast: of the network; without it, the
+    hosts find each other by ROS_STATIC_PEERS.
     Raises ProcessError.
     """
     with tempfile.TemporaryDirectory() as folder, ProcessGroup(Path(folder)) as group:
         names = [f'robot{number}' for number in range(boards)]
-        limits = ('--rate', RATE, '--delay', DELAY, '--loss', loss)
+        limits: list[object] = ['--rate', RATE, '--delay', DELAY, '--loss', loss]
+        if not has_multicast:
+            limits.append('--no-multicast')
         network = Network(group, ['base', *names], limits)
         base, *hosts = network.hosts
         variables = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET', **profile_variables(profile)}
+        if not has_multicast:
+            variables['ROS_STATIC_PEERS'] = ';'.join(host.address for host in network.hosts)
         robots = [
             Robot(
                 host,
@@ -152,6 +169,7 @@ def measure(
         for topic, count in (each['published'] | remote_tracks(case, each['images'])).items()
     }
     return {
+        'multicast': has_multicast,
         'images': [each['images'] for each in played],
         'camera_hz': [round(each['rate'], 1) for each in played],
         'topics': {

@@ -7,7 +7,8 @@ Robot and base station are network namespaces of this machine, joined by relay.p
 superpoint node, which returns recorded outputs of the network, run on the robot; a receiver that
 subscribes as an estimator does, on the base station. Every case is measured with both profiles
 of Fast DDS, at each loss. Needs root.
-With --boards, so many robots with a link each publish to one base station, at a loss of 1 %.
+With --boards, so many robots with a link each publish to one base station, at a loss of 1 %, with
+multicast and with ROS_STATIC_PEERS instead.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from hosts import missing
-from link_cases import CASES, DELAY, LOSSES, PROFILES, RATE, Case, measure
+from link_cases import CASES, DELAY, LOSSES, PROFILES, RATE, measure
 
 from superpoint_rknn.bench.command import SIZES
 from superpoint_rknn.bench.recordings import load_recording, recording_path, write_recording
@@ -38,7 +39,10 @@ def table(row: dict[str, Any]) -> str:
     lines = [
         FORMAT.format(
             *(row['case'], row['profile'], f'{100 * row["loss"]:g} %', topic),
-            *(figures[key] for key in ('share', 'p50_ms', 'p95_ms', 'kbyte_per_s')),
+            *(
+                '-' if figures[key] is None else figures[key]
+                for key in ('share', 'p50_ms', 'p95_ms', 'kbyte_per_s')
+            ),
         )
         for topic, figures in row['topics'].items()
     ]
@@ -66,40 +70,48 @@ def main() -> int:
         return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if arguments.boards:
-        runs = [(CASES['tracks'], profile, BOARDS_LOSS) for profile in PROFILES]
+        runs = [
+            (CASES['tracks'], profile, BOARDS_LOSS, has_multicast)
+            for profile in PROFILES
+            for has_multicast in (True, False)
+        ]
     else:
         cases = [CASES[name] for name in arguments.case or CASES]
-        runs = [(case, profile, loss) for case in cases for profile in PROFILES for loss in LOSSES]
+        runs = [
+            (case, profile, loss, True)
+            for case in cases
+            for profile in PROFILES
+            for loss in LOSSES
+        ]
     rows: list[dict[str, Any]] = []
+    failed = False
     try:
         with tempfile.TemporaryDirectory() as folder:
             recording = recording_path(Path(folder), SIZES[0])
             write_recording(recording, load_recording(arguments.recordings, SIZES[0], count=1))
             print(f'{RATE / 1e6:g} Mbit/s, {1e3 * DELAY:g} ms in each direction')
             print(FORMAT.format(*HEADER))
-            for case, profile, loss in tqdm(runs, desc='network-test', disable=None):
-                rows.append(measure_row(recording, case, profile, loss, arguments))
-                tqdm.write(table(rows[-1]))
+            for case, profile, loss, has_multicast in tqdm(runs, disable=None):
+                name = case.name if has_multicast else f'{case.name}, peers'
+                row = {'case': name, 'profile': profile, 'loss': loss}
+                try:
+                    row |= measure(
+                        *(recording, case, PROFILES[profile], loss, arguments.seconds),
+                        *(arguments.boards or 1, has_multicast),
+                    )
+                    tqdm.write(table(row))
+                except ProcessError as error:
+                    failed = True
+                    row['error'] = str(error)
+                    tqdm.write(f'{name}, {profile}, {100 * loss:g} %: failed: {error}')
+                rows.append(row)
     except KeyboardInterrupt:
         print('network-test: interrupted', file=sys.stderr)
         return 130
-    except ProcessError as error:
-        print(f'network-test: {error}', file=sys.stderr)
-        return 1
     finally:
         if arguments.json:
             arguments.json.write_text(json.dumps({'rows': rows}, indent=2) + '\n')
-    return 0
-
-
-def measure_row(
-    recording: Path, case: Case, profile: str, loss: float, arguments: argparse.Namespace
-) -> dict[str, Any]:
-    """Measure one row of the table."""
-    measured = measure(
-        recording, case, PROFILES[profile], loss, arguments.seconds, arguments.boards or 1
-    )
-    return {'case': case.name, 'profile': profile, 'loss': loss, **measured}
+    return 1 if failed else 0
 
 
 if __name__ == '__main__':

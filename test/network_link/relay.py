@@ -86,11 +86,15 @@ class Relay:
     Pass packets between TUN devices.
 
     handles: of the devices, by IPv4 address. links: one for each device.
+    has_multicast: deliver multicast packets, else count them as no_route.
     """
 
-    def __init__(self, handles: dict[bytes, int], links: dict[bytes, Link]):
+    def __init__(
+        self, handles: dict[bytes, int], links: dict[bytes, Link], has_multicast: bool = True
+    ):
         self._handles = handles
         self._links = links
+        self._has_multicast = has_multicast
 
     def step(self, timeout: float) -> None:
         """Wait for packets, at most `timeout` [s]; send what arrived and deliver what is due."""
@@ -118,9 +122,10 @@ class Relay:
 
     def _deliver(self, source: bytes, packet: bytes, link: Link) -> None:
         destination = packet[16:20]
+        is_multicast = destination[0] >> 4 == 14  # 224.0.0.0/4
         if destination in self._handles:
             targets = [destination]
-        elif destination[0] >> 4 == 14:  # multicast, 224.0.0.0/4
+        elif is_multicast and self._has_multicast:
             targets = [address for address in self._handles if address != source]
         else:
             targets = []
@@ -140,6 +145,7 @@ def main() -> int:
     parser.add_argument('--delay', type=float, required=True, help='[s]')
     parser.add_argument('--loss', type=float, required=True, help='share of packets, 0 to 1')
     parser.add_argument('--queue', type=int, default=QUEUE, help='[bytes]')
+    parser.add_argument('--no-multicast', action='store_true', help='as many access points do')
     parser.add_argument('--seed', type=int, default=1)
     arguments = parser.parse_args()
     names, addresses = zip(*(text.split('=') for text in arguments.devices), strict=True)
@@ -155,7 +161,7 @@ def main() -> int:
         )
         for number, key in enumerate(keys)
     }
-    relay = Relay(handles, links)
+    relay = Relay(handles, links, not arguments.no_multicast)
     ended: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: ended.append(number))

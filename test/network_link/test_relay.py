@@ -86,10 +86,12 @@ def devices():
             end.close()
 
 
-def test_packets_go_to_their_destination_and_multicast_to_all_others(devices):
+@pytest.mark.parametrize('has_multicast', [True, False])
+def test_packets_go_to_their_destination_and_multicast_to_all_others(devices, has_multicast):
     first, second, _ = HOSTS.values()
     links = {address: link() for address in devices}
-    relay = Relay({address: ends[0].fileno() for address, ends in devices.items()}, links)
+    handles = {address: ends[0].fileno() for address, ends in devices.items()}
+    relay = Relay(handles, links, has_multicast)
 
     def ipv4(destination):
         return b'\x45'.ljust(16, b'\0') + destination
@@ -108,12 +110,13 @@ def test_packets_go_to_their_destination_and_multicast_to_all_others(devices):
             except BlockingIOError:
                 return packets
 
+    multicast = [MULTICAST] * has_multicast
     assert [received(address) for address in HOSTS.values()] == [
         [],
-        [second, MULTICAST],
-        [MULTICAST],
+        [second, *multicast],
+        multicast,
     ]
-    assert links[first].counts['no_route'] == 1
+    assert links[first].counts['no_route'] == (1 if has_multicast else 2)
     assert links[first].counts['not_ipv4'] == 1
     assert links[first].counts['packets'] == 3
 

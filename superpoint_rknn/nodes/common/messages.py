@@ -15,7 +15,8 @@ from std_msgs.msg import Header
 from superpoint_rknn.features.image import EncodingError, decompress, to_grey
 from superpoint_rknn.features.input_range import InputRange
 from superpoint_rknn.features.keypoints import Keypoints as Points
-from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.features.quantization import symmetric_quantization
+from superpoint_rknn.msg import Descriptors, DescriptorsRaw, Keypoints
 
 # That camera drivers can be set to; to_grey supports more.
 COMMON_ENCODINGS = ('mono8', 'rgb8', 'bgr8', 'mono16', 'bayer_rggb8', 'yuv422_yuy2', 'nv12')
@@ -119,6 +120,22 @@ def descriptors_message(keypoints: Keypoints, data: np.ndarray, model: str) -> D
         keypoints=keypoints,
         dim=data.shape[1],
         data=float_array(data.reshape(-1)),
+        model=model,
+    )
+
+
+def raw_descriptors_message(keypoints: Keypoints, data: np.ndarray, model: str) -> DescriptorsRaw:
+    """Return the DescriptorsRaw message of N keypoints; data: (N, dim) float32."""
+    quantization = symmetric_quantization(data)
+    quantized = array('B')
+    quantized.frombytes(bytes_of(quantization.quantize(data).reshape(-1)))
+    return DescriptorsRaw(
+        header=keypoints.header,
+        keypoints=keypoints,
+        dim=data.shape[1],
+        scale=quantization.scale,
+        zero_point=quantization.zero_point,
+        data=quantized,
         model=model,
     )
 

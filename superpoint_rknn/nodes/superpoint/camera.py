@@ -11,7 +11,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from superpoint_rknn.extractor import Detection
 from superpoint_rknn.features.input_range import InputRange
-from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.msg import Descriptors, DescriptorsRaw, Keypoints
 from superpoint_rknn.nodes.common.camera_names import topic_of
 from superpoint_rknn.nodes.common.diagnostics import ImageCounters, ImageWarnings
 from superpoint_rknn.nodes.common.image_subscription import ImageSubscription
@@ -22,6 +22,7 @@ from superpoint_rknn.nodes.common.messages import (
     descriptors_message,
     image_message,
     keypoints_message,
+    raw_descriptors_message,
 )
 from superpoint_rknn.nodes.common.overlay import draw_points
 from superpoint_rknn.nodes.common.qos import FEATURES, OVERLAYS
@@ -29,7 +30,8 @@ from superpoint_rknn.nodes.common.qos import FEATURES, OVERLAYS
 
 class Camera:
     """
-    Subscription to `image`, publishers of `keypoints`, `descriptors` and `overlay`.
+    Subscription to `image`; publishers of `keypoints`, `descriptors`, `descriptors_raw` and
+    `overlay`.
 
     name: prefix of the topic names; empty: no prefix.
     transport: auto, raw or compressed.
@@ -56,6 +58,7 @@ class Camera:
         self._publishers: list[LifecyclePublisher] = []
         self._keypoints = self._publisher(Keypoints, 'keypoints', FEATURES)
         self._descriptors = self._publisher(Descriptors, 'descriptors', FEATURES)
+        self._raw_descriptors = self._publisher(DescriptorsRaw, 'descriptors_raw', FEATURES)
         self._overlay = self._publisher(Image, 'overlay', OVERLAYS)
 
     def _publisher(self, kind: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
@@ -104,6 +107,11 @@ class Camera:
 
     @property
     def has_descriptor_subscribers(self) -> bool:
+        """True if `descriptors` or `descriptors_raw` has a subscriber, in any process."""
+        return self._needs_float or self._raw_descriptors.get_subscription_count() > 0
+
+    @property
+    def _needs_float(self) -> bool:
         """True if `descriptors` has a subscriber, in this process or another."""
         in_process = self._in_process is not None and bool(self._in_process.descriptors)
         return in_process or self._descriptors.get_subscription_count() > 0
@@ -126,14 +134,17 @@ class Camera:
 
     def publish_descriptors(self, keypoints: Keypoints, data: np.ndarray, model: str) -> None:
         """
-        Publish the descriptors of an image and count them.
+        Publish the descriptors of an image, in the forms that have subscribers, and count them.
 
         keypoints: message of the same N points. data: (N, dim) float32. model: name of the model.
         """
-        message = descriptors_message(keypoints, data, model)
-        self._descriptors.publish(message)
-        if self._in_process is not None:
-            self._in_process.descriptors.send(message)
+        if self._needs_float:
+            message = descriptors_message(keypoints, data, model)
+            self._descriptors.publish(message)
+            if self._in_process is not None:
+                self._in_process.descriptors.send(message)
+        if self._raw_descriptors.get_subscription_count() > 0:
+            self._raw_descriptors.publish(raw_descriptors_message(keypoints, data, model))
         self.counters.count('descriptors')
 
     def publish_overlay(self, image: ReceivedImage, detection: Detection) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from std_msgs.msg import Header
 
 from superpoint_rknn.features.keypoints import Keypoints as Points
-from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.features.quantization import Quantization
+from superpoint_rknn.msg import Descriptors, DescriptorsRaw, Keypoints
 from superpoint_rknn.nodes.common.messages import bytes_of, keypoints_message
 from superpoint_rknn.tracking.tracker import Tracks
 
@@ -54,15 +55,25 @@ def tracks_of(message: Keypoints) -> Tracks:
     return Tracks(key, age, points.x, points.y, points.score, key)
 
 
-def descriptor_rows(message: Descriptors) -> np.ndarray:
-    """Return descriptors, (N, dim) float32. Raises ValueError unless there is one per keypoint."""
-    data = np.array(message.data, np.float32)
+def descriptor_rows(message: Descriptors | DescriptorsRaw) -> np.ndarray:
+    """
+    Return descriptors, (N, dim) float32; those of 8 bits are converted and have unit L2 norm.
+
+    Raises ValueError that names an invalid field, or unless there is a descriptor per keypoint.
+    """
+    is_raw = isinstance(message, DescriptorsRaw)
+    data = np.array(message.data, np.uint8 if is_raw else np.float32)
     count = len(message.keypoints.x)
     if message.dim < 1 or len(data) != count * message.dim:
         raise ValueError(f'data: {len(data)} values, expected {count} keypoints x {message.dim}')
     if not np.isfinite(data).all():
         raise ValueError('data: not all values are finite')
-    return data.reshape(count, message.dim)
+    rows = data.reshape(count, message.dim)
+    if not is_raw:
+        return rows
+    rows = Quantization(message.scale, message.zero_point, rows.dtype).dequantize(rows)
+    norm = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.maximum(norm, np.finfo(np.float32).tiny)
 
 
 def tracks_message(header: Header, image_size: tuple[int, int], tracks: Tracks) -> Keypoints:

@@ -16,6 +16,7 @@ from superpoint_rknn.nodes.common.messages import (
     grey_image,
     image_message,
     keypoints_message,
+    raw_descriptors_message,
 )
 
 
@@ -53,6 +54,7 @@ def test_no_points_give_empty_messages():
     message = keypoints_message(Header(), (8, 8), Points(empty, empty, empty))
     assert len(message.x) == 0
     assert len(descriptors_message(message, np.empty((0, 256), np.float32), 'm').data) == 0
+    assert len(raw_descriptors_message(message, np.empty((0, 256), np.float32), 'm').data) == 0
 
 
 def test_a_mono8_image_is_a_view_of_the_message():

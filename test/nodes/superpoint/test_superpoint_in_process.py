@@ -11,9 +11,10 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_graph import RELIABLE, Graph, image_message
 from sensor_msgs.msg import Image
 
-from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.msg import Descriptors, DescriptorsRaw, Keypoints
 from superpoint_rknn.nodes.common import image_subscription
 from superpoint_rknn.nodes.common.managed_node import DIAGNOSTICS_PERIOD
+from superpoint_rknn.nodes.superpoint import camera as camera_module
 from superpoint_rknn.nodes.superpoint import descriptor_timer
 from superpoint_rknn.nodes.superpoint.node import SuperPointNode
 
@@ -232,6 +233,29 @@ def test_descriptor_maps_are_fetched_only_while_subscribed(start):
         lambda: bench.process_images() == [False], 'the node to notice the lost subscription'
     )
     assert not any(bench.process_images() + bench.process_images())
+
+
+def test_descriptors_are_made_in_the_forms_that_have_subscribers(start, monkeypatch):
+    floats = []
+    make = camera_module.descriptors_message
+    monkeypatch.setattr(
+        camera_module,
+        'descriptors_message',
+        lambda *args: floats.append(make(*args)) or floats[-1],
+    )
+    bench = start(descriptors__rate=1000.0)
+    (raw,) = bench.collect(DescriptorsRaw, 'descriptors_raw')
+    bench.wait_ready()
+    bench.graph.wait(lambda: bench.process_images() and raw, 'descriptors in 8 bits')
+    assert not floats
+    assert bench.counts()['descriptors'] > 0
+    bench.collect(Descriptors, 'descriptors')
+    bench.graph.wait(lambda: bench.process_images() and floats, 'both forms')
+    same = floats[0]
+    bench.graph.wait(lambda: raw[-1].header.stamp.sec >= same.header.stamp.sec, 'both of an image')
+    (bytes_of_it,) = [each for each in raw if each.header == same.header]
+    assert bytes_of_it.keypoints == same.keypoints
+    assert (bytes_of_it.dim, bytes_of_it.model) == (same.dim, same.model)
 
 
 def test_each_camera_has_descriptors_at_the_current_rate(clock, start):
