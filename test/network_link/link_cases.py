@@ -158,7 +158,6 @@ def measure(
             robot.camera.write_line('go')
         played = [json.loads(group.finish(robot.camera, seconds + TIMEOUT)) for robot in robots]
         time.sleep(LATE)
-        elapsed = 1e-9 * (time.monotonic_ns() - start)
         receiver.write_line(start)
         received = json.loads(group.read_line(receiver, TIMEOUT))
         group.finish(receiver)
@@ -177,7 +176,7 @@ def measure(
             for topic, results in received.items()
         },
         'packets': {name: after[name] - before[name] for name in after},
-        'link': link_figures([after[name] - before[name] for name in names], elapsed),
+        'link': link_figures([after[name] - before[name] for name in names], seconds),
     }
 
 
@@ -197,16 +196,17 @@ def topic_figures(results: dict[str, list], sent: int, seconds: float) -> dict[s
         'share': round(count / sent, 3) if sent else None,
         'p50_ms': p50 if count else None,
         'p95_ms': p95 if count else None,
+        'bytes': round(float(np.mean(results['sizes']))) if count else None,
         'kbyte_per_s': round(1e-3 * sum(results['sizes']) / seconds, 1),
     }
 
 
-def link_figures(counts: list[Counter[str]], elapsed: float) -> dict[str, float]:
-    """Return the mean rates of all robots together [Mbit/s]; elapsed: [s]."""
+def link_figures(counts: list[Counter[str]], seconds: float) -> dict[str, float]:
+    """Return what all robots sent together, per second in which images were published [Mbit/s]."""
     total = sum(counts, Counter())
     mean = total['bytes'] / total['packets'] if total['packets'] else 0.0
     dropped = total['queue_full'] + total['device_full']
     return {
-        'sent_mbit_s': round(8e-6 * mean * (total['packets'] + total['device_full']) / elapsed, 2),
-        'dropped_mbit_s': round(8e-6 * mean * dropped / elapsed, 2),
+        'sent_mbit_s': round(8e-6 * mean * (total['packets'] + total['device_full']) / seconds, 2),
+        'dropped_mbit_s': round(8e-6 * mean * dropped / seconds, 2),
     }

@@ -41,6 +41,7 @@ def test_figures_of_a_topic():
     results = {'latencies': [0.1, 0.2, 0.3], 'sizes': [1000, 1000, 2000]}
     figures = topic_figures(results, sent=4, seconds=2.0)
     assert (figures['share'], figures['p50_ms'], figures['kbyte_per_s']) == (0.75, 200.0, 2.0)
+    assert figures['bytes'] == 1333
     nothing = topic_figures({'latencies': [], 'sizes': []}, sent=4, seconds=2.0)
     assert (nothing['share'], nothing['p95_ms']) == (0.0, None)
 
@@ -48,7 +49,7 @@ def test_figures_of_a_topic():
 def test_figures_of_a_link():
     # What the device drops has not reached the relay, and is not among its packets.
     counts = Counter(packets=1000, bytes=1_000_000, queue_full=250, device_full=1000)
-    figures = link_figures([counts, Counter(packets=0)], elapsed=2.0)
+    figures = link_figures([counts, Counter(packets=0)], seconds=2.0)
     assert figures == {'sent_mbit_s': 8.0, 'dropped_mbit_s': 5.0}
 
 
@@ -57,8 +58,13 @@ def test_the_profiles_for_both_versions_of_fast_dds_are_the_same():
         return (CONFIG / name).read_text().partition('-->')[2]
 
     newer = settings('fastdds_network.xml')
-    assert newer.count('heartbeat_period') == 2
-    assert settings('fastdds2_network.xml') == newer.replace('heartbeat_period', 'heartbeatPeriod')
+    for name, older in (
+        ('heartbeat_period', 'heartbeatPeriod'),
+        ('nack_response_delay', 'nackResponseDelay'),
+    ):
+        assert newer.count(f'{name}>') == 2
+        newer = newer.replace(name, older)
+    assert settings('fastdds2_network.xml') == newer
 
 
 @pytest.mark.slow
