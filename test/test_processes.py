@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from superpoint_rknn.processes import ProcessError, ProcessGroup, graph_variables, stop
+from superpoint_rknn.processes import (
+    ProcessError,
+    ProcessGroup,
+    graph_variables,
+    reserve_domain,
+    stop,
+)
 
 IGNORE_SIGINT = 'signal.signal(signal.SIGINT, signal.SIG_IGN)'
 EXIT_ON_SIGINT = 'signal.signal(signal.SIGINT, lambda *_: sys.exit(7))'
@@ -126,11 +132,14 @@ def test_variables_depend_on_the_distribution(monkeypatch, distro, more):
 
 
 def test_a_domain_in_use_is_not_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr('random.sample', lambda *_: [99, *range(1, 99)])
+    used, reservation = reserve_domain()  # not one of another test's graph
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as participant:
-        participant.bind(('', 7410 + 250 * 99))
+        participant.bind(('', 7410 + 250 * used))
+        reservation.close()
+        others = [domain for domain in range(1, 102) if domain != used]
+        monkeypatch.setattr('random.sample', lambda *_: [used, *others])
         with ProcessGroup(tmp_path) as group:
-            assert group.domain != 99
+            assert group.domain != used
 
 
 def test_concurrent_graphs_have_different_domains(tmp_path):
