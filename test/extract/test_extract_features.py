@@ -22,6 +22,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from superpoint_rknn.extractor import Extractor
 from superpoint_rknn.runtimes.open import open_runtime
+from superpoint_rknn.settings import short_repr
 from superpoint_rknn.tracking.tracker import Tracker
 
 
@@ -173,6 +174,8 @@ def test_images_that_can_not_be_used_are_named_and_left_out(tmp_path, pictures, 
         assert '/image:4: data: 19199 bytes' in err
         (figures,) = json.loads((tmp_path / 'f.json').read_text())['bags']
         assert (figures['images'], figures['failed']) == (3, 3)
+        quoted = short_repr(messages[1].encoding)  # 10,005 characters, cut to 80
+        assert any(f'encoding: {quoted}' in failure for failure in figures['failures'])
         assert max(len(failure) for failure in figures['failures']) < 300
     found = read(tmp_path / 'out')
     for name in ('keypoints', 'descriptors', 'tracks'):
