@@ -9,19 +9,29 @@ extensions = ['myst_parser', 'sphinxcontrib.mermaid']
 root_doc = 'README'
 html_theme = 'furo'
 html_title = project
+html_show_copyright = False
 myst_heading_anchors = 4  # links such as node.md#topics
 myst_fence_as_directive = ['mermaid']
 PACKAGE = ET.parse(Path(__file__).parents[1] / 'package.xml')
 REPOSITORY = PACKAGE.findtext('url[@type="repository"]')
-CONTENTS = """
-```{toctree}
+TABLE = re.compile(r'^\| ([^|]+) \| \|\n((?:\|.*\n)+)', re.MULTILINE)
+PAGE = re.compile(r'\]\(([\w/]+)\.md\)')
+TREE = """
+```{{toctree}}
 :hidden:
-:glob:
+:caption: {}
 
-*
-boards/*
+{}
 ```
 """
+
+
+def contents(index):
+    """Return trees of the pages that the index links: one for each table, and one for the rest."""
+    groups = {title[0].upper() + title[1:]: rows for title, rows in TABLE.findall(index)}
+    groups['More'] = TABLE.sub('', index)
+    pages = {title: '\n'.join(PAGE.findall(text)) for title, text in groups.items()}
+    return ''.join(TREE.format(title, names) for title, names in pages.items() if names)
 
 
 def adapt(app, name, source):
@@ -29,7 +39,7 @@ def adapt(app, name, source):
     outside = re.escape('../' * (name.count('/') + 1))
     source[0] = re.sub(rf'\]\({outside}(?!\.)', f']({REPOSITORY}/blob/main/', source[0])
     if name == root_doc:
-        source[0] += CONTENTS
+        source[0] += contents(source[0])
 
 
 def setup(app):
