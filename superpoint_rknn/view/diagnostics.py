@@ -9,6 +9,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from superpoint_rknn.features.rate import RateLimiter
+from superpoint_rknn.nodes.common.diagnostics import counts_of
 from superpoint_rknn.view import records
 
 MISSING = ('dropped', 'failed', 'lost')  # counters of images
@@ -40,7 +41,7 @@ class DiagnosticsView:
             self._send(records.record('text', '/diagnostics', now, text=text, level=level))
         stages = {k.removesuffix('_ms'): float(v) for k, v in values.items() if k.endswith('_ms')}
         self._send(records.scalars(f'/stages_ms/{entity}', now, stages))
-        counts = {key: int(values[key]) for key in MISSING if values.get(key, '').isdigit()}
+        counts = {key: count for key, count in counts_of(status).items() if key in MISSING}
         before = self._counts.get(status.name, counts)
         self._counts[status.name] = counts
         # Below 0 after a restart of the node.

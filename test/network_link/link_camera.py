@@ -23,6 +23,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from superpoint_rknn.bench.recordings import VIEWS, read_recording
 from superpoint_rknn.bench.ros_camera import QOS, LatencyProbe, play, warm_up
 from superpoint_rknn.bench.ros_steps import image_message
+from superpoint_rknn.nodes.common.diagnostics import counts_of
 
 JPEG_QUALITY = 80
 SETTLE_TIME = 1.5  # [s] until /diagnostics, published once a second, has the newest counts
@@ -71,8 +72,7 @@ class Probe(LatencyProbe):
         for status in message.status:
             name, _, camera = status.name.partition(': ')
             if camera == 'camera' and name.startswith(self._prefix):
-                counts = {v.key: int(v.value) for v in status.values if v.value.isdigit()}
-                self._counters[name.removeprefix(self._prefix)] = counts
+                self._counters[name.removeprefix(self._prefix)] = counts_of(status)
 
 
 def main() -> int:

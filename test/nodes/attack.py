@@ -9,6 +9,7 @@ from ros_graph import image_message
 from sensor_msgs.msg import Image
 
 from superpoint_rknn.msg import Keypoints
+from superpoint_rknn.nodes.common.diagnostics import counts_of
 
 CAMERA = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 PERIOD = 0.033  # [s] of the images
@@ -61,7 +62,7 @@ class Attack:
         self.diagnostics.clear()
         self.graph.wait(lambda: len({s.name for s in self.statuses()}) == 2, 'diagnostics')
         for status in self.statuses():
-            counts = {v.key: int(v.value) for v in status.values if v.value.isdigit()}
+            counts = counts_of(status)
             assert counts['received'] == sum(counts[k] for k in ('published', 'dropped', 'failed'))
 
     def statuses(self):

@@ -17,7 +17,7 @@ from sensor_msgs.msg import Image
 
 from superpoint_rknn.extractor import Extractor
 from superpoint_rknn.msg import Descriptors, Keypoints
-from superpoint_rknn.nodes.common.diagnostics import ImageCounters
+from superpoint_rknn.nodes.common.diagnostics import ImageCounters, counts_of
 from superpoint_rknn.nodes.common.executor import create_executor
 from superpoint_rknn.nodes.common.in_process import Channel, InProcessCameras
 from superpoint_rknn.nodes.common.messages import ReceivedImage
@@ -201,8 +201,7 @@ class Bench:
 
     def counts(self, node):
         """Counters of the images of a node."""
-        values = node.statuses()[0].values
-        return {v.key: int(v.value) for v in values if v.value.isdigit()}
+        return counts_of(node.statuses()[0])
 
     def close(self):
         self._ended.set()

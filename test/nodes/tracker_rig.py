@@ -99,10 +99,15 @@ class TrackerRig:
         self.graph.wait(lambda: self.tracks and stamp_ns(self.tracks[-1]) == stamp, 'tracks')
         return message, self.tracks[-1]
 
-    def counts(self):
+    def status(self):
+        """Newest status of the camera."""
         title = f': {self.name or "camera"}'
         (status,) = (s for s in self.diagnostics[-1].status if s.name.endswith(title))
-        return {v.key: v.value for v in status.values}
+        return status
+
+    def counts(self):
+        """Values of the newest diagnostics, as text."""
+        return {v.key: v.value for v in self.status().values}
 
 
 def corners(header, image):

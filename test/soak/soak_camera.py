@@ -31,6 +31,7 @@ from soak_report import NODES
 from superpoint_rknn.bench.recordings import read_recording
 from superpoint_rknn.bench.ros_steps import image_message
 from superpoint_rknn.msg import Keypoints
+from superpoint_rknn.nodes.common.diagnostics import counts_of
 from superpoint_rknn.nodes.common.executor import create_executor
 
 QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -148,8 +149,7 @@ class Camera:
         for status in message.status:
             name, _, camera = status.name.removeprefix('/').partition(': ')
             if camera == 'camera' and name in self._statuses:
-                counts = {v.key: int(v.value) for v in status.values if v.value.isdigit()}
-                self._statuses[name] = [*self._statuses[name][-1:], (stamp, counts)]
+                self._statuses[name] = [*self._statuses[name][-1:], (stamp, counts_of(status))]
 
 
 def play(camera: Camera, arguments: argparse.Namespace) -> None:

@@ -234,6 +234,11 @@ def images_status(
     )
 
 
+def counts_of(status: DiagnosticStatus) -> dict[str, int]:
+    """Return the values of a camera's status that are counts, by their keys."""
+    return {entry.key: int(entry.value) for entry in status.values if entry.value.isdigit()}
+
+
 def _warning(
     report: Report, input_warning: str | None, descriptors_rate: float, live_tracks: int | None
 ) -> str | None:

@@ -10,6 +10,7 @@ from ros_graph import RELIABLE, image_message
 from sensor_msgs.msg import Image
 
 from superpoint_rknn.msg import Keypoints
+from superpoint_rknn.nodes.common.diagnostics import counts_of
 from superpoint_rknn.nodes.superpoint import worker
 from superpoint_rknn.nodes.superpoint.node import SuperPointNode
 
@@ -92,7 +93,7 @@ def test_images_of_an_inference_that_hangs_are_counted_as_failed_once(
     graph.spin(lambda: len(keypoints) > before + 1, 0.5)
     assert len(keypoints) == before + 1  # none of the image that counts as failed
     for status in node.statuses():
-        counts = {key: int(values(status)[key]) for key in ('received', 'failed', 'pending')}
+        counts = counts_of(status)
         assert (counts['failed'], counts['pending']) == (3, 0)
         assert status.level != DiagnosticStatus.ERROR
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from tracker_rig import STEP, TRACKER, TrackerRig, calibration, stamp_ns
 
+from superpoint_rknn.nodes.common.diagnostics import counts_of
+
 
 @pytest.fixture
 def rigs(graph):
@@ -34,7 +36,7 @@ def observations(cloud):
 
 
 def checked_counts(rig):
-    counts = {k: int(v) for k, v in rig.counts().items() if v.isdigit()}
+    counts = counts_of(rig.status())
     assert counts['received'] == counts['published'] + counts['dropped'] + counts['failed']
     return counts
 

@@ -17,6 +17,7 @@ from tracker_rig import STEP, TRACKER, TrackerRig, calibration, corners, rotated
 
 from superpoint_rknn.features.rate import MAX_LATE
 from superpoint_rknn.msg import Keypoints
+from superpoint_rknn.nodes.common.diagnostics import counts_of
 from superpoint_rknn.nodes.tracker import camera as camera_module
 from superpoint_rknn.nodes.tracker.node import TrackerNode
 from superpoint_rknn.nodes.tracker.parameters import PARAMETERS
@@ -251,7 +252,7 @@ def test_invalid_input_is_reported_and_the_next_image_is_tracked(graph, photo):
     rig.send(photo, step=0)  # the stamp of the image before
     rig.track(photo)
     graph.wait(lambda: rig.diagnostics and rig.counts()['failed'] == '2', 'two failed images')
-    counts = {k: int(v) for k, v in rig.counts().items() if v.isdigit()}
+    counts = counts_of(rig.status())
     assert counts['received'] == counts['published'] + counts['dropped'] + counts['failed']
     assert counts['tracks_alive'] == len(rig.tracks[-1].id)
     assert counts['tracks_born'] - counts['tracks_lost'] == counts['tracks_alive']
