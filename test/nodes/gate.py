@@ -3,7 +3,7 @@
 import socket
 from pathlib import Path
 
-TIMEOUT = 30.0  # [s]
+from ros_graph import TIMEOUT
 
 
 class Gate:

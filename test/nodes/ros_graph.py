@@ -15,8 +15,10 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.nodes.common.diagnostics import counts_of
 from superpoint_rknn.processes import ProcessGroup, graph_variables
 
+TIMEOUT = 120.0  # [s] after which a test gives up; a loaded machine takes a while
 RELIABLE = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -50,7 +52,7 @@ class Graph:
         self.node.create_subscription(kind, topic, messages.append, qos)
         return messages
 
-    def wait(self, condition, what, timeout=30.0):
+    def wait(self, condition, what, timeout=TIMEOUT):
         """Spin until `condition()` is true; after `timeout` [s], fail with `what` and the logs."""
         if not self.spin(condition, timeout):
             logs = '\n'.join(p.log.read_text() for p in self.group.processes)
@@ -67,7 +69,7 @@ class Graph:
             self.executor.spin_once(timeout_sec=0.02)
         return True
 
-    def call(self, kind, name, request, timeout=30.0):
+    def call(self, kind, name, request, timeout=TIMEOUT):
         """Call a service and return its response."""
         client = self.node.create_client(kind, name)
         self.wait(client.service_is_ready, f'the service {name}', timeout)
@@ -76,7 +78,7 @@ class Graph:
         self.node.destroy_client(client)
         return future.result()
 
-    def interrupt(self, process, timeout=60.0):
+    def interrupt(self, process, timeout=TIMEOUT):
         """
         Send SIGINT; return the exit code and the time until the exit [s].
 
@@ -137,6 +139,8 @@ class Rig:
         return messages
 
     def start(self, *program, env=None, **parameters):
+        """Start the superpoint node, with much time for inferences, and warm it up."""
+        parameters = {'npu.timeout': TIMEOUT, **parameters}
         process = self.graph.start(*program, env=env, **parameters)
         self.wait_ready()
         return process
@@ -164,7 +168,7 @@ class Rig:
             lambda: len(self.diagnostics) >= 2 and self.raw_counts()['pending'] == '0',
             'diagnostics without pending images',
         )
-        self.base = {k: int(v) for k, v in self.raw_counts().items() if v.isdigit()}
+        self.set_base()
 
     def send(self, image, **fields):
         """Publish a mono8 image with a new stamp; return the message."""
@@ -184,18 +188,24 @@ class Rig:
         self.graph.wait(lambda: len(self.keypoints) > before, 'keypoints')
         return message, self.keypoints[-1]
 
-    def raw_counts(self):
-        """Values of the newest diagnostics."""
+    def set_base(self):
+        """Exclude all images up to now from the counts."""
+        self.base = counts_of(self.status())
+
+    def status(self):
+        """Newest status of the camera."""
         title = f': {self.name or "camera"}'
         (status,) = (s for s in self.diagnostics[-1].status if s.name.endswith(title))
-        return {v.key: v.value for v in status.values}
+        return status
+
+    def raw_counts(self):
+        """Values of the newest diagnostics."""
+        return {v.key: v.value for v in self.status().values}
 
     def counts(self):
         """Values of the newest diagnostics; counts exclude the warm-up."""
-        return {
-            k: int(v) - self.base.get(k, 0) if v.isdigit() else v
-            for k, v in self.raw_counts().items()
-        }
+        counts = counts_of(self.status())
+        return {**self.raw_counts(), **{k: n - self.base.get(k, 0) for k, n in counts.items()}}
 
     def wait_counts(self, **expected):
         """Wait for diagnostics with these counts; return all counts."""

@@ -86,14 +86,14 @@ def send_until_reported(rig, photo):
         rig.graph.spin(lambda: False, 0.2)
         return any('has not returned for' in d.status[0].message for d in rig.diagnostics)
 
-    rig.graph.wait(reported, 'the report of a blocked inference', timeout=60)
+    rig.graph.wait(reported, 'the report of a blocked inference')
     status = next(d.status[0] for d in rig.diagnostics if 'has not' in d.status[0].message)
     assert status.level == DiagnosticStatus.ERROR
     assert status.message.startswith('the inference has not returned for ')
 
 
 def test_a_blocked_npu_call_is_reported_and_abandoned(rig, start, photo):
-    process = start(1, 'hang:12')
+    process = start(1, 'hang:12', **{'npu.timeout': 5.0})
     send_until_reported(rig, photo)
     code, seconds = rig.graph.interrupt(process)
     assert code == 0
@@ -109,7 +109,7 @@ def test_a_process_whose_npu_call_does_not_return_exits(rig, start, photo):
         rig.send(photo)
         return rig.graph.spin(lambda: process.poll() is not None, 0.1)
 
-    rig.graph.wait(exited, 'the exit', timeout=60)
+    rig.graph.wait(exited, 'the exit')
     assert process.returncode == 75
     assert rig.counts()['failed'] > 0
     log = process.log.read_text()

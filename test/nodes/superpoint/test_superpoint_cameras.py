@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from ros_graph import Rig, image_message
+from ros_graph import TIMEOUT, Rig, image_message
 
 
 @pytest.fixture
@@ -18,6 +18,7 @@ def start(cameras, *program, **parameters):
     """Start one node for all cameras, and warm it up."""
     first = cameras[0]
     names = ','.join(camera.name for camera in cameras)
+    parameters = {'npu.timeout': TIMEOUT, **parameters}
     process = first.graph.start(*program, cameras=f'[{names}]', **parameters)
     wait_ready(cameras)
     return process
@@ -48,19 +49,14 @@ def wait_ready(cameras):
             lambda rig: len(rig.diagnostics) >= 2 and rig.raw_counts()['pending'] == '0'
         ),
         'diagnostics without pending images',
-        timeout=90.0,
     )
     for rig in cameras:
-        rig.base = {k: int(v) for k, v in rig.raw_counts().items() if v.isdigit()}
+        rig.set_base()
 
 
 def final_counts(rig, sent):
     """Wait until the outcome of all sent images is known; return the counts."""
-    rig.graph.spin(
-        lambda: rig.counts()['received'] == sent and rig.counts()['pending'] == 0, timeout=30.0
-    )
-    counts = rig.counts()
-    assert (counts['received'], counts['pending']) == (sent, 0), counts
+    counts = rig.wait_counts(received=sent, pending=0)
     assert counts['received'] == counts['published'] + counts['dropped'] + counts['failed']
     return counts
 
@@ -94,13 +90,11 @@ def test_each_camera_has_its_own_topics_masks_and_status(cameras, photo, tmp_pat
     request = SetParameters.Request(parameters=[parameter])
     result = graph.call(SetParameters, 'superpoint/set_parameters', request).results[0]
     assert result.successful
-    sent = 1
-    while second.send_and_wait(photo)[1].x != right.x:  # the common mask, once it is read
-        sent += 1
-        assert sent < 20
+    # The common mask applies once it is read.
+    graph.wait(lambda: second.send_and_wait(photo)[1].x == right.x, 'the common mask')
     first.send(small)  # not the size of the mask
     assert final_counts(first, 2)['failed'] == 1
-    assert final_counts(second, sent + 1)['failed'] == 0
+    assert final_counts(second, second.sent)['failed'] == 0
 
 
 def test_invalid_images_of_one_camera_do_not_block_the_other(cameras, photo):
@@ -159,6 +153,23 @@ def publish_pair(cameras, image, stamps, **bad):
         rig.camera.publish(message)
 
 
+def publish_pairs_until(cameras, image, condition, left, right, what):
+    """
+    Publish ten stereo pairs a second until `condition()` is true.
+
+    left, right: added to the stamp of a pair [ms]; None: no image. what: is waited for.
+    """
+
+    def publish():
+        cameras[0].sent += 1
+        stamp = 1000 + 100 * cameras[0].sent
+        stamps = [None if added is None else stamp + added for added in (left, right)]
+        publish_pair(cameras, image, stamps)
+        return cameras[0].graph.spin(condition, 0.1)
+
+    cameras[0].graph.wait(publish, what)
+
+
 def test_both_images_of_a_stereo_pair_are_processed_or_neither(cameras, photo):
     left, right = cameras
     process = start(cameras, stereo='true')
@@ -210,28 +221,20 @@ def test_both_images_of_a_stereo_pair_are_processed_or_neither(cameras, photo):
 
 def test_stamps_of_a_stereo_pair_that_differ_too_much_are_told_once(cameras, photo):
     process = start(cameras, stereo='true')
-    left = cameras[0]
-    sent = 0
-
-    def publish_until(condition, difference):
-        nonlocal sent
-        for _ in range(60):
-            sent += 100
-            publish_pair(cameras, photo, (sent, sent + difference))
-            if left.graph.spin(condition, 0.1):
-                return
-        pytest.fail(process.log.read_text())
 
     def logged():
         return process.log.read_text().count('no stereo pairs')
 
     def statuses():
-        return [s.message for m in left.diagnostics for s in m.status if 'no pair' in s.message]
+        messages = cameras[0].diagnostics
+        return [s.message for m in messages for s in m.status if 'no pair' in s.message]
 
-    publish_until(lambda: len(statuses()) >= 4, 8)  # of both cameras, twice
+    publish_pairs_until(
+        cameras, photo, lambda: len(statuses()) >= 4, 0, 8, 'two warnings of each camera'
+    )
     assert 'stamps differ by 8 ms (cam1 is later), sync_tolerance is 5 ms' in statuses()[-1]
     assert logged() == 1
-    publish_until(lambda: logged() == 2, -20)
+    publish_pairs_until(cameras, photo, lambda: logged() == 2, 0, -20, 'another line of the log')
     assert 'stamps differ by 20 ms (cam0 is later)' in process.log.read_text()
 
 
@@ -239,33 +242,31 @@ def test_stamps_of_a_stereo_pair_that_differ_too_much_are_told_once(cameras, pho
 def test_one_silent_camera_of_a_stereo_pair(cameras, photo, fallback):
     process = start(cameras, stereo='true', mono_fallback=fallback, **{'descriptors.rate': 20.0})
     left, right = cameras
-    graph = left.graph
     rest = 'are processed alone' if fallback else 'wait for them; with mono_fallback they'
     text = f'those of /cam1/image {rest}'
-    sent = 1000
-    for _ in range(60):
-        sent += 100
-        publish_pair(cameras, photo, (None, sent))
-        if graph.spin(lambda: text in process.log.read_text(), 0.1):
-            break
-    assert 'no images of /cam0/image for' in process.log.read_text()
-    before = len(right.keypoints)
-    for _ in range(10):
-        sent += 100
-        publish_pair(cameras, photo, (None, sent))
-        if graph.spin(lambda: len(right.keypoints) > before and right.descriptors, 1.0):
-            break
-    assert (len(right.keypoints) > before) == bool(right.descriptors) == fallback
+    line = 'images of both /cam0/image and /cam1/image again'
+
+    def has_logged(text):
+        return text in process.log.read_text()
+
+    def arrived():
+        """Number of images of the right camera that have reached the node."""
+        return right.counts()['received'] + right.counts()['pending']
+
+    publish_pairs_until(cameras, photo, lambda: has_logged(text), None, 0, 'the warning')
+    assert has_logged('no images of /cam0/image for')
+    if fallback:
+        publish_pairs_until(
+            cameras, photo, lambda: right.keypoints and right.descriptors, None, 0, 'features'
+        )
+    else:
+        before = arrived()
+        publish_pairs_until(cameras, photo, lambda: arrived() > before + 1, None, 0, 'images')
+        assert right.counts()['published'] == 0
     messages = [s.message for m in left.diagnostics for s in m.status]
     assert any(text in message for message in messages)
-    for _ in range(10):  # a pair may be dropped while an earlier image is processed
-        sent += 100
-        publish_pair(cameras, photo, (sent, sent))
-        if graph.spin(lambda: left.keypoints, 3.0):
-            break
-    assert left.keypoints
-    line = 'images of both /cam0/image and /cam1/image again'
-    graph.wait(lambda: line in process.log.read_text(), 'the log')
+    publish_pairs_until(cameras, photo, lambda: has_logged(line), 0, 0, 'images of both')
+    left.graph.wait(lambda: left.keypoints, 'keypoints of both')
 
 
 def test_descriptors_of_a_stereo_pair_are_of_the_same_images(cameras, photo):
@@ -280,7 +281,7 @@ def test_descriptors_of_a_stereo_pair_are_of_the_same_images(cameras, photo):
         left.graph.wait(lambda: len(right.keypoints) == second, 'both')
         return len(left.descriptors) > 5 and len(right.descriptors) > 5
 
-    left.graph.wait(described, 'descriptors of both', timeout=120)
+    left.graph.wait(described, 'descriptors of both')
     seconds = [[d.header.stamp.sec for d in rig.descriptors] for rig in cameras]
     begin = max(s[0] for s in seconds)  # one topic may have been connected earlier
     seconds = [[s for s in of_one if s >= begin][:4] for of_one in seconds]

@@ -13,6 +13,7 @@ from sensor_msgs.msg import Image
 
 from superpoint_rknn.msg import Descriptors, DescriptorsRaw, Keypoints
 from superpoint_rknn.nodes.common import image_subscription
+from superpoint_rknn.nodes.common.diagnostics import counts_of
 from superpoint_rknn.nodes.common.managed_node import DIAGNOSTICS_PERIOD
 from superpoint_rknn.nodes.superpoint import camera as camera_module
 from superpoint_rknn.nodes.superpoint import descriptor_timer
@@ -71,12 +72,13 @@ class Bench:
     def wait_ready(self):
         """Wait until images of each camera reach the node and its keypoints reach the test."""
         for number, keypoints in enumerate(self.keypoints):
-            for _ in range(100):
+
+            def arrives(number=number, keypoints=keypoints):
                 self.send(number)
-                if self.graph.spin(lambda k=keypoints: k, 0.1):
-                    break
-            assert keypoints
-        self.graph.spin(lambda: self.counts()['pending'] == 0, 10)
+                return self.graph.spin(lambda: keypoints, 0.1)
+
+            self.graph.wait(arrives, 'the first keypoints')
+        self.graph.wait(lambda: self.counts()['pending'] == 0, 'the end of all images')
         return self
 
     def send(self, number=0):
@@ -101,8 +103,7 @@ class Bench:
 
     def counts(self, number=0):
         """Image counts of a camera."""
-        values = self.node.statuses()[number].values
-        return {v.key: int(v.value) for v in values if v.value.isdigit()}
+        return counts_of(self.node.statuses()[number])
 
     def run_timer(self, clock, seconds):
         """
