@@ -1,15 +1,14 @@
 """
-Measure how long callbacks block an executor, by the delay of a timer.
+Measure how long callbacks block an executor.
 
 As a program: run the superpoint node for a second; print that time, and whether onnxruntime was
 imported before callbacks ran. Usage: blocked_time.py ROS-ARGUMENTS.
 """
 
-import os
 import sys
+import time
 
-from core_time import Stopwatch
-
+from superpoint_rknn.nodes.common.background_read import BackgroundRead
 from superpoint_rknn.nodes.common.process import run_node
 from superpoint_rknn.nodes.superpoint.node import SuperPointNode
 
@@ -18,15 +17,33 @@ LONGEST = 0.05  # [s] that a callback may take
 
 
 class BlockedTime:
-    """Timer of a node that measures the longest delay of its callback."""
+    """
+    Timer of a node that measures the most CPU time of the executor's thread between two callbacks.
+
+    A loaded machine delays callbacks, too, but that takes no CPU time. Nor does waiting: see
+    `record_waits`.
+    """
 
     def __init__(self, node):
         self.longest = 0.0  # [s]
-        self._watch = Stopwatch(os.getpid())
+        self._last = time.thread_time()
         node.create_timer(PERIOD, self._on_timer)
 
     def _on_timer(self):
-        self.longest = max(self.longest, self._watch.lap() - PERIOD)
+        now = time.thread_time()
+        self.longest, self._last = max(self.longest, now - self._last), now
+
+
+def record_waits(monkeypatch):
+    """Return a list to which the timeout [s] of each wait for a file is appended."""
+    timeouts, wait = [], BackgroundRead.wait
+
+    def record_and_wait(self, timeout):
+        timeouts.append(timeout)
+        return wait(self, timeout)
+
+    monkeypatch.setattr(BackgroundRead, 'wait', record_and_wait)
+    return timeouts
 
 
 class StartingNode(SuperPointNode):

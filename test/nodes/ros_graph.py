@@ -88,7 +88,7 @@ class Graph:
         process.send_signal(signal.SIGINT)
         while process.poll() is None and time.monotonic() < end:
             self.executor.spin_once(timeout_sec=0.01)
-            seconds += max(0.0, watch.lap())
+            seconds = watch.read()
         return process.poll(), seconds
 
     def close(self):
