@@ -43,8 +43,12 @@ class DiagnosticsView:
         counts = {key: int(values[key]) for key in MISSING if values.get(key, '').isdigit()}
         before = self._counts.get(status.name, counts)
         self._counts[status.name] = counts
-        # Below 0 after a restart of the node.
-        rises = {key: max(0, n - before.get(key, n)) for key, n in counts.items()}
+        # Below 0 after a restart of the node. Lines that were always 0 would only hide others.
+        rises = {
+            key: max(0, n - before.get(key, n))
+            for key, n in counts.items()
+            if key == 'dropped' or n or before.get(key)
+        }
         self._send(records.scalars(f'/missing/{entity}', now, rises))
 
 

@@ -35,6 +35,7 @@ COLOURS = {
     'lost': (150, 70, 200),
 }  # RGB of the lines of plots
 FURTHER = [(0, 150, 150), (190, 120, 80), (230, 90, 160), (110, 110, 30), (90, 160, 220)]
+FURTHER += [(70, 70, 70), (120, 200, 60), (230, 180, 0), (100, 60, 20), (170, 140, 230)]
 POINT, LINE, PATH_LINE = (rr.Radius.ui_points(r) for r in (2.5, 1.0, 1.5))
 
 
@@ -79,36 +80,41 @@ def archetype(record: dict[str, np.ndarray]) -> rr.AsComponents:
 
 class Plots:
     """
-    The lines of the plots: each entity is a group of lines, which grows by new names.
+    The lines of the plots. The names of an entity that come first together are one group of lines.
 
-    Only the first line of a name in a plot has the colour of that name; those of further cameras
-    get other ones.
+    A later name starts another group, since rerun leaves out lines of a group that has grown.
     """
 
     def __init__(self, recording: rr.RecordingStream):
         self._recording = recording
-        self._values: dict[str, dict[str, float]] = {}  # newest ones by entity and name
-        self._entities: dict[tuple[str, str], str] = {}  # with the colour, by plot and name
+        self._groups: dict[str, list[dict[str, float]]] = {}  # newest values, by entity
+        self._colours: dict[str, list[tuple[int, int, int]]] = {}  # in use, by plot
 
     def log(self, entity: str, names: list[str], values: list[float]) -> None:
         """Add values to lines by their names; a line without a new value keeps its last one."""
-        lines = self._values.setdefault(entity, {})
-        has_new_names = not lines.keys() >= set(names)
-        lines.update(zip(names, values, strict=True))
-        if has_new_names:
-            self._recording.log(entity, self._style(entity, list(lines)), static=True)
-        if lines:
-            self._recording.log(entity, rr.Scalars(list(lines.values())))
+        newest = dict(zip(names, values, strict=True))
+        groups = self._groups.setdefault(entity, [])
+        if added := newest.keys() - {name for group in groups for name in group}:
+            groups.append({name: value for name, value in newest.items() if name in added})
+            style = self._style(entity, list(groups[-1]))
+            self._recording.log(f'{entity}/{len(groups)}', style, static=True)
+        for number, lines in enumerate(groups, 1):
+            lines.update((name, newest[name]) for name in lines.keys() & newest.keys())
+            self._recording.log(f'{entity}/{number}', rr.Scalars(list(lines.values())))
 
-    def _style(self, entity: str, lines: list[str]) -> rr.SeriesLines:
+    def _style(self, entity: str, names: list[str]) -> rr.SeriesLines:
+        """Return the style of a group: the colours of the names if unused, else others."""
         _, plot, group = entity.split('/', 2)
-        colours = []
-        for index, name in enumerate(lines):
-            is_first = self._entities.setdefault((plot, name), entity) == entity
-            other = FURTHER[(index + len(self._entities)) % len(FURTHER)]
-            colours.append(COLOURS.get(name, other) if is_first else other)
-        names = [name if group == 'camera' else f'{group}/{name}' for name in lines]
-        return rr.SeriesLines(colors=colours, widths=[2.0] * len(lines), names=names)
+        in_use = self._colours.setdefault(plot, [])
+        for name in names:
+            wanted = [COLOURS[name]] if name in COLOURS else []
+            unused = [colour for colour in wanted + FURTHER if colour not in in_use]
+            in_use.append(unused[0] if unused else FURTHER[len(in_use) % len(FURTHER)])
+        return rr.SeriesLines(
+            colors=in_use[-len(names) :],
+            widths=[2.0] * len(names),
+            names=[name if group == 'camera' else f'{group}/{name}' for name in names],
+        )
 
 
 def plot(name: str, contents: str) -> rrb.TimeSeriesView:
@@ -171,11 +177,11 @@ def layout(record: dict[str, np.ndarray]) -> rrb.Blueprint:
             rrb.Vertical(
                 plot('Messages per second', '/rates/**'),
                 plot('Keypoints, tracks and matches per image', '/counts/**'),
-                plot('Latency: image stamp to receipt of the result [ms]', '/latency_ms/**'),
+                plot('Latency from the image stamp [ms]', '/latency_ms/**'),
                 plot('Images dropped, failed or lost per second', '/missing/**'),
                 name='Rates, counts, latency',
             ),
-            plot('Duration of each stage [ms]', '/stages_ms/**'),
+            plot('Stages [ms]', '/stages_ms/**'),
             rrb.TextLogView(origin='/diagnostics', name='Diagnostics'),
         ),
         row_shares=[2, *([5] * len(path)), 10],

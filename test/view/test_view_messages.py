@@ -222,6 +222,17 @@ def test_diagnostics_become_stage_times_and_rises_of_counters():
     assert plotted(sent)['/missing/cam0/tracker'] == {'dropped': 0}
 
 
+def test_counters_that_are_always_0_have_no_line():
+    sent = []
+    view = DiagnosticsView(lambda *records: sent.extend(records))
+    lines = []
+    for failed in ('0', '1', '1', '0', '0'):  # the node was started again
+        view.on_status(status(dropped='0', failed=failed))
+        lines.append(plotted(sent)['/missing/cam0/tracker'])
+    without, one, more = {'dropped': 0}, {'dropped': 0, 'failed': 1}, {'dropped': 0, 'failed': 0}
+    assert lines == [without, one, more, more, without]
+
+
 def test_names_of_statuses():
     assert entity_of('/cam0/tracker: camera') == 'cam0/tracker'
     assert entity_of('/superpoint: camera') == 'superpoint'

@@ -89,18 +89,40 @@ def test_the_legend_shows_the_colours_of_the_ages():
         assert (np.abs(canvas - colour).max(axis=2) < 12).sum() > 1000
 
 
-def test_the_lines_of_a_plot_keep_their_places(script):
-    script.rr.Scalars = lambda numbers: list(numbers)
+@pytest.fixture
+def logged(script):
+    """What `Plots` logs: entities with values, or with names and colours of lines."""
+    script.rr.Scalars = list
     script.rr.SeriesLines = lambda **style: style
-    logged = []
-    plots = script.Plots(MagicMock(log=lambda entity, what, static=False: logged.append(what)))
+    return []
+
+
+@pytest.fixture
+def plots(script, logged):
+    def log(entity, what, static=False):
+        logged.append((entity, what))
+
+    return script.Plots(MagicMock(log=log))
+
+
+def test_a_group_of_lines_never_grows(plots, logged):
     plots.log('/rates/cam0', ['image', 'keypoints'], [30.0, 10.0])
     plots.log('/rates/cam0', ['tracks', 'keypoints'], [20.0, 9.0])
-    plots.log('/rates/cam1', ['keypoints'], [8.0])
-    assert logged[0]['names'] == ['cam0/image', 'cam0/keypoints']
-    assert logged[1] == [30.0, 10.0]
-    assert logged[2]['names'] == ['cam0/image', 'cam0/keypoints', 'cam0/tracks']
-    assert logged[3] == [30.0, 9.0, 20.0]  # a line without a new value keeps its last one
-    colours = logged[2]['colors']
-    assert colours[1] == script.COLOURS['keypoints']
-    assert logged[4]['colors'][0] not in colours
+    assert logged[0][1]['names'] == ['cam0/image', 'cam0/keypoints']
+    assert logged[1] == ('/rates/cam0/1', [30.0, 10.0])
+    assert logged[2][1]['names'] == ['cam0/tracks']
+    # A line without a new value keeps its last one.
+    assert logged[3:] == [('/rates/cam0/1', [30.0, 9.0]), ('/rates/cam0/2', [20.0])]
+
+
+def test_the_lines_of_a_plot_have_different_colours(script, plots, logged):
+    plots.log('/missing/superpoint', ['dropped'], [0.0])
+    plots.log('/missing/tracker', ['dropped'], [0.0])
+    plots.log('/missing/view', ['discarded'], [1.0])
+    plots.log('/missing/superpoint', ['dropped', 'failed'], [0.0, 1.0])
+    plots.log('/rates/camera', ['dropped'], [0.0])
+    styles = [what for _, what in logged if isinstance(what, dict)]
+    *missing, other = [style['colors'][0] for style in styles]
+    assert len(set(missing)) == 4
+    assert (missing[0], missing[3]) == (script.COLOURS['dropped'], script.COLOURS['failed'])
+    assert (other, styles[4]['names']) == (missing[0], ['dropped'])
