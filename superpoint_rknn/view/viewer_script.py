@@ -21,7 +21,7 @@ import numpy as np
 import rerun as rr
 import rerun.blueprint as rrb
 
-MEMORY_LIMIT = '512MiB'  # of the server; beyond it discards the oldest data
+MEMORY_LIMIT = '16MiB'  # of the server, which a page loads that is opened: some 15 s
 PLOT_SECONDS = 60  # of the plots
 GAP, LEGEND_SIZE = 8, (720, 152)  # [px], see records.py
 COLOURS = {
