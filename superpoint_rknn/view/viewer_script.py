@@ -49,20 +49,24 @@ def records(stream: BinaryIO) -> Iterator[dict[str, np.ndarray]]:
             yield dict(fields)
 
 
-def strips(record: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """Return the lines of a record: arrays of points, split by their lengths."""
-    return np.split(record['points'], np.cumsum(record['lengths'])[:-1])
+def picture_parts(record: dict[str, np.ndarray]) -> list[rr.AsComponents]:
+    """Return what rerun shows for the parts of a picture."""
+    parts: list[rr.AsComponents] = []
+    if 'image' in record:
+        data = record['image'].tobytes()
+        parts.append(rr.EncodedImage(contents=data, media_type='image/jpeg'))
+    if 'lines' in record:
+        lines, colours = record['lines'], record['line_colours']
+        parts.append(rr.LineStrips2D(lines, colors=colours, radii=LINE, draw_order=20))
+    if 'points' in record:
+        points, colours = record['points'], record['point_colours']
+        parts.append(rr.Points2D(points, colors=colours, radii=POINT, draw_order=30))
+    return parts
 
 
 def archetype(record: dict[str, np.ndarray]) -> rr.AsComponents:
-    """Return what rerun shows for a record."""
+    """Return what rerun shows for another record."""
     kind = str(record['kind'])
-    if kind == 'image':
-        return rr.EncodedImage(contents=record['data'].tobytes(), media_type='image/jpeg')
-    if kind == 'points':
-        return rr.Points2D(record['points'], colors=record['colours'], radii=POINT, draw_order=30)
-    if kind == 'lines':
-        return rr.LineStrips2D(strips(record), colors=record['colours'], radii=LINE, draw_order=20)
     if kind == 'path':
         return rr.LineStrips3D([record['points']], colors=[40, 190, 255], radii=PATH_LINE)
     if kind == 'pose':
@@ -220,7 +224,9 @@ def main() -> int:
         if str(record['kind']) == 'scalars':
             plots.log(str(record['entity']), record['names'].tolist(), record['values'].tolist())
             continue
-        recording.log(str(record['entity']), archetype(record), static=bool(record['static']))
+        is_picture = str(record['kind']) == 'picture'
+        shown = picture_parts(record) if is_picture else [archetype(record)]
+        recording.log(str(record['entity']), *shown, static=bool(record['static']))
     recording.flush()
     return 0
 

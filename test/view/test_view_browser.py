@@ -39,7 +39,7 @@ def running():
 
 def send(running):
     """Send an image with 48 keypoints and 12 tracks of 10 positions."""
-    now, grey = time.time(), np.full(SIZE[::-1], 90, np.uint8)
+    now, image = time.time(), records.image(np.full(SIZE[::-1], 90, np.uint8))
     x, y = np.meshgrid(np.arange(20, 310, 40), np.arange(20, 230, 40))
     points = np.stack([x.ravel(), y.ravel()], axis=1).astype(float)
     steps = np.stack([np.arange(10) * 3.0, np.zeros(10)], axis=1)
@@ -54,11 +54,14 @@ def send(running):
             pictures=np.array(['keypoints tracks']),
             has_path=False,
         ),
-        records.image(f'{CAMERA}/keypoints/image', now, grey),
-        records.points(f'{CAMERA}/keypoints/points', now, points, np.full((48, 3), MAGENTA)),
-        records.image(f'{CAMERA}/tracks/image', now, grey),
-        records.lines(
-            f'{CAMERA}/tracks/tails', now, points[::4, None] + steps, np.full((12, 3), CYAN)
+        records.picture(
+            f'{CAMERA}/keypoints', now, image, records.points(points, np.full((48, 3), MAGENTA))
+        ),
+        records.picture(
+            f'{CAMERA}/tracks',
+            now,
+            image,
+            records.lines(points[::4, None] + steps, np.full((12, 3), CYAN)),
         ),
         records.scalars('/rates/cam0', now, {'keypoints': 10.0}),
     )
