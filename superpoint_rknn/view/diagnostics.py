@@ -36,7 +36,7 @@ class DiagnosticsView:
         if self._messages.get(status.name) != (status.level, status.message):
             self._messages[status.name] = (status.level, status.message)
             level = LEVELS.get(status.level, 'WARN')
-            text = f'{status.name}: {status.message}'
+            text = f'{entity}: {status.message}'
             self._send(records.record('text', '/diagnostics', now, text=text, level=level))
         stages = {k.removesuffix('_ms'): float(v) for k, v in values.items() if k.endswith('_ms')}
         self._send(records.scalars(f'/stages_ms/{entity}', now, stages))

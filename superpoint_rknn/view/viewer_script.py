@@ -20,8 +20,9 @@ from urllib.parse import quote
 import numpy as np
 import rerun as rr
 import rerun.blueprint as rrb
+from rerun.blueprint.encodings import TextLogColumnKind, TimelineColumn
 
-MEMORY_LIMIT = '16MiB'  # of the server, which a page loads that is opened: some 15 s
+MEMORY_LIMIT = '16MiB'  # of the server: what a page loads that is opened later
 PLOT_SECONDS = 60  # of the plots
 GAP, LEGEND_SIZE = 8, (720, 152)  # [px], see records.py
 COLOURS = {
@@ -36,6 +37,10 @@ COLOURS = {
 }  # RGB of the lines of plots
 FURTHER = [(0, 150, 150), (190, 120, 80), (230, 90, 160), (110, 110, 30), (90, 160, 220)]
 FURTHER += [(70, 70, 70), (120, 200, 60), (230, 180, 0), (100, 60, 20), (170, 140, 230)]
+LOG_COLUMNS = rrb.TextLogColumns(
+    timeline_columns=[TimelineColumn('time')],
+    text_log_columns=[TextLogColumnKind.LogLevel, TextLogColumnKind.Body],
+)
 POINT, LINE, PATH_LINE = (rr.Radius.ui_points(r) for r in (2.5, 1.0, 1.5))
 
 
@@ -186,7 +191,7 @@ def layout(record: dict[str, np.ndarray]) -> rrb.Blueprint:
                 name='Rates, counts, latency',
             ),
             plot('Stages [ms]', '/stages_ms/**'),
-            rrb.TextLogView(origin='/diagnostics', name='Diagnostics'),
+            rrb.TextLogView(origin='/diagnostics', name='Diagnostics', columns=LOG_COLUMNS),
         ),
         row_shares=[2, *([5] * len(path)), 10],
     )

@@ -213,7 +213,7 @@ def test_diagnostics_become_stage_times_and_rises_of_counters():
     sent = []
     view = DiagnosticsView(lambda *records: sent.extend(records))
     view.on_status(status(dropped='5', lost='unknown', run_ms='3.5'))
-    assert sent[0]['text'] == '/cam0/tracker: camera: ok'
+    assert sent[0]['text'] == 'cam0/tracker: ok'
     assert plotted(sent) == {
         '/stages_ms/cam0/tracker': {'run': 3.5},
         '/missing/cam0/tracker': {'dropped': 0},

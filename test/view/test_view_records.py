@@ -16,7 +16,7 @@ from superpoint_rknn.view import records, viewer
 @pytest.fixture
 def script(monkeypatch):
     """The module of the viewer process, without rerun."""
-    for name in ('rerun', 'rerun.blueprint'):
+    for name in ('rerun', 'rerun.blueprint', 'rerun.blueprint.encodings'):
         monkeypatch.setitem(sys.modules, name, MagicMock())
     spec = importlib.util.spec_from_file_location('viewer_script', viewer.SCRIPT)
     module = importlib.util.module_from_spec(spec)
