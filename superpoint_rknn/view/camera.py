@@ -30,7 +30,7 @@ class Picture:
     """
     An image with what is drawn over it, shown at most IMAGE_RATE times a second.
 
-    entity: name of the records below which image and drawings are shown.
+    entity: name of its records.
     """
 
     def __init__(self, entity: str, send: Callable[..., None]):
@@ -39,20 +39,20 @@ class Picture:
         self._limiter = RateLimiter()
         self._missing: int | None = None  # stamp of the image that is shown when it arrives [ns]
 
-    def show(self, stamp: int, image: ReceivedImage | None) -> bool:
-        """Show the image with a stamp [ns], if it is time for the next one; return whether."""
-        if not self._limiter.select_if_due(time.monotonic_ns(), IMAGE_RATE):
-            return False
-        self._missing = stamp
-        if image is not None:
-            self.complete(image)
-        return True
+    def is_due(self) -> bool:
+        """Return whether it is time for the next image, which `show` must show then."""
+        return self._limiter.select_if_due(time.monotonic_ns(), IMAGE_RATE)
+
+    def show(self, stamp: int, image: ReceivedImage | None, *drawings: records.Record) -> None:
+        """Show drawings on the image with a stamp [ns]; None: on that of `complete`."""
+        self._missing = stamp if image is None else None
+        parts = [] if image is None else [records.image(image.grey())]
+        self._send(records.picture(self.entity, time.time(), *parts, *drawings))
 
     def complete(self, image: ReceivedImage) -> None:
         """Show an image if its drawings were shown without it."""
         if image.stamp == self._missing:
-            self._missing = None
-            self._send(records.image(f'{self.entity}/image', time.time(), image.grey()))
+            self.show(image.stamp, image)
 
 
 class CameraView:
@@ -96,7 +96,8 @@ class CameraView:
             self._bytes -= len(self._images.popitem(last=False)[1].message.data)
         for picture in (self._keypoints, self._tracks):
             picture.complete(image)
-        if time.monotonic_ns() - self._keypoints_time > NO_KEYPOINTS:
+        is_alone = time.monotonic_ns() - self._keypoints_time > NO_KEYPOINTS
+        if is_alone and self._keypoints.is_due():
             self._keypoints.show(stamp, image)
 
     def on_keypoints(self, message: Keypoints) -> None:
@@ -105,24 +106,22 @@ class CameraView:
         self._keypoints_time = time.monotonic_ns()
         self.size = message.width, message.height
         points = points_of(message)
-        if not self._keypoints.show(stamp, self._images.get(stamp)):
+        if not self._keypoints.is_due():
             return
-        xy, entity = np.stack([points.x, points.y], axis=1), f'{self._keypoints.entity}/points'
-        self._send(records.points(entity, time.time(), xy, score_colours(points.score)))
+        xy = np.stack([points.x, points.y], axis=1)
+        drawing = records.points(xy, score_colours(points.score))
+        self._keypoints.show(stamp, self._images.get(stamp), drawing)
         self._numbers['keypoints'] = len(xy)
 
     def on_tracks(self, message: Keypoints) -> None:
         """Prolong the tails of the tracks; show them, if it is time for the next image."""
         stamp = self._count('tracks', message)
         self._tails.update(tracks_of(message))
-        if not self._tracks.show(stamp, self._images.get(stamp)):
+        if not self._tracks.is_due():
             return
-        now, entity = time.time(), self._tracks.entity
         positions, colours = self._tails.positions, self._tails.colours()
-        self._send(
-            records.lines(f'{entity}/tails', now, positions, colours),
-            records.points(f'{entity}/points', now, positions[:, -1], colours),
-        )
+        drawings = records.lines(positions, colours), records.points(positions[:, -1], colours)
+        self._tracks.show(stamp, self._images.get(stamp), *drawings)
         self._numbers['tracks'] = len(positions)
         self.pictures.add('tracks')
 
@@ -143,7 +142,7 @@ class CameraView:
         self._matches_limiter.select(now, MATCHES_RATE)
         i, j = mutual_neighbours(before[3], rows)
         pictures = [images[0].grey(), images[1].grey()]
-        self._send(*records.matches(self.entity, time.time(), pictures, before[2][i], xy[j]))
+        self._send(records.matches(self.entity, time.time(), pictures, before[2][i], xy[j]))
         self._numbers['matches'] = len(i)
         self.pictures.add('matches')
 

@@ -37,15 +37,19 @@ class DiagnosticsView:
         if self._messages.get(status.name) != (status.level, status.message):
             self._messages[status.name] = (status.level, status.message)
             level = LEVELS.get(status.level, 'WARN')
-            text = f'{status.name}: {status.message}'
+            text = f'{entity}: {status.message}'
             self._send(records.record('text', '/diagnostics', now, text=text, level=level))
         stages = {k.removesuffix('_ms'): float(v) for k, v in values.items() if k.endswith('_ms')}
         self._send(records.scalars(f'/stages_ms/{entity}', now, stages))
         counts = {key: count for key, count in counts_of(status).items() if key in MISSING}
         before = self._counts.get(status.name, counts)
         self._counts[status.name] = counts
-        # Below 0 after a restart of the node.
-        rises = {key: max(0, n - before.get(key, n)) for key, n in counts.items()}
+        # Below 0 after a restart of the node. Lines that were always 0 would only hide others.
+        rises = {
+            key: max(0, n - before.get(key, n))
+            for key, n in counts.items()
+            if key == 'dropped' or n or before.get(key)
+        }
         self._send(records.scalars(f'/missing/{entity}', now, rises))
 
 

@@ -93,8 +93,9 @@ class ViewNode(Node):
                 f'the viewer is too slow: {dropped} records discarded so far',
                 **THROTTLE,
             )
-        rise, self._dropped_before = dropped - self._dropped_before, dropped
-        self._send(records.scalars('/missing/view', time.time(), {'discarded': rise}))
+        if dropped:
+            rise, self._dropped_before = dropped - self._dropped_before, dropped
+            self._send(records.scalars('/missing/view', time.time(), {'discarded': rise}))
 
     def _add_camera(self, prefix: str) -> None:
         camera = CameraView(

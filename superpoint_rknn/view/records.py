@@ -37,32 +37,30 @@ def record(kind: str, entity: str, time: float, *, static: bool = False, **field
     return {'kind': kind, 'entity': entity, 'time': time, 'static': static, **fields}
 
 
-def image(entity: str, time: float, grey: np.ndarray, *, static: bool = False) -> Record:
+def picture(entity: str, time: float, *parts: Record, static: bool = False) -> Record:
     """
-    Return a record of an image as JPEG.
+    Return a record of a picture, whose parts `image`, `points` and `lines` return.
 
-    grey: (height, width) uint8, or (height, width, 3) uint8 BGR.
+    A part that is left out stays as it is shown. One record costs the page less than one a part.
     """
+    fields = {key: value for part in parts for key, value in part.items()}
+    return record('picture', entity, time, static=static, **fields)
+
+
+def image(grey: np.ndarray) -> Record:
+    """Return an image as JPEG; grey: (height, width) uint8, or (height, width, 3) uint8 BGR."""
     _, data = cv2.imencode('.jpg', grey, JPEG)
-    return record('image', entity, time, static=static, data=data.reshape(-1))
+    return {'image': data.reshape(-1)}
 
 
-def points(entity: str, time: float, xy: np.ndarray, bgr: np.ndarray) -> Record:
-    """Return a record of points, (N, 2) [px], and their colours, (N, 3) uint8 BGR."""
-    return record('points', entity, time, points=_shifted(xy), colours=bgr[:, ::-1])
+def points(xy: np.ndarray, bgr: np.ndarray) -> Record:
+    """Return points, (N, 2) [px], and their colours, (N, 3) uint8 BGR."""
+    return {'points': _shifted(xy), 'point_colours': bgr[:, ::-1]}
 
 
-def lines(entity: str, time: float, positions: np.ndarray, bgr: np.ndarray) -> Record:
-    """Return a record of N lines of K points, (N, K, 2) [px], and their colours, (N, 3) BGR."""
-    count, length, _ = positions.shape
-    return record(
-        'lines',
-        entity,
-        time,
-        points=_shifted(positions.reshape(-1, 2)),
-        lengths=np.full(count, length),
-        colours=bgr[:, ::-1],
-    )
+def lines(positions: np.ndarray, bgr: np.ndarray) -> Record:
+    """Return N lines of K points, (N, K, 2) [px], and their colours, (N, 3) uint8 BGR."""
+    return {'lines': _shifted(positions), 'line_colours': bgr[:, ::-1]}
 
 
 def scalars(entity: str, time: float, values: Mapping[str, float]) -> Record:
@@ -77,9 +75,9 @@ def matches(
     images: Sequence[np.ndarray],
     first: np.ndarray,
     second: np.ndarray,
-) -> list[Record]:
+) -> Record:
     """
-    Return records of matches: two images side by side and a line for each match.
+    Return the record of matches: two images side by side and a line for each match.
 
     images: the older and the newer one, (height, width) uint8 each. first, second: matched points
     of them, (N, 2) [px]; at most MAX_LINES are drawn, evenly chosen.
@@ -93,10 +91,7 @@ def matches(
     hues = (179 * np.clip(first[chosen, 1] / height, 0, 1)).astype(np.uint8)
     hsv = np.stack([hues, np.full_like(hues, 200), np.full_like(hues, 255)], axis=1)
     colours = cv2.cvtColor(hsv[:, None], cv2.COLOR_HSV2BGR)[:, 0] if len(hsv) else hsv
-    return [
-        image(f'{camera}/matches/images', time, canvas),
-        lines(f'{camera}/matches/lines', time, ends, colours),
-    ]
+    return picture(f'{camera}/matches', time, image(canvas), lines(ends, colours))
 
 
 def legend() -> Record:
@@ -117,7 +112,7 @@ def legend() -> Record:
         left = 160 + 80 * index
         canvas[108:128, left : left + 76] = colour
         _write(canvas, name, left + 4, 146, 0.45)
-    return image('/legend/colours', 0.0, canvas, static=True)
+    return picture('/legend', 0.0, image(canvas), static=True)
 
 
 def _write(canvas: np.ndarray, text: str, x: int, y: int, size: float = 0.65) -> None:

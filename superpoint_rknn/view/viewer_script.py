@@ -20,8 +20,9 @@ from urllib.parse import quote
 import numpy as np
 import rerun as rr
 import rerun.blueprint as rrb
+from rerun.blueprint.encodings import TextLogColumnKind, TimelineColumn
 
-MEMORY_LIMIT = '512MiB'  # of the server; beyond it discards the oldest data
+MEMORY_LIMIT = '16MiB'  # of the server: what a page loads that is opened later
 PLOT_SECONDS = 60  # of the plots
 GAP, LEGEND_SIZE = 8, (720, 152)  # [px], see records.py
 COLOURS = {
@@ -35,6 +36,11 @@ COLOURS = {
     'lost': (150, 70, 200),
 }  # RGB of the lines of plots
 FURTHER = [(0, 150, 150), (190, 120, 80), (230, 90, 160), (110, 110, 30), (90, 160, 220)]
+FURTHER += [(70, 70, 70), (120, 200, 60), (230, 180, 0), (100, 60, 20), (170, 140, 230)]
+LOG_COLUMNS = rrb.TextLogColumns(
+    timeline_columns=[TimelineColumn('time')],
+    text_log_columns=[TextLogColumnKind.LogLevel, TextLogColumnKind.Body],
+)
 POINT, LINE, PATH_LINE = (rr.Radius.ui_points(r) for r in (2.5, 1.0, 1.5))
 
 
@@ -48,20 +54,24 @@ def records(stream: BinaryIO) -> Iterator[dict[str, np.ndarray]]:
             yield dict(fields)
 
 
-def strips(record: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """Return the lines of a record: arrays of points, split by their lengths."""
-    return np.split(record['points'], np.cumsum(record['lengths'])[:-1])
+def picture_parts(record: dict[str, np.ndarray]) -> list[rr.AsComponents]:
+    """Return what rerun shows for the parts of a picture."""
+    parts: list[rr.AsComponents] = []
+    if 'image' in record:
+        data = record['image'].tobytes()
+        parts.append(rr.EncodedImage(contents=data, media_type='image/jpeg'))
+    if 'lines' in record:
+        lines, colours = record['lines'], record['line_colours']
+        parts.append(rr.LineStrips2D(lines, colors=colours, radii=LINE, draw_order=20))
+    if 'points' in record:
+        points, colours = record['points'], record['point_colours']
+        parts.append(rr.Points2D(points, colors=colours, radii=POINT, draw_order=30))
+    return parts
 
 
 def archetype(record: dict[str, np.ndarray]) -> rr.AsComponents:
-    """Return what rerun shows for a record."""
+    """Return what rerun shows for another record."""
     kind = str(record['kind'])
-    if kind == 'image':
-        return rr.EncodedImage(contents=record['data'].tobytes(), media_type='image/jpeg')
-    if kind == 'points':
-        return rr.Points2D(record['points'], colors=record['colours'], radii=POINT, draw_order=30)
-    if kind == 'lines':
-        return rr.LineStrips2D(strips(record), colors=record['colours'], radii=LINE, draw_order=20)
     if kind == 'path':
         return rr.LineStrips3D([record['points']], colors=[40, 190, 255], radii=PATH_LINE)
     if kind == 'pose':
@@ -79,36 +89,41 @@ def archetype(record: dict[str, np.ndarray]) -> rr.AsComponents:
 
 class Plots:
     """
-    The lines of the plots: each entity is a group of lines, which grows by new names.
+    The lines of the plots. The names of an entity that come first together are one group of lines.
 
-    Only the first line of a name in a plot has the colour of that name; those of further cameras
-    get other ones.
+    A later name starts another group, since rerun leaves out lines of a group that has grown.
     """
 
     def __init__(self, recording: rr.RecordingStream):
         self._recording = recording
-        self._values: dict[str, dict[str, float]] = {}  # newest ones by entity and name
-        self._entities: dict[tuple[str, str], str] = {}  # with the colour, by plot and name
+        self._groups: dict[str, list[dict[str, float]]] = {}  # newest values, by entity
+        self._colours: dict[str, list[tuple[int, int, int]]] = {}  # in use, by plot
 
     def log(self, entity: str, names: list[str], values: list[float]) -> None:
         """Add values to lines by their names; a line without a new value keeps its last one."""
-        lines = self._values.setdefault(entity, {})
-        has_new_names = not lines.keys() >= set(names)
-        lines.update(zip(names, values, strict=True))
-        if has_new_names:
-            self._recording.log(entity, self._style(entity, list(lines)), static=True)
-        if lines:
-            self._recording.log(entity, rr.Scalars(list(lines.values())))
+        newest = dict(zip(names, values, strict=True))
+        groups = self._groups.setdefault(entity, [])
+        if added := newest.keys() - {name for group in groups for name in group}:
+            groups.append({name: value for name, value in newest.items() if name in added})
+            style = self._style(entity, list(groups[-1]))
+            self._recording.log(f'{entity}/{len(groups)}', style, static=True)
+        for number, lines in enumerate(groups, 1):
+            lines.update((name, newest[name]) for name in lines.keys() & newest.keys())
+            self._recording.log(f'{entity}/{number}', rr.Scalars(list(lines.values())))
 
-    def _style(self, entity: str, lines: list[str]) -> rr.SeriesLines:
+    def _style(self, entity: str, names: list[str]) -> rr.SeriesLines:
+        """Return the style of a group: the colours of the names if unused, else others."""
         _, plot, group = entity.split('/', 2)
-        colours = []
-        for index, name in enumerate(lines):
-            is_first = self._entities.setdefault((plot, name), entity) == entity
-            other = FURTHER[(index + len(self._entities)) % len(FURTHER)]
-            colours.append(COLOURS.get(name, other) if is_first else other)
-        names = [name if group == 'camera' else f'{group}/{name}' for name in lines]
-        return rr.SeriesLines(colors=colours, widths=[2.0] * len(lines), names=names)
+        in_use = self._colours.setdefault(plot, [])
+        for name in names:
+            wanted = [COLOURS[name]] if name in COLOURS else []
+            unused = [colour for colour in wanted + FURTHER if colour not in in_use]
+            in_use.append(unused[0] if unused else FURTHER[len(in_use) % len(FURTHER)])
+        return rr.SeriesLines(
+            colors=in_use[-len(names) :],
+            widths=[2.0] * len(names),
+            names=[name if group == 'camera' else f'{group}/{name}' for name in names],
+        )
 
 
 def plot(name: str, contents: str) -> rrb.TimeSeriesView:
@@ -171,12 +186,12 @@ def layout(record: dict[str, np.ndarray]) -> rrb.Blueprint:
             rrb.Vertical(
                 plot('Messages per second', '/rates/**'),
                 plot('Keypoints, tracks and matches per image', '/counts/**'),
-                plot('Latency: image stamp to receipt of the result [ms]', '/latency_ms/**'),
+                plot('Latency from the image stamp [ms]', '/latency_ms/**'),
                 plot('Images dropped, failed or lost per second', '/missing/**'),
                 name='Rates, counts, latency',
             ),
-            plot('Duration of each stage [ms]', '/stages_ms/**'),
-            rrb.TextLogView(origin='/diagnostics', name='Diagnostics'),
+            plot('Stages [ms]', '/stages_ms/**'),
+            rrb.TextLogView(origin='/diagnostics', name='Diagnostics', columns=LOG_COLUMNS),
         ),
         row_shares=[2, *([5] * len(path)), 10],
     )
@@ -214,7 +229,9 @@ def main() -> int:
         if str(record['kind']) == 'scalars':
             plots.log(str(record['entity']), record['names'].tolist(), record['values'].tolist())
             continue
-        recording.log(str(record['entity']), archetype(record), static=bool(record['static']))
+        is_picture = str(record['kind']) == 'picture'
+        shown = picture_parts(record) if is_picture else [archetype(record)]
+        recording.log(str(record['entity']), *shown, static=bool(record['static']))
     recording.flush()
     return 0
 

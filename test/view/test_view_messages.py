@@ -17,6 +17,7 @@ from superpoint_rknn.view.camera import CameraView
 from superpoint_rknn.view.diagnostics import DiagnosticsView, PathView, entity_of
 
 PERIOD = 100_000_000  # [ns]
+PARTS = {'image', 'lines', 'points'}  # of pictures
 
 
 class Bench:
@@ -28,11 +29,14 @@ class Bench:
         monkeypatch.setattr(camera_module.time, 'monotonic_ns', lambda: self.now)
         self.view = CameraView('cam0', lambda *records: self.sent.extend(records), lambda: 0)
 
-    def entities(self):
-        """The records that were sent since the last call, without those of plots."""
-        entities = [r['entity'] for r in self.sent if r['kind'] != 'scalars']
+    def shown(self):
+        """The pictures that were sent since the last call, with the names of their parts."""
+        pictures = [r for r in self.sent if r['kind'] == 'picture']
         self.sent.clear()
-        return [entity.removeprefix('/cameras/cam0/') for entity in entities]
+        return [
+            ' '.join([r['entity'].removeprefix('/cameras/cam0/'), *sorted(PARTS & r.keys())])
+            for r in pictures
+        ]
 
 
 @pytest.fixture
@@ -77,35 +81,34 @@ def descriptors(number, data, model='m'):
 
 def test_an_image_is_shown_with_its_keypoints(bench):
     bench.view.on_keypoints(keypoints(0))
-    bench.entities()
+    bench.shown()
     bench.view.on_image(image(1))
-    assert bench.entities() == []
+    assert bench.shown() == []
     bench.now += 2 * PERIOD
     bench.view.on_keypoints(keypoints(1))
-    assert bench.entities() == ['keypoints/image', 'keypoints/points']
+    assert bench.shown() == ['keypoints image points']
 
 
 def test_tracks_are_shown_on_their_own_image(bench):
     bench.view.on_image(image(1))
     bench.view.on_image(image(2))
-    bench.entities()
+    bench.shown()
     bench.view.on_tracks(keypoints(2, [4]))
-    assert bench.entities() == ['tracks/image', 'tracks/tails', 'tracks/points']
+    assert bench.shown() == ['tracks image lines points']
     assert bench.view.pictures == {'keypoints', 'tracks'}
 
 
 def test_the_rate_of_pictures_is_limited(bench):
     bench.view.on_keypoints(keypoints(0))
     bench.view.on_tracks(keypoints(0, [4]))
-    bench.entities()
+    bench.shown()
     for number in range(1, 21):
         bench.now += PERIOD // 4
         bench.view.on_image(image(number))
         bench.view.on_keypoints(keypoints(number))
         bench.view.on_tracks(keypoints(number, [4]))
-    shown = bench.entities()
-    assert shown.count('keypoints/points') == shown.count('tracks/points') == 5
-    assert shown.count('keypoints/image') == shown.count('tracks/image') == 5
+    shown = bench.shown()
+    assert sorted(shown) == 5 * ['keypoints image points'] + 5 * ['tracks image lines points']
 
 
 def test_tails_have_the_positions_of_images_that_are_not_shown(bench):
@@ -114,20 +117,19 @@ def test_tails_have_the_positions_of_images_that_are_not_shown(bench):
         message.x = [float(number)]
         bench.view.on_tracks(message)
         bench.now += 0 if number == 0 else PERIOD
-    tails = next(r for r in bench.sent[::-1] if r['kind'] == 'lines')
-    assert tails['points'][-3:, 0].tolist() == [0.5, 1.5, 2.5]
+    assert bench.sent[-1]['lines'][0, -3:, 0].tolist() == [0.5, 1.5, 2.5]
 
 
 def test_images_are_shown_without_keypoints_if_there_are_none(bench):
     bench.view.on_image(image(1))
-    assert bench.entities() == ['keypoints/image']
+    assert bench.shown() == ['keypoints image']
 
 
 def test_an_image_that_arrives_after_its_keypoints_is_shown(bench):
     bench.view.on_keypoints(keypoints(1))
-    assert bench.entities() == ['keypoints/points']
+    assert bench.shown() == ['keypoints points']
     bench.view.on_image(image(1))
-    assert bench.entities() == ['keypoints/image']
+    assert bench.shown() == ['keypoints image']
 
 
 def test_the_kept_images_are_bounded(bench, monkeypatch):
@@ -148,8 +150,9 @@ def test_matches_are_those_of_the_last_two_described_images(bench):
     bench.view.on_descriptors(descriptors(1, rows))
     bench.sent.clear()
     bench.view.on_descriptors(descriptors(2, rows[[2, 0, 1]]))
-    assert bench.sent[1]['entity'] == '/cameras/cam0/matches/lines'
-    ends = bench.sent[1]['points'].reshape(-1, 2, 2)
+    (matches,) = bench.sent
+    assert matches['entity'] == '/cameras/cam0/matches'
+    ends = matches['lines']
     # Point i of the older image has the descriptor of point (i + 1) % 3 of the newer one.
     assert ends[:, 0, 1].tolist() == [0.5, 1.5, 2.5]
     assert ends[:, 1, 1].tolist() == [1.5, 2.5, 0.5]
@@ -210,7 +213,7 @@ def test_diagnostics_become_stage_times_and_rises_of_counters():
     sent = []
     view = DiagnosticsView(lambda *records: sent.extend(records))
     view.on_status(status(dropped='5', lost='unknown', run_ms='3.5'))
-    assert sent[0]['text'] == '/cam0/tracker: camera: ok'
+    assert sent[0]['text'] == 'cam0/tracker: ok'
     assert plotted(sent) == {
         '/stages_ms/cam0/tracker': {'run': 3.5},
         '/missing/cam0/tracker': {'dropped': 0},
@@ -220,6 +223,17 @@ def test_diagnostics_become_stage_times_and_rises_of_counters():
     assert plotted(sent)['/missing/cam0/tracker'] == {'dropped': 4}
     view.on_status(status(dropped='2'))  # the node was started again
     assert plotted(sent)['/missing/cam0/tracker'] == {'dropped': 0}
+
+
+def test_counters_that_are_always_0_have_no_line():
+    sent = []
+    view = DiagnosticsView(lambda *records: sent.extend(records))
+    lines = []
+    for failed in ('0', '1', '1', '0', '0'):  # the node was started again
+        view.on_status(status(dropped='0', failed=failed))
+        lines.append(plotted(sent)['/missing/cam0/tracker'])
+    without, one, more = {'dropped': 0}, {'dropped': 0, 'failed': 1}, {'dropped': 0, 'failed': 0}
+    assert lines == [without, one, more, more, without]
 
 
 def test_names_of_statuses():

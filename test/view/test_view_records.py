@@ -16,7 +16,7 @@ from superpoint_rknn.view import records, viewer
 @pytest.fixture
 def script(monkeypatch):
     """The module of the viewer process, without rerun."""
-    for name in ('rerun', 'rerun.blueprint'):
+    for name in ('rerun', 'rerun.blueprint', 'rerun.blueprint.encodings'):
         monkeypatch.setitem(sys.modules, name, MagicMock())
     spec = importlib.util.spec_from_file_location('viewer_script', viewer.SCRIPT)
     module = importlib.util.module_from_spec(spec)
@@ -27,23 +27,23 @@ def script(monkeypatch):
 def test_points_have_rerun_s_origin_and_rgb_colours():
     xy = np.array([[0.0, 0.0], [10.5, 3.0]])
     bgr = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
-    record = records.points('/a', 7.0, xy, bgr)
+    record = records.picture('/a', 7.0, records.points(xy, bgr))
     assert record['points'].tolist() == [[0.5, 0.5], [11.0, 3.5]]
-    assert record['colours'].tolist() == [[3, 2, 1], [6, 5, 4]]
-    assert (record['kind'], record['entity'], record['time']) == ('points', '/a', 7.0)
+    assert record['point_colours'].tolist() == [[3, 2, 1], [6, 5, 4]]
+    assert (record['kind'], record['entity'], record['time']) == ('picture', '/a', 7.0)
 
 
 def test_the_script_reads_what_is_encoded(script):
     lines = np.array([[[0, 0], [1, 1]], [[2, 2], [3, 5]]], np.float32)
     sent = [
-        records.lines('/lines', 1.5, lines, np.zeros((2, 3), np.uint8)),
+        records.picture('/lines', 1.5, records.lines(lines, np.zeros((2, 3), np.uint8))),
         records.record('text', '/diagnostics', 2.0, text='no images: ä', level='WARN'),
     ]
     stream = io.BytesIO(b''.join(map(records.encode, sent)))
     received = list(script.records(stream))
     assert [str(record['entity']) for record in received] == ['/lines', '/diagnostics']
     assert float(received[0]['time']) == 1.5
-    assert [strip.tolist() for strip in script.strips(received[0])] == (lines + 0.5).tolist()
+    assert received[0]['lines'].tolist() == (lines + 0.5).tolist()
     assert str(received[1]['text']) == 'no images: ä'
 
 
@@ -66,41 +66,63 @@ def test_no_field_needs_pickle():
 
 def test_matches_join_the_two_images():
     old, new = np.zeros((30, 40), np.uint8), np.full((20, 50), 90, np.uint8)
-    picture, lines = records.matches(
+    picture = records.matches(
         '/c', 0.0, [old, new], np.array([[1.0, 2.0]]), np.array([[5.0, 6.0]])
     )
-    canvas = cv2.imdecode(picture['data'], cv2.IMREAD_GRAYSCALE)
+    canvas = cv2.imdecode(picture['image'], cv2.IMREAD_GRAYSCALE)
     assert canvas.shape == (30, 40 + records.GAP + 50)
     assert abs(int(canvas[10, 80]) - 90) < 5
-    assert lines['points'].tolist() == [[1.5, 2.5], [5 + 40 + records.GAP + 0.5, 6.5]]
+    assert picture['lines'].tolist() == [[[1.5, 2.5], [5 + 40 + records.GAP + 0.5, 6.5]]]
 
 
 def test_the_number_of_drawn_matches_is_bounded():
     grey = np.zeros((100, 100), np.uint8)
     for count, drawn in ((0, 0), (3, 3), (1000, records.MAX_LINES)):
         xy = np.random.default_rng(0).uniform(0, 99, (count, 2))
-        _, lines = records.matches('/c', 0.0, [grey, grey], xy, xy)
-        assert len(lines['lengths']) == drawn
+        picture = records.matches('/c', 0.0, [grey, grey], xy, xy)
+        assert len(picture['lines']) == drawn
 
 
 def test_the_legend_shows_the_colours_of_the_ages():
-    canvas = cv2.imdecode(records.legend()['data'], cv2.IMREAD_COLOR).astype(int)
+    canvas = cv2.imdecode(records.legend()['image'], cv2.IMREAD_COLOR).astype(int)
     for colour in records.COLOURS.astype(int):
         assert (np.abs(canvas - colour).max(axis=2) < 12).sum() > 1000
 
 
-def test_the_lines_of_a_plot_keep_their_places(script):
-    script.rr.Scalars = lambda numbers: list(numbers)
+@pytest.fixture
+def logged(script):
+    """What `Plots` logs: entities with values, or with names and colours of lines."""
+    script.rr.Scalars = list
     script.rr.SeriesLines = lambda **style: style
-    logged = []
-    plots = script.Plots(MagicMock(log=lambda entity, what, static=False: logged.append(what)))
+    return []
+
+
+@pytest.fixture
+def plots(script, logged):
+    def log(entity, what, static=False):
+        logged.append((entity, what))
+
+    return script.Plots(MagicMock(log=log))
+
+
+def test_a_group_of_lines_never_grows(plots, logged):
     plots.log('/rates/cam0', ['image', 'keypoints'], [30.0, 10.0])
     plots.log('/rates/cam0', ['tracks', 'keypoints'], [20.0, 9.0])
-    plots.log('/rates/cam1', ['keypoints'], [8.0])
-    assert logged[0]['names'] == ['cam0/image', 'cam0/keypoints']
-    assert logged[1] == [30.0, 10.0]
-    assert logged[2]['names'] == ['cam0/image', 'cam0/keypoints', 'cam0/tracks']
-    assert logged[3] == [30.0, 9.0, 20.0]  # a line without a new value keeps its last one
-    colours = logged[2]['colors']
-    assert colours[1] == script.COLOURS['keypoints']
-    assert logged[4]['colors'][0] not in colours
+    assert logged[0][1]['names'] == ['cam0/image', 'cam0/keypoints']
+    assert logged[1] == ('/rates/cam0/1', [30.0, 10.0])
+    assert logged[2][1]['names'] == ['cam0/tracks']
+    # A line without a new value keeps its last one.
+    assert logged[3:] == [('/rates/cam0/1', [30.0, 9.0]), ('/rates/cam0/2', [20.0])]
+
+
+def test_the_lines_of_a_plot_have_different_colours(script, plots, logged):
+    plots.log('/missing/superpoint', ['dropped'], [0.0])
+    plots.log('/missing/tracker', ['dropped'], [0.0])
+    plots.log('/missing/view', ['discarded'], [1.0])
+    plots.log('/missing/superpoint', ['dropped', 'failed'], [0.0, 1.0])
+    plots.log('/rates/camera', ['dropped'], [0.0])
+    styles = [what for _, what in logged if isinstance(what, dict)]
+    *missing, other = [style['colors'][0] for style in styles]
+    assert len(set(missing)) == 4
+    assert (missing[0], missing[3]) == (script.COLOURS['dropped'], script.COLOURS['failed'])
+    assert (other, styles[4]['names']) == (missing[0], ['dropped'])
