@@ -12,8 +12,12 @@ MAX_PIXELS = 24_000_000  # of an image that is decoded: 6000x4000; 16 bits and c
 MAX_SEGMENTS = 10_000  # of a JPEG file before its size
 MAX_CHUNKS = 1 << 16  # of a PNG file; most writers make chunks of 8 kB or more
 FIELDS = 1_000  # of a TIFF file's first directory
-WIDTH_TAG, LENGTH_TAG, BITS_TAG = 256, 257, 258  # of TIFF 6.0
+WIDTH_TAG, LENGTH_TAG, BITS_TAG, PHOTOMETRIC_TAG, FORMAT_TAG = 256, 257, 258, 262, 339  # TIFF 6.0
 MAX_BITS = 16  # per sample of a TIFF file; 64 take four times the memory
+# OpenCV 4.5.4 stores colours of 32 bits as LogLuv and states 16 bits. OpenCV decodes LogLuv with a
+# tone mapping of its own, and 4.5.4 decodes half-precision numbers as integers.
+LOG_SAMPLES = {32844: 'LogL', 32845: 'LogLuv'}  # values of PHOTOMETRIC_TAG
+FLOATING_POINT = 3  # value of FORMAT_TAG
 INTEGERS = {3: 'H', 4: 'I'}  # TIFF field type: its struct format
 HEAD = 4096  # bytes of a PNM file that are searched for its size
 PNM = re.compile(rb'P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s')
@@ -30,7 +34,7 @@ def check_image_size(content: np.ndarray, formats: tuple[str, ...]) -> None:
 
     content: (N,) uint8. formats: accepted ones, of IMAGE_FORMATS.
     Raises ValueError for another format, a damaged header, more than MAX_PIXELS pixels,
-    samples of more than 16 bits, or an animation.
+    samples of more than 16 bits or no integers, or an animation.
     """
     head = content[:12].tobytes()
     name = next((f for f in formats if re.match(_FORMATS[f][0], head, re.DOTALL)), None)
@@ -114,17 +118,23 @@ def _tiff(content: memoryview) -> Size | None:
             if kind not in INTEGERS:
                 return None
             (values[tag],) = struct.unpack_from(order + INTEGERS[kind], content, place + 8)
-        elif tag == BITS_TAG:
+        elif tag in (BITS_TAG, PHOTOMETRIC_TAG, FORMAT_TAG):
             (samples,) = struct.unpack_from(f'{order}I', content, place + 4)
             place += 8
             if samples > 2:  # the values are elsewhere
                 (place,) = struct.unpack_from(f'{order}I', content, place)
-            (bits,) = struct.unpack_from(f'{order}H', content, place)
-            if bits > MAX_BITS:
-                raise ValueError(
-                    f'TIFF image of {bits} bits per sample, expected at most {MAX_BITS}'
-                )
+            _check_tiff_samples(tag, *struct.unpack_from(f'{order}H', content, place))
     return (values[LENGTH_TAG], values[WIDTH_TAG]) if len(values) == 2 else None
+
+
+def _check_tiff_samples(tag: int, value: int) -> None:
+    """Raise ValueError if the samples of a TIFF image are not integers of at most MAX_BITS."""
+    if tag == BITS_TAG and value > MAX_BITS:
+        raise ValueError(f'TIFF image of {value} bits per sample, expected at most {MAX_BITS}')
+    if tag == PHOTOMETRIC_TAG and value in LOG_SAMPLES:
+        raise ValueError(f'TIFF image of {LOG_SAMPLES[value]} samples, expected integers')
+    if tag == FORMAT_TAG and value == FLOATING_POINT:
+        raise ValueError('TIFF image of floating-point samples, expected integers')
 
 
 def _bmp(content: memoryview) -> Size | None:

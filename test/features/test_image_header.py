@@ -78,6 +78,23 @@ def tiff(width, height, order='<'):
     return magic + struct.pack(order + 'IH', 8, len(rows)) + fields + bytes(4)
 
 
+def tiff_with(width, height, fields, order):
+    """Header of a TIFF file; fields: lists of SHORT values by tag."""
+    fields = {256: [width], 257: [height], **fields}
+    place = 8 + 2 + 12 * len(fields) + 4  # where values that do not fit into a field begin
+    rows, elsewhere = b'', b''
+    for tag, values in fields.items():
+        content = struct.pack(f'{order}{len(values)}H', *values)
+        rows += struct.pack(order + 'HHI', tag, 3, len(values))
+        if len(content) > 4:
+            rows += struct.pack(order + 'I', place + len(elsewhere))
+            elsewhere += content
+        else:
+            rows += content.ljust(4, b'\0')
+    magic = b'II*\0' if order == '<' else b'MM\0*'
+    return magic + struct.pack(order + 'IH', 8, len(fields)) + rows + bytes(4) + elsewhere
+
+
 def jpeg(width, height):
     """A JPEG image of 30x40 pixels, with another size in its frame header."""
     content = bytes(encoded('.jpg'))
@@ -152,13 +169,36 @@ BOMBS = {
 
 
 @pytest.mark.parametrize('dtype', [np.float32, np.float64])
-@pytest.mark.parametrize('channels', [1, 3])
-def test_a_tiff_of_more_than_16_bits_is_refused(dtype, channels):
-    image = np.zeros((20, 30, channels), dtype)
+def test_a_tiff_of_more_than_16_bits_is_refused(dtype):
+    image = np.zeros((20, 30), dtype)
     content = cv2.imencode('.tiff', image)[1]
     bits = 8 * image.itemsize
     with pytest.raises(ValueError, match=f'^TIFF image of {bits} bits per sample, expected at'):
         check_image_size(content, IMAGE_FORMATS)
+
+
+def test_a_tiff_in_colour_of_32_bits_is_refused():
+    content = cv2.imencode('.tiff', np.zeros((20, 30, 3), np.float32))[1]
+    expected = '^TIFF image of (32 bits per sample|LogLuv samples), expected'  # LogLuv: 4.5.4
+    with pytest.raises(ValueError, match=expected):
+        check_image_size(content, IMAGE_FORMATS)
+
+
+@pytest.mark.parametrize('order', '<>')
+@pytest.mark.parametrize(
+    ('fields', 'samples'),
+    [
+        ({258: [64, 64, 64]}, '64 bits per sample'),
+        ({262: [32844]}, 'LogL samples'),
+        ({262: [32845]}, 'LogLuv samples'),
+        ({339: [3]}, 'floating-point samples'),
+        ({339: [3, 3, 3]}, 'floating-point samples'),
+    ],
+)
+def test_the_samples_of_a_tiff_are_integers_of_at_most_16_bits(fields, samples, order):
+    check_image_size(as_array(tiff_with(40, 30, {258: [16], 262: [1]}, order)), IMAGE_FORMATS)
+    with pytest.raises(ValueError, match=f'^TIFF image of {samples}, expected'):
+        check_image_size(as_array(tiff_with(40, 30, fields, order)), IMAGE_FORMATS)
 
 
 @pytest.mark.parametrize('name', IMAGE_FORMATS)
