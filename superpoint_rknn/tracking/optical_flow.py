@@ -128,13 +128,32 @@ def _ransac(
     """Return the inliers of an essential (given `matrix`) or fundamental matrix; None if none."""
     try:
         if matrix is not None:
-            _, mask = cv2.findEssentialMat(
+            essential, _ = cv2.findEssentialMat(
                 before, now, matrix, cv2.USAC_FAST, CONFIDENCE, tolerance
             )
-        else:
-            _, mask = cv2.findFundamentalMat(
-                before, now, cv2.USAC_FAST, tolerance, CONFIDENCE, MAX_ITERATIONS
-            )
+            if essential is None or essential.shape != (3, 3):
+                return None
+            # Not the mask: OpenCV 4.5.4 to 4.7 compares twice this distance with the tolerance.
+            return _is_near_epipolar_lines(before, now, essential, tolerance)
+        _, mask = cv2.findFundamentalMat(
+            before, now, cv2.USAC_FAST, tolerance, CONFIDENCE, MAX_ITERATIONS
+        )
     except cv2.error:  # raised by OpenCV 4.14 if it finds no matrix, for a camera almost at rest
         return None
     return None if mask is None else mask[:, 0] != 0
+
+
+def _is_near_epipolar_lines(
+    before: np.ndarray, now: np.ndarray, matrix: np.ndarray, tolerance: float
+) -> np.ndarray:
+    """
+    Return True where the Sampson distance is at most the tolerance, (N,) bool.
+
+    before, now: (N, 2). matrix: essential or fundamental, (3, 3). See Hartley and Zisserman,
+    Multiple View Geometry, equation 11.9.
+    """
+    before, now = (cv2.convertPointsToHomogeneous(points)[:, 0] for points in (before, now))
+    lines_now, lines_before = before @ matrix.T, now @ matrix
+    residuals = (now * lines_now).sum(axis=1)
+    scales = np.square(lines_now[:, :2]).sum(axis=1) + np.square(lines_before[:, :2]).sum(axis=1)
+    return np.asarray(np.square(residuals) <= tolerance**2 * scales)

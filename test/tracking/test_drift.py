@@ -65,7 +65,7 @@ def test_without_camera_model_or_tolerance_none_ends():
 
 
 def test_a_test_without_a_common_motion_ends_no_track():
-    first, last = tracks_after(12, 0.9, sliding=60)
+    first, last = tracks_after(12, 0.6, sliding=60)
     assert last.tolist() == first.tolist()
 
 

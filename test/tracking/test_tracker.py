@@ -137,6 +137,21 @@ def test_moving_points_are_outliers(camera_model):
     assert epipolar_inliers(before[:15], now[:15], 1.0, camera_model).all()
 
 
+@pytest.mark.parametrize(('offset', 'is_near'), [(1.2, True), (1.6, False)])
+@pytest.mark.parametrize(
+    'camera_model', [None, CameraModel([500, 0, 320, 0, 500, 200, 0, 0, 1], '', [])]
+)
+def test_the_tolerance_is_a_sampson_distance(camera_model, offset, is_near):
+    # Across level epipolar lines an offset has a Sampson distance of offset / sqrt(2): 0.85, 1.13.
+    rng = np.random.default_rng(0)
+    before = rng.uniform((300, 20), (620, 380), (150, 2)).astype(np.float32)
+    now = before - np.stack([rng.uniform(14, 40, 150), np.zeros(150)], axis=1).astype('f4')
+    now[:2, 1] += (offset, -offset)
+    is_inlier = epipolar_inliers(before, now, 1.0, camera_model)
+    assert is_inlier[:2].tolist() == [is_near, is_near]
+    assert is_inlier[2:].all()
+
+
 @pytest.mark.parametrize(
     'camera_model', [None, CameraModel([500, 0, 320, 0, 500, 200, 0, 0, 1], '', [])]
 )
