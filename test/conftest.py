@@ -8,6 +8,7 @@ header of the report lists them.
 import importlib.util
 import logging
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -50,6 +51,10 @@ MISSING = {
     for place, packages in NEEDS.items()
 }
 collect_ignore = [place for place, packages in MISSING.items() if packages]
+
+# CMake would use make, which a compiler does not bring along; ninja comes with the wheels.
+if shutil.which('ninja'):
+    os.environ.setdefault('CMAKE_GENERATOR', 'Ninja')
 
 # caplog needs loggers that propagate; the pytest plugin of launch_testing, which every ROS 2 has,
 # sets a class whose loggers do not. Reset it before the package creates its loggers.

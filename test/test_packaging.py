@@ -112,9 +112,8 @@ def colcon(source, folder, verb, *arguments, env=None):
 
 
 def colcon_build(source, folder, testing, *options):
-    generator = ['-GNinja'] if shutil.which('ninja') else []
     definitions = [f'-DPython3_EXECUTABLE={sys.executable}', f'-DBUILD_TESTING={testing}']
-    return colcon(source, folder, 'build', *options, '--cmake-args', *generator, *definitions)
+    return colcon(source, folder, 'build', *options, '--cmake-args', *definitions)
 
 
 @pytest.mark.parametrize(
