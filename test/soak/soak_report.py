@@ -88,7 +88,8 @@ def growth(samples: Samples, warm_up: float, rate: float) -> dict[str, Any]:
     Return what a process held at the end and how that grew.
 
     warm_up: seconds after the first sample that are left out. rate: of the images [Hz].
-    Slopes, and what follows from them, are None if there are too few samples.
+    Slopes, and what follows from them, are None if there are too few samples; the page faults
+    per image also without images.
     """
     times, values = samples.after(warm_up)
     slopes = {kind: slope(times, series) for kind, series in values.items()}
@@ -98,7 +99,7 @@ def growth(samples: Samples, warm_up: float, rate: float) -> dict[str, Any]:
         'rss_slope_kb_per_min': rise and 1000 / 60 * rise,
         'rss_slope_error': error and 1000 / 60 * error,
         **{kind: samples.values[kind][-1] for kind in LIMITS},
-        'page_faults_per_image': faults and faults / 3600 / rate,
+        'page_faults_per_image': faults / 3600 / rate if faults is not None and rate else None,
         'hours_judged': (times[-1] - times[0]) / 3600 if len(times) else 0.0,
         'slopes_per_hour': {
             kind: found and {'slope': found[0], 'error': found[1]}

@@ -96,6 +96,13 @@ def test_growth_beyond_the_limit_is_a_failure(rise, noise, grows):
     assert [text.partition(' grew')[0] for text in failures] == ['tracker: memory [MB]'] * grows
 
 
+def test_a_run_without_images_has_no_page_faults_per_image():
+    samples = sampled([100.0] * 360, 360)
+    samples.values['page_faults'] = samples.times  # 1 a second
+    assert soak_report.growth(samples, 10, rate=2)['page_faults_per_image'] == pytest.approx(0.5)
+    assert soak_report.growth(samples, 10, rate=0)['page_faults_per_image'] is None
+
+
 def test_the_slope_and_its_error():
     times = np.arange(0, 3600, 10.0)
     errors = []
