@@ -20,6 +20,7 @@ from superpoint_rknn.view import records
 
 IMAGE_RATE = 10.0  # [Hz] at most of images with keypoints, and of those with tracks
 MATCHES_RATE = 5.0  # [Hz] at most of matches
+BYTES_PER_SECOND = 3_000_000  # at most, of each picture
 NO_KEYPOINTS = SECOND  # [ns] without keypoints after which images are shown without them
 MAX_IMAGES = 90  # kept until keypoints, tracks and descriptors of the same stamp arrive
 MAX_BYTES = 100_000_000  # of the kept images
@@ -28,7 +29,7 @@ MAX_LATENCY = 10 * SECOND  # [ns]; stamps of a recording are further from the cl
 
 class Picture:
     """
-    An image with what is drawn over it, shown at most IMAGE_RATE times a second.
+    An image with what is drawn over it, shown at most IMAGE_RATE times a second, large ones less.
 
     entity: name of its records.
     """
@@ -37,22 +38,33 @@ class Picture:
         self.entity = entity
         self._send = send
         self._limiter = RateLimiter()
+        self._bytes = 0  # of the image that was shown last
         self._missing: int | None = None  # stamp of the image that is shown when it arrives [ns]
 
     def is_due(self) -> bool:
         """Return whether it is time for the next image, which `show` must show then."""
-        return self._limiter.select_if_due(time.monotonic_ns(), IMAGE_RATE)
+        rate = bounded_rate(IMAGE_RATE, self._bytes)
+        return self._limiter.select_if_due(time.monotonic_ns(), rate)
 
     def show(self, stamp: int, image: ReceivedImage | None, *drawings: records.Record) -> None:
         """Show drawings on the image with a stamp [ns]; None: on that of `complete`."""
         self._missing = stamp if image is None else None
-        parts = [] if image is None else [records.image(image.grey())]
+        parts = []
+        if image is not None:
+            grey = image.grey()
+            self._bytes = grey.size
+            parts = [records.image(grey)]
         self._send(records.picture(self.entity, time.time(), *parts, *drawings))
 
     def complete(self, image: ReceivedImage) -> None:
         """Show an image if its drawings were shown without it."""
         if image.stamp == self._missing:
             self.show(image.stamp, image)
+
+
+def bounded_rate(most: float, size: int) -> float:
+    """Return the rate [Hz] of pictures of a size [bytes], at most `most`."""
+    return min(most, BYTES_PER_SECOND / max(1, size))
 
 
 class CameraView:
@@ -134,12 +146,13 @@ class CameraView:
         if before is None or before[1] != message.model or before[3].shape[1] != message.dim:
             return
         images = [self._images.get(each) for each in (before[0], stamp)]
-        now = time.monotonic_ns()
-        if not self._matches_limiter.is_due(now, MATCHES_RATE):
+        now, (width, height) = time.monotonic_ns(), self.size
+        rate = bounded_rate(MATCHES_RATE, 2 * width * height)
+        if not self._matches_limiter.is_due(now, rate):
             return
         if images[0] is None or images[1] is None:
             return
-        self._matches_limiter.select(now, MATCHES_RATE)
+        self._matches_limiter.select(now, rate)
         i, j = mutual_neighbours(before[3], rows)
         pictures = [images[0].grey(), images[1].grey()]
         self._send(records.matches(self.entity, time.time(), pictures, before[2][i], xy[j]))

@@ -19,7 +19,6 @@ import numpy as np
 from superpoint_rknn.nodes.common.overlay import AGES, COLOURS, score_colours
 
 Record = dict[str, Any]  # values that numpy.savez stores without pickle
-JPEG = [cv2.IMWRITE_JPEG_QUALITY, 80]
 GAP = 8  # [px] between the two images of `matches`; viewer_script.py has it, too
 MAX_LINES = 150  # drawn matches
 LEGEND_SIZE = (720, 152)  # [px] width, height; viewer_script.py has it, too
@@ -48,9 +47,12 @@ def picture(entity: str, time: float, *parts: Record, static: bool = False) -> R
 
 
 def image(grey: np.ndarray) -> Record:
-    """Return an image as JPEG; grey: (height, width) uint8, or (height, width, 3) uint8 BGR."""
-    _, data = cv2.imencode('.jpg', grey, JPEG)
-    return {'image': data.reshape(-1)}
+    """
+    Return an image; grey: (height, width) uint8, or (height, width, 3) uint8 BGR.
+
+    Not as JPEG: a busy page draws points at once, but images only when it has decoded them.
+    """
+    return {'image': grey if grey.ndim == 2 else grey[:, :, ::-1]}
 
 
 def points(xy: np.ndarray, bgr: np.ndarray) -> Record:

@@ -58,8 +58,7 @@ def picture_parts(record: dict[str, np.ndarray]) -> list[rr.AsComponents]:
     """Return what rerun shows for the parts of a picture."""
     parts: list[rr.AsComponents] = []
     if 'image' in record:
-        data = record['image'].tobytes()
-        parts.append(rr.EncodedImage(contents=data, media_type='image/jpeg'))
+        parts.append(rr.Image(record['image']))
     if 'lines' in record:
         lines, colours = record['lines'], record['line_colours']
         parts.append(rr.LineStrips2D(lines, colors=colours, radii=LINE, draw_order=20))

@@ -11,6 +11,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from superpoint_rknn.msg import Descriptors, Keypoints
+from superpoint_rknn.nodes.common.messages import ReceivedImage
 from superpoint_rknn.view import camera as camera_module
 from superpoint_rknn.view import diagnostics as diagnostics_module
 from superpoint_rknn.view.camera import CameraView
@@ -109,6 +110,19 @@ def test_the_rate_of_pictures_is_limited(bench):
         bench.view.on_tracks(keypoints(number, [4]))
     shown = bench.shown()
     assert sorted(shown) == 5 * ['keypoints image points'] + 5 * ['tracks image lines points']
+
+
+def test_large_images_are_shown_less_often(bench, monkeypatch):
+    size = ReceivedImage(image(0)).grey().size
+    monkeypatch.setattr(camera_module, 'BYTES_PER_SECOND', 4 * size)
+    bench.view.on_keypoints(keypoints(0))
+    bench.view.on_image(image(0))
+    bench.shown()
+    for number in range(1, 21):  # of 2 s
+        bench.now += PERIOD
+        bench.view.on_image(image(number))
+        bench.view.on_keypoints(keypoints(number))
+    assert bench.shown() == 8 * ['keypoints image points']
 
 
 def test_tails_have_the_positions_of_images_that_are_not_shown(bench):
