@@ -36,7 +36,8 @@ def wait_ready(cameras):
     def publish_black_until(condition):
         nonlocal patience
         patience *= 1.5  # a busy machine may take seconds to process two images
-        black.header.stamp.nanosec += 1  # else one of two with the same stamp waits for a partner
+        # Beyond sync_tolerance: else, after a lost image, each one is paired with the next.
+        black.header.stamp.nanosec += 20_000_000
         for rig in cameras:
             rig.camera.publish(black)
             rig.diagnostics.clear()
