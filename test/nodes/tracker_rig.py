@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.qos import ReliabilityPolicy
 from ros_graph import RELIABLE, image_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud
 from std_msgs.msg import Bool
@@ -69,12 +70,20 @@ class TrackerRig:
         def warm():
             return self.tracks and self.tracks[-1].id and (self.features or not calibration)
 
-        self.graph.wait(self.camera.get_subscription_count, 'the tracker to subscribe to images')
+        # A node subscribes as BEST_EFFORT and anew once it knows that the publishers are RELIABLE.
+        # An image that is sent meanwhile is lost.
+        self.graph.wait(self._is_subscribed, 'a reliable subscription to images')
         for _ in range(20):
             self.send(image, calibration)
             if self.graph.spin(warm, 2.0):
                 return
         self.graph.wait(warm, 'tracks, and features if a calibration is given', 0)
+
+    def _is_subscribed(self):
+        found = self.graph.node.get_subscriptions_info_by_topic(self.camera.topic_name)
+        return found and all(
+            info.qos_profile.reliability == ReliabilityPolicy.RELIABLE for info in found
+        )
 
     def send(self, image, calibration=None, step=STEP, keypoints=True, **fields):
         """Publish an image `step` [ns] after the last one, with keypoints after `add_detector`."""
