@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import gc
+from collections.abc import Sequence
 from pathlib import Path
 
 # Options of mallopt, from glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+RESIDENT = ('RssAnon', 'RssFile')
 
 
 def keep_freed_memory() -> bool:
@@ -31,13 +33,15 @@ def return_freed_memory() -> None:
         trim(0)
 
 
-def resident_mb(pid: int | str = 'self') -> float:
+def resident_mb(pid: int | str = 'self', kinds: Sequence[str] = RESIDENT) -> float:
     """
-    Return the resident memory of a process [MB, 10^6 bytes]: anonymous memory and mapped files.
+    Return the resident memory of a process [MB, 10^6 bytes].
 
-    Shared memory, which DDS uses for images, is not counted.
+    kinds: lines of /proc/PID/status, by default anonymous memory and mapped files; how much of a
+    mapped file is resident depends on the page cache. Shared memory, which DDS uses for images, is
+    not counted.
     Raises OSError if there is no such process.
     """
     lines = Path(f'/proc/{pid}/status').read_text(encoding='ascii').splitlines()
     kilobytes = dict(line.split(':', 1) for line in lines)
-    return sum(1024e-6 * int(kilobytes[name].split()[0]) for name in ('RssAnon', 'RssFile'))
+    return sum(1024e-6 * int(kilobytes[name].split()[0]) for name in kinds)

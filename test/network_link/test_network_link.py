@@ -4,16 +4,15 @@ import os
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
 import hosts
 import network_test
 from link_cases import CASES, PROFILES, link_figures, measure, topic_figures
+from noise import noise_recording
 
-from superpoint_rknn.bench.recordings import Recording, write_recording
-from superpoint_rknn.features.quantization import Quantization
+from superpoint_rknn.bench.recordings import write_recording
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
 
@@ -70,12 +69,7 @@ def test_the_profiles_for_both_versions_of_fast_dds_are_the_same():
 @pytest.mark.slow
 @pytest.mark.skipif(hosts.missing() is not None, reason=str(hosts.missing()))
 def test_keypoints_and_tracks_cross_the_link(tmp_path):
-    rng = np.random.default_rng(3)
-    logits = rng.normal(0, 2, (3, 65, 8, 8)).astype(np.float32)
-    raw = rng.integers(0, 256, (3, 256, 8, 8), np.uint8)
-    images = rng.integers(0, 256, (3, 64, 64), np.uint8)
-    recording = Recording(images, logits, raw, Quantization(0.02, 120, np.uint8), 'noise@0')
-    write_recording(tmp_path / 'noise.npz', recording)
+    write_recording(tmp_path / 'noise.npz', noise_recording())
     before = set(os.listdir('/sys/class/net'))
     row = measure(tmp_path / 'noise.npz', CASES['tracks'], PROFILES['network'], 0.01, 2.0)
     for topic in ('/keypoints', '/tracks'):

@@ -10,6 +10,8 @@ import pytest
 from rcl_interfaces.srv import GetParameters
 from superpoint.test_standin_node import arguments, library_path
 
+from superpoint_rknn.memory import resident_mb
+
 IMAGES = 100
 MEASURED = 300  # images; a further buffer of descriptors has 125 pages, once
 MOST_MEGABYTES = 75  # of anonymous memory; 58 to 61 were measured
@@ -47,13 +49,6 @@ def page_faults(process):
     return int(stat.rpartition(') ')[2].split()[7])
 
 
-def anonymous_mb(process):
-    """Anonymous memory [MB]; the page cache decides how much of a mapped file is resident."""
-    status = Path(f'/proc/{process.pid}/status').read_text(encoding='ascii').splitlines()
-    (kilobytes,) = (line.split()[1] for line in status if line.startswith('RssAnon:'))
-    return 1024e-6 * int(kilobytes)
-
-
 @pytest.fixture
 def node(rig, standin_libraries, model):
     program = map(str, arguments(standin_libraries[2], 2, 'constant'))
@@ -68,7 +63,7 @@ def test_memory_page_faults_and_imports(rig, node):
     for _ in range(MEASURED):
         rig.send_and_wait(image)
     assert (page_faults(node) - before) / MEASURED < 1
-    assert anonymous_mb(node) < MOST_MEGABYTES
+    assert resident_mb(node.pid, ['RssAnon']) < MOST_MEGABYTES
     assert len(rig.keypoints[-1].x) == 500
     assert rig.graph.interrupt(node)[0] == 0
     (line,) = (n for n in node.log.read_text().splitlines() if n.startswith('imported: '))

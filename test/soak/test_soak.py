@@ -12,10 +12,8 @@ pytest.importorskip('rclpy')
 import soak
 import soak_report
 import soak_samples
+from noise import noise_recording
 from soak_samples import Samples, read_sample, slope
-
-from superpoint_rknn.bench.recordings import Recording
-from superpoint_rknn.features.quantization import Quantization
 
 COUNTS = {'received': 95, 'published': 90, 'dropped': 4, 'failed': 0, 'lost': 5, 'late_images': 1}
 SUPERPOINT = {'published': 90, 'descriptors': 8}
@@ -147,11 +145,6 @@ def test_a_sample_shows_memory_handles_and_threads():
 
 
 def test_a_short_run_that_is_interrupted(monkeypatch):
-    rng = np.random.default_rng(3)
-    logits = rng.normal(0, 2, (3, 65, 8, 8)).astype(np.float32)
-    raw = rng.integers(0, 256, (3, 256, 8, 8), np.uint8)
-    images = rng.integers(0, 256, (3, 64, 64), np.uint8)
-    recording = Recording(images, logits, raw, Quantization(0.02, 120, np.uint8), 'noise@0')
     state = soak.Run._state
 
     def interrupt(run):
@@ -160,7 +153,7 @@ def test_a_short_run_that_is_interrupted(monkeypatch):
         return state(run)
 
     monkeypatch.setattr(soak.Run, '_state', interrupt)
-    report = soak.run(recording, ['--seconds', 600, '--images', 10**6], 600)
+    report = soak.run(noise_recording(), ['--seconds', 600, '--images', 10**6], 600)
     assert report['failures'] == []
     assert 10 < report['images'] < 10**6
     for name in ('superpoint', 'tracker'):
