@@ -9,22 +9,10 @@ import numpy as np
 
 from superpoint_rknn.features import CELL
 from superpoint_rknn.features.subpixel import peak_shift
-from superpoint_rknn.features.top_k import (
-    kth_largest,
-    max_score,
-    min_contrast,
-    select_top_k_keypoints,
-    sort_by_score,
-)
+from superpoint_rknn.features.top_k import min_contrast, select_top_k_keypoints, sort_by_score
 from superpoint_rknn.settings import ParameterGroup, parameter
 
 PIXELS = CELL * CELL
-# Candidate cells per keypoint. The strongest K = 500 keypoints of real images lie in the 1.6 K to
-# 2.4 K cells of highest contrast, or in the 1.0 K to 1.4 K cells of highest score.
-CELLS_BY_CONTRAST = 2.5
-CELLS_BY_SCORE = 1.6
-# The score of the weakest keypoint rarely falls below this share of that of the previous image.
-CUT_DECAY = 0.9
 MAX_RANK = 2**16 - 1  # of uint16
 MAX_GRID = 64  # cells along each axis
 
@@ -35,7 +23,7 @@ class Keypoints:
 
     x: np.ndarray  # [px]; 0 is the centre of the leftmost column
     y: np.ndarray  # [px]; 0 is the centre of the top row
-    score: np.ndarray  # detector probability, 0..1
+    score: np.ndarray  # probability of a corner in the 3x3 pixels around the keypoint, 0..1
 
     def __len__(self) -> int:
         return len(self.score)
@@ -100,10 +88,11 @@ class KeypointDetector:
         self._corner = (row * width + col) * CELL  # flat index of each cell's first pixel
         dy, dx = np.divmod(np.arange(PIXELS), CELL)
         self._step = dy * width + dx  # from a cell's first pixel to that of each channel
-        self._columns, self._scores = np.empty((2, (PIXELS + 1) * row.size), np.float32)
+        self._columns, self._shares = np.empty((2, (PIXELS + 1) * row.size), np.float32)
         self._ranks, self._max_rank = np.zeros((height, width), np.uint16), 0
         self._border, self._interior = 0, np.ones((height, width), bool)
-        self._expected_cut = 0.0  # estimate, most likely below the score of the weakest keypoint
+        # Probabilities of the candidates of one image, with a margin of a pixel; else 0
+        self._probability = np.zeros((height + 2, width + 2), np.float32)
 
     def detect(
         self,
@@ -114,46 +103,31 @@ class KeypointDetector:
         """
         Decode the logits of one image.
 
-        A pixel's score is the softmax over the 65 channels; channel 8 * dy + dx is pixel (dy, dx)
-        of its 8x8 cell, channel 64 is "no point". A keypoint is a pixel with a score above the
-        threshold that no pixel within the (2 * nms_radius + 1)^2 window exceeds.
+        A pixel's probability is the softmax over the 65 channels; channel 8 * dy + dx is pixel
+        (dy, dx) of its 8x8 cell, channel 64 is "no point". A keypoint is a pixel with a
+        probability above the threshold that no pixel within the (2 * nms_radius + 1)^2 window
+        exceeds. Its score is the sum of the probabilities above the threshold of its 3x3 pixels,
+        at most 1: a corner between pixels shares its probability among them.
 
         logits: (65, height / 8, width / 8) float32.
         allowed: (height, width) bool or uint8, no keypoints where it is 0; None: all allowed.
-        Returns keypoints in pixels of the model input, strongest first, ties in row-major order.
-        Raises ValueError if an array has another shape.
+        Returns keypoints in pixels of the model input, highest score first, ties in row-major
+        order. Raises ValueError if an array has another shape.
         """
         if logits.shape != (PIXELS + 1, *self._cells):
             raise ValueError(f'logits: {logits.shape}, expected {(PIXELS + 1, *self._cells)}')
         if allowed is not None and allowed.shape != self._size:
             raise ValueError(f'allowed: {allowed.shape}, expected {self._size}')
         flat = np.asarray(logits, np.float32).reshape(PIXELS + 1, -1)
-        peak = cv2.reduce(flat[:PIXELS], 0, cv2.REDUCE_MAX)[0]
-        # Pixels weaker than the weakest of the top k do not change the result. An estimate of its
-        # score (the cut) saves most of the work; if too few keypoints remain, lower the cut.
-        wanted: float = settings.max_keypoints
-        expected_cut = self._expected_cut
-        if settings.grid != (1, 1):
-            wanted, expected_cut = flat.size, settings.threshold
-        if allowed is not None:
-            wanted *= allowed.size / max(int(np.count_nonzero(allowed)), 1)
-        while True:
-            pixels, scores, cut = self._candidates(
-                flat, peak, settings.threshold, wanted, expected_cut
-            )
-            pixels, scores = self._nms(pixels, scores, settings.nms_radius)
-            pixels, scores = self._remove_border(pixels, scores, settings.border, allowed)
-            if len(pixels) >= settings.max_keypoints or cut == settings.threshold:
-                break
-            wanted, expected_cut = 4 * wanted, settings.threshold
+        candidates, probability = self._candidates(flat, settings.threshold)
+        pixels = self._nms(candidates, probability, settings.nms_radius)
+        pixels = self._remove_border(pixels, settings.border, allowed)
+        scores = self._sum_3x3(candidates, probability, pixels)
+        pixels, scores = (a[::-1] for a in sort_by_score(pixels, scores))
         selected = select_top_k_keypoints(
             pixels, settings.max_keypoints, settings.grid, self._size
         )
         pixels, scores = pixels[selected], scores[selected]
-        enough = len(pixels) == settings.max_keypoints
-        self._expected_cut = max(
-            settings.threshold, CUT_DECAY * float(scores[-1]) if enough else 0.0
-        )
         row = pixels // self._size[1]
         x, y = (pixels - row * self._size[1]).astype(np.float32), row.astype(np.float32)
         if settings.subpixel:
@@ -161,79 +135,49 @@ class KeypointDetector:
             x, y = x + dx, y + dy
         return Keypoints(x, y, scores)
 
-    def _candidates(
-        self,
-        flat: np.ndarray,
-        peak: np.ndarray,
-        threshold: float,
-        wanted: float,
-        expected_cut: float,
-    ) -> tuple[np.ndarray, np.ndarray, float]:
+    def _candidates(self, flat: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
         """
-        Softmax and threshold: return all pixels with a score above a cut (>= threshold).
+        Softmax and threshold: return the flat indices and probabilities of all pixels above it.
 
-        flat: (65, cells) logits. peak: (cells,) maximum logit of each cell's pixels.
-        wanted: number of keypoints that the cut should leave.
-        expected_cut: estimate of the cut; the threshold if few pixels are likely to exceed it.
-        Returns flat indices, scores, and the cut.
+        flat: (65, cells) logits.
         """
-        contrast = peak - flat[PIXELS]
-        cut, is_candidate = expected_cut, contrast > min_contrast(expected_cut)
-        likely = np.count_nonzero(is_candidate)
-        if (
-            expected_cut < threshold
-            or (expected_cut > threshold and likely < CELLS_BY_SCORE * wanted)
-            or likely > CELLS_BY_CONTRAST * wanted
-        ):
-            cut = _raise_cut(
-                threshold, max_score(kth_largest(contrast, CELLS_BY_CONTRAST * wanted))
-            )
-            is_candidate = contrast > min_contrast(cut)
+        peak = cv2.reduce(flat[:PIXELS], 0, cv2.REDUCE_MAX)[0]
+        is_candidate = peak - flat[PIXELS] > min_contrast(threshold)
         is_candidate[:2] = True  # NumPy sums a single column in another order than several
         cells = np.flatnonzero(is_candidate)
-        columns, scores = (
+        columns, shares = (
             buffer[: flat.shape[0] * cells.size].reshape(-1, cells.size)
-            for buffer in (self._columns, self._scores)
+            for buffer in (self._columns, self._shares)
         )
         flat.take(cells, axis=1, out=columns, mode='wrap')  # 'raise' buffers, 'clip' is slower
-        peak = peak[cells]
-        highest = np.maximum(peak, columns[PIXELS])
-        sums = _softmax(columns, highest, scores)
-        if cut != expected_cut:
-            strongest = np.exp(peak - highest) / sums
-            kth_score = kth_largest(strongest, CELLS_BY_SCORE * wanted)
-            cut = max(cut, _raise_cut(threshold, kth_score))
-        found = np.flatnonzero(scores[:PIXELS] > np.float32(cut))
+        _softmax(columns, np.maximum(peak[cells], columns[PIXELS]), shares)
+        found = np.flatnonzero(shares[:PIXELS] > np.float32(threshold))
         channel = found // cells.size
         column = found - channel * cells.size
         pixels = self._corner.take(cells).take(column)
         pixels += self._step.take(channel)
-        return pixels, scores.reshape(-1).take(found), cut
+        return pixels, shares.reshape(-1).take(found)
 
-    def _nms(
-        self, pixels: np.ndarray, scores: np.ndarray, radius: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _nms(self, pixels: np.ndarray, probability: np.ndarray, radius: int) -> np.ndarray:
         """
         Non-maximum suppression (NMS): keep pixels that no candidate within the radius exceeds.
 
         Suppressed pixels suppress others, too; of equal pixels within the radius both are kept.
-        Returns pixels and scores, strongest first, ties in row-major order.
         """
-        pixels, scores = sort_by_score(pixels, scores)
-        if radius and pixels.size:
-            # Ranks have the order of the scores; dilating 16 bits takes half the time of 32.
-            steps = np.cumsum(scores[1:] != scores[:-1])
-            ranks, first = self._reserve_ranks(int(steps[-1]) + 1 if steps.size else 1)
-            rank = np.empty(pixels.size, ranks.dtype)
-            rank[0] = first
-            np.add(steps, first, out=rank[1:], casting='unsafe')
-            flat = ranks.reshape(-1)
-            flat[pixels] = rank
-            # In place: half the memory traffic. Later ranks exceed all values that remain.
-            cv2.dilate(ranks, np.ones((2 * radius + 1,) * 2, np.uint8), ranks)
-            kept = np.flatnonzero(flat.take(pixels) == rank)
-            pixels, scores = pixels.take(kept), scores.take(kept)
-        return pixels[::-1], scores[::-1]
+        if not radius or not pixels.size:
+            return pixels
+        pixels, probability = sort_by_score(pixels, probability)
+        # Ranks have the order of the probabilities; dilating 16 bits takes half the time of 32.
+        steps = np.cumsum(probability[1:] != probability[:-1])
+        ranks, first = self._reserve_ranks(int(steps[-1]) + 1 if steps.size else 1)
+        rank = np.empty(pixels.size, ranks.dtype)
+        rank[0] = first
+        np.add(steps, first, out=rank[1:], casting='unsafe')
+        flat = ranks.reshape(-1)
+        flat[pixels] = rank
+        # In place: half the memory traffic. Later ranks exceed all values that remain.
+        cv2.dilate(ranks, np.ones((2 * radius + 1,) * 2, np.uint8), ranks)
+        return pixels[flat.take(pixels) == rank]
 
     def _reserve_ranks(self, count: int) -> tuple[np.ndarray, int]:
         """Return a map (height, width) for `count` ranks, and the first rank, above all others."""
@@ -245,8 +189,8 @@ class KeypointDetector:
         return self._ranks, self._max_rank - count + 1
 
     def _remove_border(
-        self, pixels: np.ndarray, scores: np.ndarray, border: int, allowed: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, pixels: np.ndarray, border: int, allowed: np.ndarray | None
+    ) -> np.ndarray:
         """Remove pixels in the border and pixels that are not allowed."""
         if border != self._border:
             self._border, self._interior = border, np.zeros(self._size, bool)
@@ -255,25 +199,32 @@ class KeypointDetector:
         keep = self._interior.reshape(-1).take(pixels)
         if allowed is not None:
             keep &= allowed.reshape(-1).take(pixels) != 0
-        return pixels[keep], scores[keep]
+        return pixels[keep]
+
+    def _sum_3x3(
+        self, candidates: np.ndarray, probability: np.ndarray, pixels: np.ndarray
+    ) -> np.ndarray:
+        """Sum of the candidates' probabilities in the 3x3 pixels around each pixel, at most 1."""
+        flat, width = self._probability.reshape(-1), self._probability.shape[1]
+        places, centres = (p + 2 * (p // self._size[1]) + width + 1 for p in (candidates, pixels))
+        flat[places] = probability
+        rows = [
+            flat.take(row - 1) + flat.take(row) + flat.take(row + 1)
+            for row in (centres - width, centres, centres + width)
+        ]
+        flat[places] = 0
+        return np.minimum(rows[0] + rows[1] + rows[2], 1)
 
 
-def _softmax(columns: np.ndarray, highest: np.ndarray, out: np.ndarray) -> np.ndarray:
+def _softmax(columns: np.ndarray, highest: np.ndarray, out: np.ndarray) -> None:
     """
     Softmax over the channels of N cells: exp(logit - highest) / sum.
 
     columns: (65, N) logits, overwritten. highest: (N,) their maxima.
-    out: (65, N), receives the softmax. Returns the sums, (N,).
+    out: (65, N), receives the softmax.
     """
     columns -= highest
     # As exact as NumPy's exp and much faster. Not in place: there OpenCV computes the end of an
     # array differently, so that equal logits could give unequal results.
     cv2.exp(columns, out)
-    sums = out.sum(0)
-    out /= sums
-    return sums
-
-
-def _raise_cut(threshold: float, guess: float) -> float:
-    """Return the guess if it exceeds the threshold enough to save time, else the threshold."""
-    return guess if guess > 1.2 * threshold else threshold
+    out /= out.sum(0)

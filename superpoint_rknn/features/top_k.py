@@ -1,4 +1,4 @@
-"""Top-k selection of scored pixels, and bounds on scores to prune candidates before it."""
+"""Top-k selection of scored pixels, and a bound that leaves out cells before it."""
 
 from __future__ import annotations
 
@@ -7,29 +7,15 @@ import math
 import numpy as np
 
 
-def kth_largest(values: np.ndarray, k: float) -> float:
-    """Return the k-th largest value; -inf if there are fewer values."""
-    k = int(k)
-    return float(np.partition(values, -k)[-k]) if k <= values.size else -math.inf
-
-
-def max_score(contrast: float) -> float:
+def min_contrast(probability: float) -> float:
     """
-    Return an upper bound of the scores in a cell: sigmoid(contrast).
+    Return a lower bound of the contrast of cells with a pixel above a probability.
 
     contrast: maximum logit of the cell's pixels - logit of "no point". The denominator of the
-    softmax contains these two terms.
+    softmax contains these two terms, so the probability is at most sigmoid(contrast).
+    The margin of the bound is much wider than the rounding errors of float32.
     """
-    return 1 / (1 + math.exp(-contrast)) if contrast > -700 else 0.0
-
-
-def min_contrast(score: float) -> float:
-    """
-    Return a lower bound of the contrast of cells with a score above `score`: max_score inverted.
-
-    Its margin is much wider than the rounding errors of float32.
-    """
-    lowest = score * (1 - 1e-4)
+    lowest = probability * (1 - 1e-4)
     return math.log(lowest / (1 - lowest)) - 1e-4 if lowest else -math.inf
 
 

@@ -20,7 +20,7 @@
 #endif
 
 /* To be raised with every change of a function's arguments or meaning; see library.py. */
-enum { INTERFACE_VERSION = 2 };
+enum { INTERFACE_VERSION = 3 };
 
 enum {
   CELL = 8,                    /* [px] side of a cell of the outputs */
@@ -104,10 +104,9 @@ typedef struct {
   int rows, cols, height, width; /* of the logits, and of the model input [px] */
   ptrdiff_t stride;              /* of `scores_at` */
   int32_t *scores_at;            /* map of the candidates' scores, as bits; 0 elsewhere, all around */
-  uint32_t *position;            /* of each candidate: y << 16 | x */
-  float *score;                  /* of each candidate */
+  uint32_t *position;            /* of candidates, index into `scores_at`; of kept ones, y << 16 | x */
+  float *score;                  /* of the kept candidates */
   uint32_t *kept, *scratch;      /* indices of candidates */
-  float expected_cut;            /* most likely below the weakest keypoint's score */
   uint32_t image;                /* number of the image */
   uint32_t *summed;              /* by cell: number of the image whose sum is known */
   float *sum, *highest;          /* by cell: see cell_exponentials */
@@ -190,16 +189,16 @@ INLINE void strongest(const float *first, size_t cells, int count, float *restri
 }
 
 /*
- * Softmax and threshold: fill `position` and `score` with the pixels above a cut; their number.
+ * Softmax and threshold: fill `position` and `scores_at` with the pixels above it; their number.
  *
  * A cell with a NaN or an infinity above all numbers has no such pixel: its sum is NaN.
  */
-INLINE int find_candidates(Decoder *d, const float *restrict logits, float cut) {
+INLINE int find_candidates(Decoder *d, const float *restrict logits, float threshold) {
   const size_t cells = (size_t)d->rows * d->cols;
-  /* A pixel's score is at most sigmoid(contrast), contrast = logit - logit of "no point". The
-   * margin is far wider than the rounding errors. */
-  const float lowest = cut * (1 - 1e-4f);
-  const float min_contrast = cut > 0 ? logf(lowest / (1 - lowest)) - 1e-4f : -INFINITY;
+  /* A pixel's probability is at most sigmoid(contrast), contrast = logit - logit of "no point".
+   * The margin is far wider than the rounding errors. */
+  const float lowest = threshold * (1 - 1e-4f);
+  const float min_contrast = threshold > 0 ? logf(lowest / (1 - lowest)) - 1e-4f : -INFINITY;
   int count = 0;
   for (size_t first = 0; first < cells; first += BLOCK) {
     const int in_block = cells - first < BLOCK ? (int)(cells - first) : BLOCK;
@@ -215,17 +214,18 @@ INLINE int find_candidates(Decoder *d, const float *restrict logits, float cut) 
       d->summed[first + i] = d->image;
       d->sum[first + i] = total;
       d->highest[first + i] = highest;
-      const float limit = cut * total * (1 - 1e-6f);
+      const float limit = threshold * total * (1 - 1e-6f);
       int row = first_row, col = first_col + i;
       for (; col >= d->cols; col -= d->cols) row++;
-      uint32_t position = (uint32_t)(row * CELL) << 16 | (uint32_t)(col * CELL);
-      for (int k = 0; k < PIXELS; k += CELL, position += 1 << 16) { /* a row of pixels */
+      ptrdiff_t place = (MAX_RADIUS + row * CELL) * d->stride + MAX_RADIUS + col * CELL;
+      for (int k = 0; k < PIXELS; k += CELL, place += d->stride) { /* a row of pixels */
         if (!any((load(powers + k) > limit) | (load(powers + k + LANES) > limit))) continue;
         for (int j = 0; j < CELL; j++) {
+          if (!(powers[k + j] > limit)) continue;
           const float score = powers[k + j] / total;
-          if (!(score > cut)) continue;
-          d->position[count] = position + (uint32_t)j;
-          d->score[count++] = score;
+          if (!(score > threshold)) continue;
+          d->position[count++] = (uint32_t)(place + j);
+          memcpy(d->scores_at + place + j, &score, sizeof score);
         }
       }
     }
@@ -233,10 +233,9 @@ INLINE int find_candidates(Decoder *d, const float *restrict logits, float cut) 
   return count;
 }
 
-/* True if a pixel of the window around `at` has a larger score than the pixel itself. */
+/* True if a pixel of the window around `at`, but its direct neighbours, has a larger score. */
 INLINE int is_exceeded(const int32_t *at, int radius, ptrdiff_t stride) {
-  const int32_t own = *at; /* positive floats order as their bits do */
-  if ((at[1] > own) | (at[-1] > own) | (at[stride] > own) | (at[-stride] > own)) return 1;
+  const int32_t own = *at;
   if (radius == 1) {
     return (at[1 + stride] > own) | (at[1 - stride] > own) | (at[-1 + stride] > own) |
            (at[-1 - stride] > own);
@@ -252,29 +251,47 @@ INLINE int is_exceeded(const int32_t *at, int radius, ptrdiff_t stride) {
   return any(more);
 }
 
+/* Sum of the 3x3 numbers around `at`, at most 1. */
+INLINE float sum_3x3(const int32_t *at, ptrdiff_t stride) {
+  float total = 0;
+  for (int y = -1; y <= 1; y++) {
+    float row[3];
+    memcpy(row, at + y * stride - 1, sizeof row);
+    total += row[0] + row[1] + row[2];
+  }
+  return total < 1 ? total : 1;
+}
+
 /*
- * NMS, border and mask: fill `kept` with the candidates that stay; returns their number.
+ * NMS, border and mask: fill `kept`, `position` and `score` with the candidates that stay; returns
+ * their number.
  *
  * Suppressed, masked and border pixels suppress, too; equal ones in reach of each other both stay.
  */
 INLINE int suppress(Decoder *d, int count, const Settings *s, const uint8_t *allowed) {
-  int32_t *map = d->scores_at + MAX_RADIUS * d->stride + MAX_RADIUS;
+  const ptrdiff_t stride = d->stride;
   const int bottom = d->height - s->border, right = d->width - s->border;
   int kept = 0;
   for (int i = 0; i < count; i++) {
-    const uint32_t p = d->position[i];
-    memcpy(map + row_of(p) * d->stride + col_of(p), d->score + i, sizeof *map);
-  }
-  for (int i = 0; i < count; i++) {
-    const int y = row_of(d->position[i]), x = col_of(d->position[i]);
+    const int32_t *at = d->scores_at + d->position[i];
+    const int32_t own = *at; /* positive floats order as their bits do */
+    if (s->radius &&
+        ((at[1] > own) | (at[-1] > own) | (at[stride] > own) | (at[-stride] > own))) {
+      continue;
+    }
+    const int row = (int)(d->position[i] / (uint32_t)stride);
+    const int y = row - MAX_RADIUS, x = (int)(d->position[i] - row * stride) - MAX_RADIUS;
     if (y < s->border || y >= bottom || x < s->border || x >= right) continue;
     if (allowed && !allowed[(size_t)y * d->width + x]) continue;
-    if (s->radius && is_exceeded(map + y * d->stride + x, s->radius, d->stride)) continue;
+    if (s->radius && is_exceeded(at, s->radius, stride)) continue;
+    d->score[i] = sum_3x3(at, stride);
     d->kept[kept++] = (uint32_t)i;
   }
-  for (int i = 0; i < count; i++) {
-    const uint32_t p = d->position[i];
-    map[row_of(p) * d->stride + col_of(p)] = 0;
+  for (int i = 0; i < count; i++) d->scores_at[d->position[i]] = 0;
+  for (int i = 0; i < kept; i++) {
+    const uint32_t place = d->position[d->kept[i]], row = place / (uint32_t)stride;
+    d->position[d->kept[i]] =
+        (row - MAX_RADIUS) << 16 | (place - row * (uint32_t)stride - MAX_RADIUS);
   }
   return kept;
 }
@@ -478,17 +495,8 @@ EXPORT DISPATCHED int superpoint_decode(Decoder *d, const float *logits, const S
   }
   const int pixels = d->height * d->width, room = s->most < pixels ? s->most : pixels;
   const int has_grid = s->grid_rows > 1 || s->grid_cols > 1;
-  /* Pixels weaker than the weakest of the top k do not change the result. A guess at its score
-   * (the cut) saves most of the work; if it leaves too few points, the threshold is the cut. */
-  float cut = s->threshold;
-  if (!has_grid && d->expected_cut > cut) cut = d->expected_cut;
-  int count;
   d->image += d->image == UINT32_MAX ? 2 : 1; /* never 0, which means no image */
-  for (;;) {
-    count = suppress(d, find_candidates(d, logits, cut), s, allowed);
-    if (count >= s->most || cut == s->threshold) break;
-    cut = s->threshold;
-  }
+  int count = suppress(d, find_candidates(d, logits, s->threshold), s, allowed);
   sort_by_score(d, count);
   if (count > room) {
     if (has_grid) spread_over_grid(d, s, count);
@@ -502,8 +510,6 @@ EXPORT DISPATCHED int superpoint_decode(Decoder *d, const float *logits, const S
     score[i] = d->score[d->kept[i]];
     if (s->subpixel) shift_to_peak(d, logits, row_of(p), col_of(p), x + i, y + i);
   }
-  /* The weakest keypoint's score rarely falls below 0.9 of that of the previous image. */
-  d->expected_cut = count == s->most ? 0.9f * score[count - 1] : 0;
   return count;
 }
 

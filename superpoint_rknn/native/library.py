@@ -13,7 +13,7 @@ from pathlib import Path
 import superpoint_rknn
 
 FILE_NAME = 'libsuperpoint_features.so'
-INTERFACE_VERSION = 2  # of features.c
+INTERFACE_VERSION = 3  # of features.c
 AT_HWCAP = 16  # of getauxval
 ARM_NEON, ARM_VFPV4 = 1 << 12, 1 << 16  # bits of AT_HWCAP on 32-bit ARM
 

@@ -17,27 +17,37 @@ def softmax(logits):
     return (exponentials / exponentials.sum(axis=0)).reshape(logits.shape)
 
 
-def score_map(logits):
-    """Scores (H, W) of logits (65, H/8, W/8), pixel by pixel."""
+def probability_map(logits):
+    """Probabilities (H, W) of logits (65, H/8, W/8), pixel by pixel."""
     share = softmax(logits)
     rows, cols = logits.shape[1:]
-    scores = np.empty((8 * rows, 8 * cols), np.float32)
+    probabilities = np.empty((8 * rows, 8 * cols), np.float32)
     for dy in range(8):
         for dx in range(8):
-            scores[dy::8, dx::8] = share[8 * dy + dx]
-    return scores
+            probabilities[dy::8, dx::8] = share[8 * dy + dx]
+    return probabilities
+
+
+def score_map(probabilities):
+    """Sum of the 3x3 probabilities around each pixel, at most 1."""
+    height, width = probabilities.shape
+    padded = np.pad(probabilities, 1)
+    rows = [sum(padded[dy : dy + height, dx : dx + width] for dx in range(3)) for dy in range(3)]
+    return np.minimum(sum(rows), np.float32(1))
 
 
 def reference(logits, settings, allowed=None):
     """Row, column and score of the keypoints by the definition, pixel by pixel."""
-    scores = score_map(logits)
+    candidates = probability_map(logits)
+    candidates[candidates <= np.float32(settings.threshold)] = 0
+    scores = score_map(candidates)
     height, width = scores.shape
     r, b = settings.nms_radius, settings.border
     points = []
-    for y, x in zip(*np.nonzero(scores > np.float32(settings.threshold)), strict=True):
-        window = scores[max(y - r, 0) : y + r + 1, max(x - r, 0) : x + r + 1]
+    for y, x in zip(*np.nonzero(candidates), strict=True):
+        window = candidates[max(y - r, 0) : y + r + 1, max(x - r, 0) : x + r + 1]
         inside = b <= y < height - b and b <= x < width - b
-        if inside and window.max() <= scores[y, x] and (allowed is None or allowed[y, x]):
+        if inside and window.max() <= candidates[y, x] and (allowed is None or allowed[y, x]):
             points.append((y, x, scores[y, x]))
     points.sort(key=lambda point: (-point[2], point[0], point[1]))
     if settings.grid != (1, 1):
@@ -136,12 +146,12 @@ def test_more_candidates_than_16_bit_ranks():
 
 
 def logits_of(points, rows=4, cols=6):
-    """Logits whose softmax has the given {(y, x): score}, at most one to a cell."""
+    """Logits whose softmax has the given {(y, x): probability}, at most one to a cell."""
     logits = np.full((65, rows, cols), -40, np.float32)
     logits[64] = 0
-    for (y, x), score in points.items():
+    for (y, x), probability in points.items():
         channel = 8 * (y % 8) + x % 8
-        logits[channel, y // 8, x // 8] = np.log(score / (1 - score))
+        logits[channel, y // 8, x // 8] = np.log(probability / (1 - probability))
     return logits
 
 
@@ -168,7 +178,39 @@ def test_sorted_by_score_above_the_threshold():
     assert keypoints.score == pytest.approx([0.9, 0.5, 0.3], abs=1e-6)
 
 
-def test_score_equal_to_the_threshold_is_excluded():
+def test_a_corner_between_pixels_has_the_probabilities_of_all_of_them():
+    between, beside = {(10, 15): 0.4, (10, 16): 0.3}, {(20, 20): 0.6, (21, 26): 0.02}
+    keypoints = detect(between | beside)
+    assert positions(keypoints) == [(10, 15), (20, 20), (21, 26)]
+    assert keypoints.score == pytest.approx([0.7, 0.6, 0.02], abs=1e-6)
+    keypoints = detect(between | beside, max_keypoints=1)
+    assert positions(keypoints) == [(10, 15)]
+
+
+def test_scores_are_sums_over_3x3_pixels():
+    around = {(14, 14): 0.3, (15, 16): 0.2, (16, 15): 0.2}
+    assert detect(around).score == pytest.approx([0.3], abs=1e-6)
+    around = {(15, 15): 0.3, (16, 15): 0.05, (15, 16): 0.1, (16, 16): 0.2}
+    assert detect(around).score == pytest.approx([0.65], abs=1e-6)
+    of_four_cells = {(7, 7): 0.3, (8, 8): 0.2, (7, 8): 0.1, (8, 7): 0.15}
+    assert detect(of_four_cells).score == pytest.approx([0.75], abs=1e-6)
+    at_the_edge = {(0, 7): 0.3, (0, 8): 0.2, (31, 47): 0.4, (31, 0): 0.1}
+    assert detect(at_the_edge, border=0).score == pytest.approx([0.5, 0.4, 0.1], abs=1e-6)
+
+
+def test_pixels_up_to_the_threshold_do_not_count_in_scores():
+    points = {(10, 15): 0.4, (10, 16): 0.1}
+    assert detect(points).score == pytest.approx([0.5], abs=1e-6)
+    assert detect(points, threshold=0.2).score == pytest.approx([0.4], abs=1e-6)
+
+
+def test_scores_are_at_most_1():
+    keypoints = detect({(10, 15): 0.8, (10, 16): 0.7, (20, 20): 0.999})
+    assert keypoints.score.tolist() == pytest.approx([1.0, 0.999], abs=1e-6)
+    assert keypoints.score[0] == 1
+
+
+def test_probability_equal_to_the_threshold_is_excluded():
     just_below = np.nextafter(np.float32(0.5), np.float32(0))
     assert len(detect({(10, 10): 0.5}, threshold=0.5)) == 0
     assert len(detect({(10, 10): 0.5}, threshold=just_below)) == 1

@@ -1,4 +1,4 @@
-"""The detector prunes by the scores of the previous image, which must not change the result."""
+"""The detector keeps buffers of the previous image, which must not change the result."""
 
 import numpy as np
 import pytest

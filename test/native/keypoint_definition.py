@@ -5,8 +5,8 @@ import numpy as np
 from native_cases import TOLERANCE
 
 
-def score_map(logits):
-    """Scores (H, W) of logits (65, H/8, W/8) in double precision; 0 in cells that have none."""
+def probability_map(logits):
+    """Probabilities (H, W) of logits (65, H/8, W/8) in double precision; 0 in cells that have none."""
     real = logits.astype(np.float64)
     with np.errstate(invalid='ignore', over='ignore'):
         exponentials = np.exp(real - real.max(axis=0))
@@ -17,9 +17,24 @@ def score_map(logits):
     return np.ascontiguousarray(cells.transpose(2, 0, 3, 1)).reshape(8 * rows, 8 * cols)
 
 
-def strongest_around(scores, radius):
+def sum_3x3(values):
+    """Sum of the 3x3 numbers around each pixel, (H, W)."""
+    padded = np.pad(values, 1)
+    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
+    return rows[:-2] + rows[1:-1] + rows[2:]
+
+
+def score_limits(probabilities, threshold):
+    """Lowest and highest score of each pixel, (H, W): others may be above the threshold or not."""
+    return [
+        np.minimum(sum_3x3(np.where(probabilities > limit, probabilities, 0)), 1) + error
+        for limit, error in ((threshold + TOLERANCE, -TOLERANCE), (threshold - TOLERANCE, TOLERANCE))
+    ]
+
+
+def strongest_around(probabilities, radius):
     """Maximum of the window around each pixel."""
-    return cv2.dilate(scores, np.ones((2 * radius + 1,) * 2, np.uint8))
+    return cv2.dilate(probabilities, np.ones((2 * radius + 1,) * 2, np.uint8))
 
 
 def may_hold_keypoints(size, border, allowed):
@@ -29,46 +44,56 @@ def may_hold_keypoints(size, border, allowed):
     return inside if allowed is None else inside & (allowed != 0)
 
 
-def assert_valid(found, scores, settings, allowed=None):
+def assert_valid(found, probabilities, settings, allowed=None):
     """
-    Check keypoints, without a grid, against the score of each pixel.
+    Check keypoints, without a grid, against the probability of each pixel.
 
-    Each choice may be either where scores, or score and threshold, differ by less than TOLERANCE.
+    Each choice may be either where two numbers of it differ by less than TOLERANCE.
     """
     threshold = float(np.float32(settings.threshold))
     y, x = found.y.astype(int), found.x.astype(int)
-    exact, window = scores[y, x], strongest_around(scores, settings.nms_radius)
-    places = may_hold_keypoints(scores.shape, settings.border, allowed)
+    exact, window = probabilities[y, x], strongest_around(probabilities, settings.nms_radius)
+    places = may_hold_keypoints(probabilities.shape, settings.border, allowed)
+    lowest, highest = score_limits(probabilities, threshold)
     assert len(set(zip(y, x, strict=True))) == len(found) <= settings.max_keypoints
-    assert np.abs(found.score - exact).max(initial=0) < TOLERANCE
+    assert (found.score >= lowest[y, x]).all()
+    assert (found.score <= highest[y, x]).all()
     assert places[y, x].all()
     assert (exact > threshold - TOLERANCE).all()
     assert (found.score > np.float32(settings.threshold)).all()
     assert (window[y, x] < exact + TOLERANCE).all()
     order = np.lexsort((x, y, -found.score))
     assert order.tolist() == list(range(len(found)))
-    lowest = threshold
+    certain = places & (probabilities > threshold + TOLERANCE)
+    certain &= strictly_strongest(probabilities, settings.nms_radius)
     if len(found) == settings.max_keypoints:
-        lowest = max(lowest, float(found.score[-1]))
-    certain = places & (scores > lowest + TOLERANCE)
-    certain &= strictly_strongest(scores, settings.nms_radius)
+        certain &= lowest > found.score[-1]
     assert certain.sum() == certain[y, x].sum()
 
 
-def strictly_strongest(scores, radius):
+def strictly_strongest(probabilities, radius):
     """Pixels that exceed all others of their window by TOLERANCE, (H, W) bool."""
     if not radius:
-        return np.ones(scores.shape, bool)
+        return np.ones(probabilities.shape, bool)
     window = np.ones((2 * radius + 1,) * 2, np.uint8)
     window[radius, radius] = 0
-    return scores > cv2.dilate(scores, window) + TOLERANCE
+    return probabilities > cv2.dilate(probabilities, window) + TOLERANCE
 
 
-def is_decided(scores, threshold):
-    """True if no two different scores, and no score and the threshold, are within TOLERANCE."""
+def is_decided(probabilities, threshold):
+    """
+    True if rounding decides nothing.
+
+    No two different probabilities, no probability and the threshold, and no two different scores
+    are within TOLERANCE.
+    """
     threshold = float(np.float32(threshold))
-    if np.any(np.abs(scores - threshold) < TOLERANCE):
+    if np.any(np.abs(probabilities - threshold) < TOLERANCE):
         return False
     # Double precision tells equal sums in another order apart by less than 1e-12.
-    steps = np.diff(np.unique(scores[scores > threshold]))
-    return not np.any((steps > 1e-12) & (steps < TOLERANCE))
+    steps = np.diff(np.unique(probabilities[probabilities > threshold]))
+    if np.any((steps > 1e-12) & (steps < TOLERANCE)):
+        return False
+    candidates = np.where(probabilities > threshold, probabilities, 0)
+    steps = np.diff(np.unique(sum_3x3(candidates)[candidates > 0]))
+    return not np.any(steps < TOLERANCE)

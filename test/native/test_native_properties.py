@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as options
 from hypothesis import strategies as st
-from keypoint_definition import assert_valid, is_decided, score_map
+from keypoint_definition import assert_valid, is_decided, probability_map
 from native_cases import QUANTIZATIONS, TOLERANCE, assert_same, logits_of
 from whole_pixels import whole_pixels
 
@@ -44,22 +44,23 @@ def test_any_logits(native, kind, rows, cols, seed, settings, masked):
 
 @options(OPTIONS, max_examples=200)
 @given(st.sampled_from(['templates', 'weak', 'strong']), CELLS, CELLS, SEEDS, DETECTOR_SETTINGS)
-def test_thresholds_just_below_a_score(native, kind, rows, cols, seed, settings):
-    """What spares cells and pixels the exact score spares none above the threshold."""
+def test_thresholds_just_below_a_probability(native, kind, rows, cols, seed, settings):
+    """What spares cells and pixels the exact probability spares none above the threshold."""
     logits = logits_of(kind, rows, cols, seed)
-    scores = score_map(logits).reshape(-1)
-    score = np.random.default_rng(seed).choice(scores[scores > 1e-4])
-    check(native, logits, replace(settings, threshold=float(score) - 2 * TOLERANCE))
+    probabilities = probability_map(logits).reshape(-1)
+    chosen = np.random.default_rng(seed).choice(probabilities[probabilities > 1e-4])
+    check(native, logits, replace(settings, threshold=float(chosen) - 2 * TOLERANCE))
 
 
 def check(native, logits, settings, allowed=None):
-    """Compare with the definition, and with NumPy wherever scores decide."""
-    scores = score_map(logits)
-    found = NativeKeypointDetector(native, *scores.shape).detect(logits, settings, allowed)
+    """Compare with the definition, and with NumPy wherever rounding decides nothing."""
+    probabilities = probability_map(logits)
+    size = probabilities.shape
+    found = NativeKeypointDetector(native, *size).detect(logits, settings, allowed)
     if settings.grid == (1, 1):
-        assert_valid(found, scores, settings, allowed)
-    if is_decided(scores, settings.threshold):
-        expected = KeypointDetector(*scores.shape).detect(logits, settings, allowed)
+        assert_valid(found, probabilities, settings, allowed)
+    if is_decided(probabilities, settings.threshold):
+        expected = KeypointDetector(*size).detect(logits, settings, allowed)
         assert_same(found, expected)
 
 
