@@ -67,22 +67,20 @@ def detect(logits: np.ndarray, settings: DetectorSettings) -> Keypoints:
     exponentials = np.exp(logits - logits.max(0))
     probability = exponentials / exponentials.sum(0)
     rows, cols = logits.shape[1:]
-    cells = probability[:-1].reshape(CELL, CELL, rows, cols)
-    scores = np.ascontiguousarray(cells.transpose(2, 0, 3, 1)).reshape(CELL * rows, CELL * cols)
+    cells = probability[:-1].reshape(CELL, CELL, rows, cols).transpose(2, 0, 3, 1)
+    image = np.ascontiguousarray(cells).reshape(CELL * rows, CELL * cols)
+    image[image <= np.float32(settings.threshold)] = 0
     window = np.ones((2 * settings.nms_radius + 1,) * 2, np.uint8)
-    is_keypoint = (scores == cv2.dilate(scores, window)) & (
-        scores > np.float32(settings.threshold)
-    )
+    is_keypoint = (image == cv2.dilate(image, window)) & (image > 0)
     border = settings.border
     if border:
         is_keypoint[:border] = is_keypoint[-border:] = False
         is_keypoint[:, :border] = is_keypoint[:, -border:] = False
     y, x = np.nonzero(is_keypoint)
-    score = scores[y, x]
-    strongest = np.argsort(-score, kind='stable')[: settings.max_keypoints]
-    return Keypoints(
-        x[strongest].astype(np.float32), y[strongest].astype(np.float32), score[strongest]
-    )
+    sums = cv2.boxFilter(image, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    score = np.minimum(sums[y, x], 1)
+    order = np.argsort(-score, kind='stable')[: settings.max_keypoints]
+    return Keypoints(x[order].astype(np.float32), y[order].astype(np.float32), score[order])
 
 
 def convert_to(raw: np.ndarray, quantization: Quantization | None) -> np.ndarray:

@@ -19,7 +19,7 @@ MAX_GRID = 64  # cells along each axis
 
 @dataclass(frozen=True)
 class Keypoints:
-    """Keypoints, strongest first; all arrays (N,) float32."""
+    """Keypoints, highest score first; all arrays (N,) float32."""
 
     x: np.ndarray  # [px]; 0 is the centre of the leftmost column
     y: np.ndarray  # [px]; 0 is the centre of the top row
@@ -42,13 +42,13 @@ class DetectorSettings(ParameterGroup, prefix='detector.'):
     )
     nms_radius: int = parameter(
         4,
-        'Radius of non-maximum suppression (NMS): a keypoint is the strongest pixel of the square '
+        'Radius of non-maximum suppression (NMS): a keypoint is the likeliest pixel of the square '
         'window that extends this far to each side.',
         unit='px of the model input',
         limits=(0, 32),
     )
     max_keypoints: int = parameter(
-        500, 'Maximum number of keypoints per image: the strongest (top-k).', limits=(1, 10000)
+        500, 'Maximum number of keypoints per image: the highest scores (top-k).', limits=(1, 10000)
     )
     border: int = parameter(
         4,
@@ -59,7 +59,7 @@ class DetectorSettings(ParameterGroup, prefix='detector.'):
     grid: tuple[int, int] = parameter(
         (1, 1),
         'Rows and columns of a grid over whose cells keypoints are spread evenly; [1, 1]: the '
-        'strongest of the whole image.',
+        'highest scores of the whole image.',
         limits=(1, MAX_GRID),
     )
     subpixel: bool = parameter(

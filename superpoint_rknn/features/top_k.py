@@ -47,11 +47,11 @@ def select_top_k_keypoints(
     pixels: np.ndarray, k: int, grid: tuple[int, int], size: tuple[int, int]
 ) -> np.ndarray | slice:
     """
-    Select the k strongest pixels, spread evenly over the cells of a grid.
+    Select the k pixels of highest score, spread evenly over the cells of a grid.
 
     Candidates are ordered by their rank within their grid cell, equal ranks by score.
 
-    pixels: (N,) flat indices into an image of `size` (height, width), strongest first.
+    pixels: (N,) flat indices into an image of `size` (height, width), highest score first.
     grid: rows and columns; (1, 1) selects by score alone.
     Returns an index into `pixels` that keeps their order.
     """

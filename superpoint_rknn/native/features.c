@@ -482,8 +482,8 @@ EXPORT Decoder *superpoint_decoder_create(int rows, int cols) {
  * Decode the logits of one image.
  *
  * logits: (CHANNELS, rows, cols). allowed: (height, width), no keypoints where it is 0; NULL allows
- * all. points: (3, min(most, height * width)), receives x, y [px] and scores, strongest first, ties
- * in row-major order; each row starts min(most, height * width) numbers after the one before.
+ * all. points: (3, min(most, height * width)), receives x, y [px] and scores, highest first, ties in
+ * row-major order; each row starts min(most, height * width) numbers after the one before.
  * Returns the number of keypoints, -1 if a setting is out of its range.
  */
 EXPORT DISPATCHED int superpoint_decode(Decoder *d, const float *logits, const Settings *s,

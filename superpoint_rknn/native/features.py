@@ -25,8 +25,8 @@ class NativeKeypointDetector:
     """
     `features.keypoints.KeypointDetector` in C, with the same points in the same order.
 
-    Its scores differ by rounding, less than 1e-6: where the scores of two points differ by less,
-    the other one may be the stronger. Cells with a NaN or infinite peak have no keypoints.
+    Its probabilities and scores differ by rounding, less than 1e-6: where two of them, or one and
+    the threshold, differ by less, they may have another order. Cells with a NaN or infinite peak have no keypoints.
 
     Not thread-safe: `detect` reuses buffers. Other threads run during a call.
     library: as of `library()`. height, width: of the model input [px].
@@ -60,7 +60,7 @@ class NativeKeypointDetector:
 
         logits: (65, height / 8, width / 8) float32.
         allowed: (height, width) bool or uint8, no keypoints where it is 0; None allows all.
-        Returns points in pixels of the model input, strongest first, ties in row-major order.
+        Returns points in pixels of the model input, highest score first.
         Raises ValueError if an array is of another shape.
         """
         if logits.shape != self._shape:
