@@ -102,11 +102,12 @@ INLINE f4 larger(f4 a, f4 b) {
 
 typedef struct {
   int rows, cols, height, width; /* of the logits, and of the model input [px] */
-  ptrdiff_t stride;              /* of `scores_at` */
-  int32_t *scores_at;            /* map of the candidates' scores, as bits; 0 elsewhere, all around */
-  uint32_t *position;            /* of candidates, index into `scores_at`; of kept ones, y << 16 | x */
-  float *score;                  /* of the kept candidates */
-  uint32_t *kept, *scratch;      /* indices of candidates */
+  ptrdiff_t stride;              /* of `probabilities` */
+  int32_t *probabilities;        /* map of those of candidates, as bits; 0 elsewhere, all around */
+  uint32_t *candidates;          /* pixels above the threshold: indices into `probabilities` */
+  uint32_t *position;            /* of those that NMS, border and mask leave: y << 16 | x */
+  float *score;                  /* of these: see sum_3x3 */
+  uint32_t *kept, *scratch;      /* indices of these */
   uint32_t image;                /* number of the image */
   uint32_t *summed;              /* by cell: number of the image whose sum is known */
   float *sum, *highest;          /* by cell: see cell_exponentials */
@@ -189,7 +190,8 @@ INLINE void strongest(const float *first, size_t cells, int count, float *restri
 }
 
 /*
- * Softmax and threshold: fill `position` and `scores_at` with the pixels above it; their number.
+ * Softmax and threshold: fill `candidates` and `probabilities` with the pixels above it; returns
+ * their number.
  *
  * A cell with a NaN or an infinity above all numbers has no such pixel: its sum is NaN.
  */
@@ -222,10 +224,10 @@ INLINE int find_candidates(Decoder *d, const float *restrict logits, float thres
         if (!any((load(powers + k) > limit) | (load(powers + k + LANES) > limit))) continue;
         for (int j = 0; j < CELL; j++) {
           if (!(powers[k + j] > limit)) continue;
-          const float score = powers[k + j] / total;
-          if (!(score > threshold)) continue;
-          d->position[count++] = (uint32_t)(place + j);
-          memcpy(d->scores_at + place + j, &score, sizeof score);
+          const float probability = powers[k + j] / total;
+          if (!(probability > threshold)) continue;
+          d->candidates[count++] = (uint32_t)(place + j);
+          memcpy(d->probabilities + place + j, &probability, sizeof probability);
         }
       }
     }
@@ -233,7 +235,7 @@ INLINE int find_candidates(Decoder *d, const float *restrict logits, float thres
   return count;
 }
 
-/* True if a pixel of the window around `at`, but its direct neighbours, has a larger score. */
+/* True if a pixel of the window around `at` has a larger probability; direct neighbours may not. */
 INLINE int is_exceeded(const int32_t *at, int radius, ptrdiff_t stride) {
   const int32_t own = *at;
   if (radius == 1) {
@@ -251,7 +253,7 @@ INLINE int is_exceeded(const int32_t *at, int radius, ptrdiff_t stride) {
   return any(more);
 }
 
-/* Sum of the 3x3 numbers around `at`, at most 1. */
+/* Score of a keypoint: sum of the 3x3 probabilities around `at`, at most 1. */
 INLINE float sum_3x3(const int32_t *at, ptrdiff_t stride) {
   float total = 0;
   for (int y = -1; y <= 1; y++) {
@@ -263,8 +265,7 @@ INLINE float sum_3x3(const int32_t *at, ptrdiff_t stride) {
 }
 
 /*
- * NMS, border and mask: fill `kept`, `position` and `score` with the candidates that stay; returns
- * their number.
+ * NMS, border and mask: fill `position`, `score` and `kept` with what they leave; its number.
  *
  * Suppressed, masked and border pixels suppress, too; equal ones in reach of each other both stay.
  */
@@ -273,26 +274,22 @@ INLINE int suppress(Decoder *d, int count, const Settings *s, const uint8_t *all
   const int bottom = d->height - s->border, right = d->width - s->border;
   int kept = 0;
   for (int i = 0; i < count; i++) {
-    const int32_t *at = d->scores_at + d->position[i];
+    const int32_t *at = d->probabilities + d->candidates[i];
     const int32_t own = *at; /* positive floats order as their bits do */
-    if (s->radius &&
-        ((at[1] > own) | (at[-1] > own) | (at[stride] > own) | (at[-stride] > own))) {
-      continue;
-    }
-    const int row = (int)(d->position[i] / (uint32_t)stride);
-    const int y = row - MAX_RADIUS, x = (int)(d->position[i] - row * stride) - MAX_RADIUS;
+    const int is_exceeded_beside =
+        (at[1] > own) | (at[-1] > own) | (at[stride] > own) | (at[-stride] > own);
+    if (s->radius && is_exceeded_beside) continue;
+    const int row = (int)(d->candidates[i] / (uint32_t)stride), y = row - MAX_RADIUS;
+    const int x = (int)(d->candidates[i] - (uint32_t)row * (uint32_t)stride) - MAX_RADIUS;
     if (y < s->border || y >= bottom || x < s->border || x >= right) continue;
     if (allowed && !allowed[(size_t)y * d->width + x]) continue;
     if (s->radius && is_exceeded(at, s->radius, stride)) continue;
-    d->score[i] = sum_3x3(at, stride);
-    d->kept[kept++] = (uint32_t)i;
+    d->position[kept] = (uint32_t)y << 16 | (uint32_t)x;
+    d->score[kept] = sum_3x3(at, stride);
+    d->kept[kept] = (uint32_t)kept;
+    kept++;
   }
-  for (int i = 0; i < count; i++) d->scores_at[d->position[i]] = 0;
-  for (int i = 0; i < kept; i++) {
-    const uint32_t place = d->position[d->kept[i]], row = place / (uint32_t)stride;
-    d->position[d->kept[i]] =
-        (row - MAX_RADIUS) << 16 | (place - row * (uint32_t)stride - MAX_RADIUS);
-  }
+  for (int i = 0; i < count; i++) d->probabilities[d->candidates[i]] = 0;
   return kept;
 }
 
@@ -439,7 +436,8 @@ EXPORT int superpoint_interface_version(void) { return INTERFACE_VERSION; }
 
 EXPORT void superpoint_decoder_destroy(Decoder *d) {
   if (!d) return;
-  free(d->scores_at);
+  free(d->probabilities);
+  free(d->candidates);
   free(d->position);
   free(d->score);
   free(d->kept);
@@ -461,7 +459,8 @@ EXPORT Decoder *superpoint_decoder_create(int rows, int cols) {
   d->width = cols * CELL;
   d->stride = d->width + 2 * MAX_RADIUS + LANES;
   const size_t pixels = (size_t)d->height * d->width; /* at most 2^26 */
-  d->scores_at = calloc((size_t)d->stride * (d->height + 2 * MAX_RADIUS + 1), sizeof(int32_t));
+  d->probabilities = calloc((size_t)d->stride * (d->height + 2 * MAX_RADIUS + 1), sizeof(int32_t));
+  d->candidates = malloc(pixels * sizeof *d->candidates);
   d->position = malloc(pixels * sizeof *d->position);
   d->score = malloc(pixels * sizeof *d->score);
   d->kept = malloc(pixels * sizeof *d->kept);
@@ -470,8 +469,8 @@ EXPORT Decoder *superpoint_decoder_create(int rows, int cols) {
   d->summed = calloc(cells, sizeof *d->summed);
   d->sum = malloc(cells * sizeof *d->sum);
   d->highest = malloc(cells * sizeof *d->highest);
-  if (d->scores_at && d->position && d->score && d->kept && d->scratch && d->summed && d->sum &&
-      d->highest) {
+  if (d->probabilities && d->candidates && d->position && d->score && d->kept && d->scratch &&
+      d->summed && d->sum && d->highest) {
     return d;
   }
   superpoint_decoder_destroy(d);
@@ -482,8 +481,8 @@ EXPORT Decoder *superpoint_decoder_create(int rows, int cols) {
  * Decode the logits of one image.
  *
  * logits: (CHANNELS, rows, cols). allowed: (height, width), no keypoints where it is 0; NULL allows
- * all. points: (3, min(most, height * width)), receives x, y [px] and scores, highest first, ties in
- * row-major order; each row starts min(most, height * width) numbers after the one before.
+ * all. points: (3, min(most, height * width)), receives x, y [px] and scores, highest first, ties
+ * in row-major order; each row starts min(most, height * width) numbers after the one before.
  * Returns the number of keypoints, -1 if a setting is out of its range.
  */
 EXPORT DISPATCHED int superpoint_decode(Decoder *d, const float *logits, const Settings *s,
