@@ -24,7 +24,7 @@ for tool in mmdebstrap qemu-arm-static qemu-aarch64-static \
     "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 done
 
-packages=python3-numpy,python3-opencv,python3-pytest,python3-hypothesis
+packages=python3-numpy,python3-opencv,python3-yaml,python3-pytest,python3-hypothesis
 
 # A root file system without maintainer scripts: nothing in it has to run while it is made.
 make_root() {

@@ -78,9 +78,10 @@ def detect(logits: np.ndarray, settings: DetectorSettings) -> Keypoints:
         is_keypoint[:, :border] = is_keypoint[:, -border:] = False
     y, x = np.nonzero(is_keypoint)
     sums = cv2.boxFilter(image, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    score = np.minimum(sums[y, x], 1)
+    score = sums[y, x]
     order = np.argsort(-score, kind='stable')[: settings.max_keypoints]
-    return Keypoints(x[order].astype(np.float32), y[order].astype(np.float32), score[order])
+    x, y = x[order].astype(np.float32), y[order].astype(np.float32)
+    return Keypoints(x, y, np.minimum(score[order], 1))
 
 
 def convert_to(raw: np.ndarray, quantization: Quantization | None) -> np.ndarray:

@@ -42,7 +42,7 @@ def check_image_size(content: np.ndarray, formats: tuple[str, ...]) -> None:
         raise ValueError(f'not an image of a supported format: {", ".join(formats)}')
     try:
         size = _FORMATS[name][1](content.data)
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, OverflowError):  # the last one for offsets on 32-bit systems
         size = None
     if size is None:
         raise ValueError(f'damaged {name} image: no size in its header')

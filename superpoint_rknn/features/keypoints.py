@@ -23,7 +23,7 @@ class Keypoints:
 
     x: np.ndarray  # [px]; 0 is the centre of the leftmost column
     y: np.ndarray  # [px]; 0 is the centre of the top row
-    score: np.ndarray  # probability of a corner in the 3x3 pixels around the keypoint, 0..1
+    score: np.ndarray  # sum of the probabilities above the threshold of its 3x3 pixels, at most 1
 
     def __len__(self) -> int:
         return len(self.score)
@@ -38,17 +38,22 @@ class DetectorSettings(ParameterGroup, prefix='detector.'):
     """
 
     threshold: float = parameter(
-        0.015, 'Threshold: keypoints have a higher detector probability.', limits=(0, 1)
+        0.015,
+        'Threshold: the pixel of a keypoint has a higher detector probability. Other pixels do '
+        'not count in scores.',
+        limits=(0, 1),
     )
     nms_radius: int = parameter(
         4,
-        'Radius of non-maximum suppression (NMS): a keypoint is the likeliest pixel of the square '
-        'window that extends this far to each side.',
+        'Radius of non-maximum suppression (NMS): a keypoint is the pixel of highest probability '
+        'in the square window that extends this far to each side.',
         unit='px of the model input',
         limits=(0, 32),
     )
     max_keypoints: int = parameter(
-        500, 'Maximum number of keypoints per image: the highest scores (top-k).', limits=(1, 10000)
+        500,
+        'Maximum number of keypoints per image: those of highest score (top-k).',
+        limits=(1, 10000),
     )
     border: int = parameter(
         4,
@@ -58,8 +63,8 @@ class DetectorSettings(ParameterGroup, prefix='detector.'):
     )
     grid: tuple[int, int] = parameter(
         (1, 1),
-        'Rows and columns of a grid over whose cells keypoints are spread evenly; [1, 1]: the '
-        'highest scores of the whole image.',
+        'Rows and columns of a grid over whose cells keypoints are spread evenly; [1, 1]: those '
+        'of highest score in the whole image.',
         limits=(1, MAX_GRID),
     )
     subpixel: bool = parameter(
@@ -91,7 +96,7 @@ class KeypointDetector:
         self._columns, self._shares = np.empty((2, (PIXELS + 1) * row.size), np.float32)
         self._ranks, self._max_rank = np.zeros((height, width), np.uint16), 0
         self._border, self._interior = 0, np.ones((height, width), bool)
-        # Probabilities of the candidates of one image, with a margin of a pixel; else 0
+        # Probabilities of the candidates of one image, with a margin of 1 px; 0 between calls
         self._probability = np.zeros((height + 2, width + 2), np.float32)
 
     def detect(
@@ -107,12 +112,13 @@ class KeypointDetector:
         (dy, dx) of its 8x8 cell, channel 64 is "no point". A keypoint is a pixel with a
         probability above the threshold that no pixel within the (2 * nms_radius + 1)^2 window
         exceeds. Its score is the sum of the probabilities above the threshold of its 3x3 pixels,
-        at most 1: a corner between pixels shares its probability among them.
+        because a corner between pixels shares its probability among them. Suppressed pixels, those
+        in the border and masked ones count, too.
 
         logits: (65, height / 8, width / 8) float32.
         allowed: (height, width) bool or uint8, no keypoints where it is 0; None: all allowed.
         Returns keypoints in pixels of the model input, highest score first, ties in row-major
-        order. Raises ValueError if an array has another shape.
+        order; scores above 1 are returned as 1. Raises ValueError if an array has another shape.
         """
         if logits.shape != (PIXELS + 1, *self._cells):
             raise ValueError(f'logits: {logits.shape}, expected {(PIXELS + 1, *self._cells)}')
@@ -133,13 +139,13 @@ class KeypointDetector:
         if settings.subpixel:
             dx, dy = peak_shift(flat, pixels, self._size)
             x, y = x + dx, y + dy
-        return Keypoints(x, y, scores)
+        return Keypoints(x, y, np.minimum(scores, 1))
 
     def _candidates(self, flat: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
         """
-        Softmax and threshold: return the flat indices and probabilities of all pixels above it.
+        Softmax and threshold: return the pixels above the threshold and their probabilities.
 
-        flat: (65, cells) logits.
+        flat: (65, cells) logits. Returns flat indices into the image, and float32.
         """
         peak = cv2.reduce(flat[:PIXELS], 0, cv2.REDUCE_MAX)[0]
         is_candidate = peak - flat[PIXELS] > min_contrast(threshold)
@@ -204,7 +210,7 @@ class KeypointDetector:
     def _sum_3x3(
         self, candidates: np.ndarray, probability: np.ndarray, pixels: np.ndarray
     ) -> np.ndarray:
-        """Sum of the candidates' probabilities in the 3x3 pixels around each pixel, at most 1."""
+        """Sum of the candidates' probabilities in the 3x3 pixels around each pixel."""
         flat, width = self._probability.reshape(-1), self._probability.shape[1]
         places, centres = (p + 2 * (p // self._size[1]) + width + 1 for p in (candidates, pixels))
         flat[places] = probability
@@ -213,7 +219,7 @@ class KeypointDetector:
             for row in (centres - width, centres, centres + width)
         ]
         flat[places] = 0
-        return np.minimum(rows[0] + rows[1] + rows[2], 1)
+        return rows[0] + rows[1] + rows[2]
 
 
 def _softmax(columns: np.ndarray, highest: np.ndarray, out: np.ndarray) -> None:

@@ -103,11 +103,11 @@ INLINE f4 larger(f4 a, f4 b) {
 typedef struct {
   int rows, cols, height, width; /* of the logits, and of the model input [px] */
   ptrdiff_t stride;              /* of `probabilities` */
-  int32_t *probabilities;        /* map of those of candidates, as bits; 0 elsewhere, all around */
+  int32_t *probabilities;        /* of candidates, as bits, in a map; 0 elsewhere and around it */
   uint32_t *candidates;          /* pixels above the threshold: indices into `probabilities` */
-  uint32_t *position;            /* of those that NMS, border and mask leave: y << 16 | x */
-  float *score;                  /* of these: see sum_3x3 */
-  uint32_t *kept, *scratch;      /* indices of these */
+  uint32_t *position;            /* of pixels that NMS, border and mask leave: y << 16 | x */
+  float *score;                  /* of these pixels: see sum_3x3 */
+  uint32_t *kept, *scratch;      /* indices into `position` and `score` */
   uint32_t image;                /* number of the image */
   uint32_t *summed;              /* by cell: number of the image whose sum is known */
   float *sum, *highest;          /* by cell: see cell_exponentials */
@@ -115,7 +115,7 @@ typedef struct {
 } Decoder;
 
 typedef struct {
-  float threshold;   /* 0..1; keypoints have a score above it */
+  float threshold;   /* 0..1; the pixel of a keypoint has a probability above it */
   int32_t radius;    /* of the NMS [px], 0..MAX_RADIUS */
   int32_t most;      /* highest number of keypoints, at least 1 */
   int32_t border;    /* [px] without keypoints, at least 0 */
@@ -190,8 +190,8 @@ INLINE void strongest(const float *first, size_t cells, int count, float *restri
 }
 
 /*
- * Softmax and threshold: fill `candidates` and `probabilities` with the pixels above it; returns
- * their number.
+ * Softmax and threshold: fill `candidates` and `probabilities` with the pixels above the threshold;
+ * returns their number.
  *
  * A cell with a NaN or an infinity above all numbers has no such pixel: its sum is NaN.
  */
@@ -235,7 +235,10 @@ INLINE int find_candidates(Decoder *d, const float *restrict logits, float thres
   return count;
 }
 
-/* True if a pixel of the window around `at` has a larger probability; direct neighbours may not. */
+/*
+ * True if a pixel of the window around `at` has a larger probability. The caller has tested the
+ * four direct neighbours.
+ */
 INLINE int is_exceeded(const int32_t *at, int radius, ptrdiff_t stride) {
   const int32_t own = *at;
   if (radius == 1) {
@@ -253,7 +256,7 @@ INLINE int is_exceeded(const int32_t *at, int radius, ptrdiff_t stride) {
   return any(more);
 }
 
-/* Score of a keypoint: sum of the 3x3 probabilities around `at`, at most 1. */
+/* Score of a keypoint: sum of the 3x3 probabilities around `at`. */
 INLINE float sum_3x3(const int32_t *at, ptrdiff_t stride) {
   float total = 0;
   for (int y = -1; y <= 1; y++) {
@@ -261,11 +264,12 @@ INLINE float sum_3x3(const int32_t *at, ptrdiff_t stride) {
     memcpy(row, at + y * stride - 1, sizeof row);
     total += row[0] + row[1] + row[2];
   }
-  return total < 1 ? total : 1;
+  return total;
 }
 
 /*
- * NMS, border and mask: fill `position`, `score` and `kept` with what they leave; its number.
+ * NMS, border and mask: fill `position`, `score` and `kept` with the remaining pixels; returns
+ * their number.
  *
  * Suppressed, masked and border pixels suppress, too; equal ones in reach of each other both stay.
  */
@@ -293,8 +297,10 @@ INLINE int suppress(Decoder *d, int count, const Settings *s, const uint8_t *all
   return kept;
 }
 
+typedef uint32_t __attribute__((may_alias)) Bits; /* of any number */
+
 /* Stable radix sort of `count` indices by ascending keys[index] ^ flip. */
-static void radix_sort(const uint32_t *keys, uint32_t flip, uint32_t *indices, uint32_t *scratch,
+static void radix_sort(const Bits *keys, uint32_t flip, uint32_t *indices, uint32_t *scratch,
                        int count) {
   uint32_t *from = indices, *to = scratch;
   for (int shift = 0; shift < 32; shift += 8) {
@@ -318,7 +324,7 @@ static void radix_sort(const uint32_t *keys, uint32_t flip, uint32_t *indices, u
 /* Sort `kept` by score, descending; ties in row-major order. */
 static void sort_by_score(Decoder *d, int count) {
   if (count < 2) return;
-  const uint32_t *bits = (const uint32_t *)(const void *)d->score;
+  const Bits *bits = (const Bits *)d->score;
   radix_sort(bits, UINT32_MAX, d->kept, d->scratch, count);
   for (int first = 0, end; first < count; first = end) {
     end = first + 1;
@@ -482,7 +488,8 @@ EXPORT Decoder *superpoint_decoder_create(int rows, int cols) {
  *
  * logits: (CHANNELS, rows, cols). allowed: (height, width), no keypoints where it is 0; NULL allows
  * all. points: (3, min(most, height * width)), receives x, y [px] and scores, highest first, ties
- * in row-major order; each row starts min(most, height * width) numbers after the one before.
+ * in row-major order, those above 1 as 1; each row starts min(most, height * width) numbers after
+ * the one before.
  * Returns the number of keypoints, -1 if a setting is out of its range.
  */
 EXPORT DISPATCHED int superpoint_decode(Decoder *d, const float *logits, const Settings *s,
@@ -506,7 +513,7 @@ EXPORT DISPATCHED int superpoint_decode(Decoder *d, const float *logits, const S
     const uint32_t p = d->position[d->kept[i]];
     x[i] = (float)col_of(p);
     y[i] = (float)row_of(p);
-    score[i] = d->score[d->kept[i]];
+    score[i] = d->score[d->kept[i]] < 1 ? d->score[d->kept[i]] : 1;
     if (s->subpixel) shift_to_peak(d, logits, row_of(p), col_of(p), x + i, y + i);
   }
   return count;

@@ -25,8 +25,10 @@ class NativeKeypointDetector:
     """
     `features.keypoints.KeypointDetector` in C, with the same points in the same order.
 
-    Its probabilities and scores differ by rounding, less than 1e-6: where two of them, or one and
-    the threshold, differ by less, they may have another order. Cells with a NaN or infinite peak have no keypoints.
+    Probabilities and scores differ from NumPy's by rounding, less than 1e-6. Where two of them
+    differ by less, the order or the choice of keypoints may differ; where a probability differs
+    from the threshold by less, one of the two detectors may leave the pixel out.
+    Cells with a NaN or infinite peak have no keypoints.
 
     Not thread-safe: `detect` reuses buffers. Other threads run during a call.
     library: as of `library()`. height, width: of the model input [px].

@@ -14,14 +14,14 @@ from superpoint_rknn.runtimes.runtime import ModelError, Runtime
 
 PIXELS = CELL * CELL
 STDS = (1.0, 255.0)  # of the input normalisation: the network takes 0..255, or 0..1
-# A softmax in 8 bits rounds each of 65 scores, so that their sum is not exactly 1.
+# A softmax in 8 bits rounds each of 65 probabilities, so that their sum is not exactly 1.
 SUM_TOLERANCE = 0.15
-SMALLEST = np.finfo(np.float32).tiny  # a score of 0 has no logarithm
+SMALLEST = np.finfo(np.float32).tiny  # a probability of 0 has no logarithm
 MARGIN = 6  # [cells] that the zero padding of the convolutions may change
-# Trained networks give 5 % to 25 % of the cells of this image a score of at least MIN_SCORE, and a
-# median spread of the logits of a cell of 9 to 17. Inputs 255 times too small leave no scores;
-# inputs 255 times too large give spreads above 40.
-MIN_SCORE = 0.015
+# Trained networks give 5 % to 25 % of the cells of this image a probability of at least
+# MIN_PROBABILITY, and a median spread of the logits of a cell of 9 to 17. Inputs 255 times too
+# small leave none; inputs 255 times too large give spreads above 40.
+MIN_PROBABILITY = 0.015
 MIN_SHARE, MAX_SHARE = 0.02, 0.8
 MAX_SPREAD = 30.0
 
@@ -48,15 +48,15 @@ def to_logits(outputs: np.ndarray) -> np.ndarray:
     Return the logits of a detector output, which may be softmaxed already.
 
     outputs: (65, H/8, W/8) float32. If no value is negative and each cell's sum is 1, the values
-    are scores; their logarithm has the same softmax.
+    are probabilities; their logarithm has the same softmax.
     Returns `outputs` itself, or a new array.
     """
-    if not _are_scores(outputs[:, 0, 0]) or not _are_scores(outputs):
+    if not _are_probabilities(outputs[:, 0, 0]) or not _are_probabilities(outputs):
         return outputs
     return np.log(np.maximum(outputs, SMALLEST))
 
 
-def _are_scores(outputs: np.ndarray) -> bool:
+def _are_probabilities(outputs: np.ndarray) -> bool:
     return bool(outputs.min() >= 0 and np.abs(outputs.sum(0) - 1).max() < SUM_TOLERANCE)
 
 
@@ -71,9 +71,10 @@ def detector_fault(logits: np.ndarray) -> str | None:
     rows, cols = (slice(m := min(MARGIN, side // 4), side - m) for side in logits.shape[1:])
     cells = logits[:, rows, cols].reshape(PIXELS + 1, -1).astype(np.float64)
     weights = np.exp(cells - cells.max(0))
-    scores = (weights[:PIXELS] / weights.sum(0)).max(0)
-    share, spread = float((scores > MIN_SCORE).mean()), float(np.median(np.ptp(cells, 0)))
-    found = f'{share:.1%} of the cells have a point, mean score {scores.mean():.2g}'
+    likeliest = (weights[:PIXELS] / weights.sum(0)).max(0)
+    share = float((likeliest > MIN_PROBABILITY).mean())
+    spread = float(np.median(np.ptp(cells, 0)))
+    found = f'{share:.1%} of the cells have a point, mean probability {likeliest.mean():.2g}'
     if spread > MAX_SPREAD:
         return (
             f'{found}, and the logits of a cell differ by {spread:.3g}: its input is probably too '

@@ -29,11 +29,11 @@ def probability_map(logits):
 
 
 def score_map(probabilities):
-    """Sum of the 3x3 probabilities around each pixel, at most 1."""
+    """Sum of the 3x3 probabilities around each pixel."""
     height, width = probabilities.shape
     padded = np.pad(probabilities, 1)
     rows = [sum(padded[dy : dy + height, dx : dx + width] for dx in range(3)) for dy in range(3)]
-    return np.minimum(sum(rows), np.float32(1))
+    return sum(rows)
 
 
 def reference(logits, settings, allowed=None):
@@ -59,7 +59,7 @@ def reference(logits, settings, allowed=None):
             seen[part] = ranks[-1] + 1
         best = sorted(range(len(points)), key=lambda i: (ranks[i], i))
         points = [points[i] for i in sorted(best[: settings.max_keypoints])]
-    return points[: settings.max_keypoints]
+    return [(y, x, min(score, 1)) for y, x, score in points[: settings.max_keypoints]]
 
 
 def test_exp_is_precise_and_independent_of_the_position():
@@ -204,10 +204,21 @@ def test_pixels_up_to_the_threshold_do_not_count_in_scores():
     assert detect(points, threshold=0.2).score == pytest.approx([0.4], abs=1e-6)
 
 
-def test_scores_are_at_most_1():
-    keypoints = detect({(10, 15): 0.8, (10, 16): 0.7, (20, 20): 0.999})
-    assert keypoints.score.tolist() == pytest.approx([1.0, 0.999], abs=1e-6)
-    assert keypoints.score[0] == 1
+def test_scores_above_1_decide_the_order_and_are_returned_as_1():
+    points = {(10, 15): 0.6, (10, 16): 0.5, (20, 23): 0.8, (20, 24): 0.7, (10, 36): 0.999}
+    keypoints = detect(points)
+    assert positions(keypoints) == [(20, 23), (10, 15), (10, 36)]
+    assert keypoints.score[:2].tolist() == [1, 1]
+    assert keypoints.score[2] == pytest.approx(0.999, abs=1e-6)
+
+
+def test_pixels_that_cannot_be_keypoints_count_in_scores():
+    in_the_border = {(8, 20): 0.4, (7, 20): 0.2}
+    assert detect(in_the_border, border=8).score == pytest.approx([0.6], abs=1e-6)
+    allowed = np.ones((32, 48), bool)
+    allowed[10, 16] = False
+    points = {(10, 15): 0.4, (10, 16): 0.3}
+    assert detect(points, allowed).score == pytest.approx([0.7], abs=1e-6)
 
 
 def test_probability_equal_to_the_threshold_is_excluded():

@@ -56,5 +56,5 @@ def test_many_images_with_many_candidates():
         ours = detector.detect(image, settings)
         alone = KeypointDetector(240, 320).detect(image, settings)
         assert len(ours) > 500
-        assert np.array_equal(ours.x, alone.x)
-        assert np.array_equal(ours.y, alone.y)
+        for name in ('x', 'y', 'score'):
+            assert np.array_equal(getattr(ours, name), getattr(alone, name))

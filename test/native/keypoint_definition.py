@@ -1,4 +1,4 @@
-"""The definition of keypoints, pixel by pixel, with a tolerance for the scores."""
+"""The definition of keypoints, pixel by pixel, with a tolerance for rounding."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,7 @@ from native_cases import TOLERANCE
 
 
 def probability_map(logits):
-    """Probabilities (H, W) of logits (65, H/8, W/8) in double precision; 0 in cells that have none."""
+    """Probabilities (H, W) of logits (65, H/8, W/8) as float64; 0 in cells that have none."""
     real = logits.astype(np.float64)
     with np.errstate(invalid='ignore', over='ignore'):
         exponentials = np.exp(real - real.max(axis=0))
@@ -25,10 +25,15 @@ def sum_3x3(values):
 
 
 def score_limits(probabilities, threshold):
-    """Lowest and highest score of each pixel, (H, W): others may be above the threshold or not."""
+    """
+    Lowest and highest score of each pixel, (H, W), up to 1.
+
+    Rounding may put pixels on either side of the threshold.
+    """
+    limits = ((threshold + TOLERANCE, -TOLERANCE), (threshold - TOLERANCE, TOLERANCE))
     return [
         np.minimum(sum_3x3(np.where(probabilities > limit, probabilities, 0)), 1) + error
-        for limit, error in ((threshold + TOLERANCE, -TOLERANCE), (threshold - TOLERANCE, TOLERANCE))
+        for limit, error in limits
     ]
 
 
@@ -48,7 +53,7 @@ def assert_valid(found, probabilities, settings, allowed=None):
     """
     Check keypoints, without a grid, against the probability of each pixel.
 
-    Each choice may be either where two numbers of it differ by less than TOLERANCE.
+    Where two numbers differ by less than TOLERANCE, either choice is valid.
     """
     threshold = float(np.float32(settings.threshold))
     y, x = found.y.astype(int), found.x.astype(int)
@@ -62,8 +67,10 @@ def assert_valid(found, probabilities, settings, allowed=None):
     assert (exact > threshold - TOLERANCE).all()
     assert (found.score > np.float32(settings.threshold)).all()
     assert (window[y, x] < exact + TOLERANCE).all()
+    exceeding = int((found.score == 1).sum())  # scores are sorted before they are limited to 1
     order = np.lexsort((x, y, -found.score))
-    assert order.tolist() == list(range(len(found)))
+    assert order[exceeding:].tolist() == list(range(exceeding, len(found)))
+    assert set(order[:exceeding]) == set(range(exceeding))
     certain = places & (probabilities > threshold + TOLERANCE)
     certain &= strictly_strongest(probabilities, settings.nms_radius)
     if len(found) == settings.max_keypoints:
@@ -82,7 +89,7 @@ def strictly_strongest(probabilities, radius):
 
 def is_decided(probabilities, threshold):
     """
-    True if rounding decides nothing.
+    True if rounding cannot change the keypoints or their order.
 
     No two different probabilities, no probability and the threshold, and no two different scores
     are within TOLERANCE.

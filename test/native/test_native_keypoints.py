@@ -86,6 +86,15 @@ def test_many_exact_ties_are_in_row_major_order(native):
     assert positions(found) == [(1.0 + i // 638, 1.0 + i % 638) for i in range(2000)]
 
 
+def test_scores_at_the_edge_of_the_image(native):
+    logits = np.zeros((65, 2, 3), np.float32)
+    settings = whole_pixels(threshold=0.0, max_keypoints=10000, border=0)
+    found = NativeKeypointDetector(native, 16, 24).detect(logits, settings)
+    assert positions(found)[-4:] == [(0, 0), (0, 23), (15, 0), (15, 23)]
+    np.testing.assert_allclose(found.score[-4:], 4 / 65, rtol=1e-6)
+    np.testing.assert_allclose(found.score[0], 9 / 65, rtol=1e-6)
+
+
 def test_images_before_do_not_matter(native, real_outputs):
     """What the buffers hold of earlier images changes nothing."""
     settings = whole_pixels()
