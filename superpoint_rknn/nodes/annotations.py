@@ -18,7 +18,6 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 
 from superpoint_rknn.msg import Keypoints
 from superpoint_rknn.nodes.common import qos
@@ -26,10 +25,10 @@ from superpoint_rknn.nodes.common.diagnostics import THROTTLE
 from superpoint_rknn.nodes.common.executor import NO_SUBSCRIPTION_EVENTS, create_executor
 from superpoint_rknn.nodes.common.interruption import Interruption
 from superpoint_rknn.nodes.common.overlay import Tails, score_colours
+from superpoint_rknn.nodes.common.process import WAKE_UP, initialize
 from superpoint_rknn.nodes.tracker.messages import points_of, tracks_of
 
 ANNOTATED = {'keypoints': 'keypoints_annotations', 'tracks': 'tracks_annotations'}
-WAKE_UP = 0.1  # [s] maximum time until a signal is noticed
 THICKNESS = {'points': 5.0, 'tails': 1.0}  # [px] diameter of a point, width of a line
 
 
@@ -141,7 +140,8 @@ def main(args: list[str] | None = None) -> int:
         )
         return 1
     interruption = Interruption()
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    if not initialize(args):
+        return 1
     node = AnnotationsNode(messages)
     executor = create_executor()
     executor.add_node(node)

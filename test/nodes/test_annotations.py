@@ -129,6 +129,20 @@ def test_annotations_of_the_node_in_a_graph(graph, foxglove_msgs):
     assert graph.interrupt(node)[0] == 0
 
 
+def test_ros_arguments_that_are_not_understood_end_in_one_line(graph, tmp_path):
+    package = tmp_path / 'foxglove_msgs'
+    package.mkdir()
+    (package / '__init__.py').write_text('msg = None\n')
+    node = graph.start(
+        *('-m', 'superpoint_rknn.nodes.annotations', '--ros-args', '-r', 'nonsense'),
+        env={'PYTHONPATH': str(tmp_path)},
+    )
+    graph.wait(lambda: node.poll() is not None, 'the end')
+    assert node.returncode == 1
+    assert '\nnot started: ROS arguments not understood: ' in node.log.read_text()
+    assert 'Traceback' not in node.log.read_text()
+
+
 def test_without_foxglove_msgs_the_node_says_what_to_install(graph):
     node = graph.start('-m', 'superpoint_rknn.nodes.annotations')
     graph.wait(lambda: node.poll() is not None, 'the end')

@@ -57,23 +57,9 @@ def run_nodes(
     """
     _skip_message_generator()
     interruption = Interruption()
-    if refusal := _domain_error():
-        print(f'not started: {refusal}', file=sys.stderr)
-        return 1
     removed = remove_dead_segments()
-    log_folder = _log_folder()
-    if not (can_log := _is_writable(log_folder)):
-        args = [*(sys.argv if args is None else args), '--ros-args', '--disable-external-lib-logs']
-    try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:
-        print(f'not started: {one_line(_explain(error))}', file=sys.stderr)
+    if not initialize(args):
         return 1
-    if not can_log:
-        get_logger('superpoint_rknn').warning(
-            f'no log file: {log_folder or "~/.ros/log, without HOME,"} can not be written; set '
-            'ROS_LOG_DIR'
-        )
     try:
         nodes = create(interruption)
     except (ParameterException, RCLError) as error:
@@ -104,6 +90,31 @@ def run_nodes(
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def initialize(args: list[str] | None = None) -> bool:
+    """
+    Initialize rclpy without its signal handlers; print why and return False if it refuses.
+
+    args: ROS arguments; None: those of the process.
+    """
+    if refusal := _domain_error():
+        print(f'not started: {refusal}', file=sys.stderr)
+        return False
+    log_folder = _log_folder()
+    if not (can_log := _is_writable(log_folder)):
+        args = [*(sys.argv if args is None else args), '--ros-args', '--disable-external-lib-logs']
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        print(f'not started: {one_line(_explain(error))}', file=sys.stderr)
+        return False
+    if not can_log:
+        get_logger('superpoint_rknn').warning(
+            f'no log file: {log_folder or "~/.ros/log, without HOME,"} can not be written; set '
+            'ROS_LOG_DIR'
+        )
+    return True
 
 
 def _domain_error() -> str | None:
