@@ -26,7 +26,9 @@ def tracks_after(images, slide, camera_model=CAMERA, sliding=15, epipolar=1.0):
     number = np.arange(150)
     down = np.where(number % 2, -slide, slide) * (number < sliding)
     speed = np.stack([rng.uniform(-6, -2, 150), down], axis=1)
-    places = [(start + number * speed).astype(np.float32) for number in range(images)]
+    # Exact positions are a degenerate case, which some builds of OpenCV solve badly.
+    noise = rng.normal(0, 0.05, (images, 150, 2))
+    places = [(start + i * speed + noise[i]).astype(np.float32) for i in range(images)]
     steps = pairwise(places)
 
     def track_points(before, now, points, forward_backward):
@@ -43,28 +45,19 @@ def tracks_after(images, slide, camera_model=CAMERA, sliding=15, epipolar=1.0):
     return first.id, last.id
 
 
-def numbers_ended(first, last):
-    """Numbers of the sliding tracks and of the others that ended."""
-    is_ended = ~np.isin(first, last)
-    return int(is_ended[:15].sum()), int(is_ended[15:].sum())
-
-
-def test_sliding_tracks_end_and_hardly_any_other():
+def test_a_sliding_track_ends_and_no_other():
     # After seven images 4.2 px, a Sampson distance of 4.2 / sqrt(2) = 3.0; the tolerance is 1.5.
-    # The estimated motion differs between builds of OpenCV: with Debian's for 32-bit ARM, 12 of 15
-    # sliding tracks end in one case, and up to 5 of 135 others.
-    sliding, others = numbers_ended(*tracks_after(12, 0.6))
-    assert sliding >= 11
-    assert others <= 7
+    first, last = tracks_after(12, 0.6)
+    assert last.tolist() == first[15:].tolist()
 
 
-def test_slower_ones_end_later():
+def test_a_slower_one_ends_later():
     # After seven images 1.75 px, a Sampson distance of 1.2, where the tolerance is 1.5; after
     # fifteen 3.75 px, a distance of 2.7, where it is 2.
-    assert sum(numbers_ended(*tracks_after(14, 0.25))) <= 7
-    sliding, others = numbers_ended(*tracks_after(20, 0.25))
-    assert sliding >= 11
-    assert others <= 7
+    first, last = tracks_after(14, 0.25)
+    assert last.tolist() == first.tolist()
+    first, last = tracks_after(20, 0.25)
+    assert last.tolist() == first[15:].tolist()
 
 
 def test_without_camera_model_or_tolerance_none_ends():
