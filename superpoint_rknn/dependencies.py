@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from importlib import import_module
 from io import StringIO
+from typing import Any
 
+MATPLOTLIB = (3, 7)  # the first version with legends outside of the axes
 REMEDY = (
     'sudo apt install python3-numpy python3-opencv, or in a virtual environment '
     'pip install numpy opencv-python-headless'
@@ -21,6 +23,16 @@ def pip_install(*packages: str) -> str:
     """
     limit = ["'numpy<2'"] if any(v.startswith('1.') for v in _numpy_versions()) else []
     return ' '.join(['pip install', *packages, *limit])
+
+
+def check_matplotlib() -> None:
+    """Raise RuntimeError if charts can't be drawn: call it before long work."""
+    found: tuple[Any, ...] = ()
+    with suppress(ImportError):
+        from matplotlib import __version_info__ as found
+    if found < MATPLOTLIB:
+        package = "'matplotlib>=3.7'"
+        raise RuntimeError(f'charts need matplotlib 3.7 or newer: {pip_install(package)}')
 
 
 def import_problem() -> str:

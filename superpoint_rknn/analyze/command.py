@@ -25,6 +25,7 @@ from superpoint_rknn.analyze.diagnosis import Finding, diagnose, worst_layer
 from superpoint_rknn.analyze.html_report import html_report
 from superpoint_rknn.analyze.integer_trace import IntegerTrace
 from superpoint_rknn.analyze.text_report import text_report
+from superpoint_rknn.dependencies import check_matplotlib
 from superpoint_rknn.files import write_atomically
 from superpoint_rknn.network.network import Weights
 from superpoint_rknn.network.weights import WEIGHTS_HELP, load_for_8_bits
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     Raises ValueError or ModelError for input that cannot be analyzed, RuntimeError if a network
     fails, OSError for files.
     """
+    check_matplotlib()
     _check(args)
     weights_path = find_weights(args.weights, args.model)
     network = IntegerTrace(find_model(args.model, None))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from superpoint_rknn.dependencies import pip_install
+from superpoint_rknn.dependencies import check_matplotlib
 from superpoint_rknn.files import check_output
 
 if TYPE_CHECKING:
@@ -67,8 +66,7 @@ def _machine(machine: dict[str, Any]) -> str:
 
 def check_plot(path: Path) -> None:
     """Raise RuntimeError, ValueError or OSError if a chart can't be written later."""
-    if importlib.util.find_spec('matplotlib') is None:
-        raise RuntimeError(f'--plot needs matplotlib: {pip_install("matplotlib")}')
+    check_matplotlib()
     from matplotlib.figure import Figure
 
     kinds = Figure().canvas.get_supported_filetypes()

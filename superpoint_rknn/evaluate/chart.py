@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from superpoint_rknn.dependencies import pip_install
+from superpoint_rknn.dependencies import check_matplotlib
 from superpoint_rknn.evaluate.report import COLUMNS
 
 SHARES = ('rep3', 'mma3', 'h1', 'h3', 'h5')
@@ -17,8 +17,10 @@ def chart(report: dict) -> bytes:
 
     Raises RuntimeError without matplotlib.
     """
-    figure_class = load_figure_class()
-    figure = figure_class(figsize=(8.3, 4.1), layout='constrained')
+    check_matplotlib()
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.3, 4.1), layout='constrained')
     axes = figure.add_subplot()
     rows = report['rows']
     width = 0.86 / len(rows)
@@ -39,12 +41,3 @@ def chart(report: dict) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format='png', dpi=100, metadata={'Software': None})
     return file.getvalue()
-
-
-def load_figure_class() -> type:
-    """Class `Figure` of matplotlib, which needs no display; RuntimeError without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise RuntimeError(f'--plot needs matplotlib: {pip_install("matplotlib")}') from error
-    return Figure

@@ -33,7 +33,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from superpoint_rknn.evaluate.chart import chart, load_figure_class
+from superpoint_rknn.dependencies import check_matplotlib
+from superpoint_rknn.evaluate.chart import chart
 from superpoint_rknn.evaluate.features import SETTINGS, float_runtime
 from superpoint_rknn.evaluate.fetch import fetch_scenes
 from superpoint_rknn.evaluate.kinds import report_on_kinds
@@ -132,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
     check_output(args.json, '.json')
     check_output(args.plot, '.png')
     if args.plot:
-        load_figure_class()  # fails before the long work
+        check_matplotlib()
     settings = replace(SETTINGS, threshold=args.threshold)
     posed_pairs = read_pairs(args.pairs) if args.pairs else []
     material = material_of(args)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from copy import deepcopy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -93,10 +94,15 @@ def test_the_plot_shows_a_bar_for_each_share(evaluated):
     assert np.mean(empty == 255) > 0.9
 
 
-def test_a_plot_without_matplotlib_is_an_error_before_the_run(monkeypatch, tmp_path, capsys):
-    monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
+@pytest.mark.parametrize('version', [None, (3, 5, 1)])
+def test_a_plot_without_matplotlib_is_an_error_before_the_run(
+    version, monkeypatch, tmp_path, capsys
+):
+    found = version and SimpleNamespace(__version_info__=version)
+    monkeypatch.setitem(sys.modules, 'matplotlib', found)
     assert cli.main(['evaluate', '--plot', str(tmp_path / 'plot.png')]) == 1
-    assert '--plot needs matplotlib: pip install matplotlib' in capsys.readouterr().err
+    message = "charts need matplotlib 3.7 or newer: pip install 'matplotlib>=3.7'"
+    assert message in capsys.readouterr().err
 
 
 def test_a_plot_of_kinds_is_an_error(tmp_path, capsys):
