@@ -29,7 +29,7 @@ def check_matplotlib() -> None:
     """Raise RuntimeError if charts can't be drawn: call it before long work."""
     found: tuple[Any, ...] = ()
     with suppress(ImportError):
-        from matplotlib import __version_info__ as found
+        found = import_module('matplotlib').__version_info__
     if found < MATPLOTLIB:
         package = "'matplotlib>=3.7'"
         raise RuntimeError(f'charts need matplotlib 3.7 or newer: {pip_install(package)}')
