@@ -31,8 +31,9 @@ def check_matplotlib() -> None:
     with suppress(ImportError):
         found = import_module('matplotlib').__version_info__
     if found < MATPLOTLIB:
-        package = "'matplotlib>=3.7'"
-        raise RuntimeError(f'charts need matplotlib 3.7 or newer: {pip_install(package)}')
+        oldest = '.'.join(map(str, MATPLOTLIB))
+        remedy = pip_install(f"'matplotlib>={oldest}'")
+        raise RuntimeError(f'charts need matplotlib {oldest} or newer: {remedy}')
 
 
 def import_problem() -> str:

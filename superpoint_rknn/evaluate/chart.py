@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 
-from superpoint_rknn.dependencies import check_matplotlib
 from superpoint_rknn.evaluate.report import COLUMNS
 
 SHARES = ('rep3', 'mma3', 'h1', 'h3', 'h5')
@@ -15,9 +14,8 @@ def chart(report: dict) -> bytes:
     """
     Draw the shares of all rows with their 95 % intervals; returns a PNG file.
 
-    Raises RuntimeError without matplotlib.
+    Needs what check_matplotlib checks.
     """
-    check_matplotlib()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.3, 4.1), layout='constrained')

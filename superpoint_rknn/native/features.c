@@ -235,12 +235,10 @@ INLINE int find_candidates(Decoder *d, const float *restrict logits, float thres
   return count;
 }
 
-/*
- * True if a pixel of the window around `at` has a larger probability. The caller has tested the
- * four direct neighbours.
- */
+/* True if a pixel of the window around `at` has a larger probability than the pixel itself. */
 INLINE int is_exceeded(const int32_t *at, int radius, ptrdiff_t stride) {
-  const int32_t own = *at;
+  const int32_t own = *at; /* positive floats order as their bits do */
+  if ((at[1] > own) | (at[-1] > own) | (at[stride] > own) | (at[-stride] > own)) return 1;
   if (radius == 1) {
     return (at[1 + stride] > own) | (at[1 - stride] > own) | (at[-1 + stride] > own) |
            (at[-1 - stride] > own);
@@ -279,15 +277,11 @@ INLINE int suppress(Decoder *d, int count, const Settings *s, const uint8_t *all
   int kept = 0;
   for (int i = 0; i < count; i++) {
     const int32_t *at = d->probabilities + d->candidates[i];
-    const int32_t own = *at; /* positive floats order as their bits do */
-    const int is_exceeded_beside =
-        (at[1] > own) | (at[-1] > own) | (at[stride] > own) | (at[-stride] > own);
-    if (s->radius && is_exceeded_beside) continue;
+    if (s->radius && is_exceeded(at, s->radius, stride)) continue;
     const int row = (int)(d->candidates[i] / (uint32_t)stride), y = row - MAX_RADIUS;
     const int x = (int)(d->candidates[i] - (uint32_t)row * (uint32_t)stride) - MAX_RADIUS;
     if (y < s->border || y >= bottom || x < s->border || x >= right) continue;
     if (allowed && !allowed[(size_t)y * d->width + x]) continue;
-    if (s->radius && is_exceeded(at, s->radius, stride)) continue;
     d->position[kept] = (uint32_t)y << 16 | (uint32_t)x;
     d->score[kept] = sum_3x3(at, stride);
     d->kept[kept] = (uint32_t)kept;

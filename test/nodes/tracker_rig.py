@@ -70,8 +70,8 @@ class TrackerRig:
         def warm():
             return self.tracks and self.tracks[-1].id and (self.features or not calibration)
 
-        # A node subscribes as BEST_EFFORT and anew once it knows that the publishers are RELIABLE.
-        # An image that is sent meanwhile is lost.
+        # A node subscribes as BEST_EFFORT, and again as RELIABLE once it knows that all publishers
+        # are. An image that is sent before that is lost.
         self.graph.wait(self._is_subscribed, 'a reliable subscription to images')
         for _ in range(20):
             self.send(image, calibration)
